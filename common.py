@@ -1,0 +1,831 @@
+"""What all four scripts share: data, splits, evaluation, metrics, results and checkpoints.
+
+Nothing here decides how a paper's method works: no network, no loss, no optimizer, no loop. Images
+are uint8 [N, C, H, W], labels int64 [N]. A mistake that the user can mend raises UserError (exit
+code 2), a failure while running RunError (exit code 1); `exit_in_one_line` prints one line.
+"""
+
+import argparse
+import base64
+import functools
+import gzip
+import importlib.util
+import json
+import math
+import os
+import pickle
+import platform
+import random
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from PIL import Image
+from torch import Tensor
+from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
+
+try:
+    import resource  # peak memory; not on Windows
+except ImportError:
+    resource = None
+
+SCHEMA = 1  # of the result files
+CHECKPOINT_FORMAT = 1
+
+
+class RunError(Exception):
+    """A failure while running: shown as one line, exit code 1, no stack trace."""
+
+
+# ------------------------------------------------------------------------------------------ data
+
+
+class UserError(Exception):
+    """A mistake the user can mend: shown as one line, exit code 2, no stack trace."""
+
+
+class Dataset(NamedTuple):
+    """A whole data set in memory: N and M images of C channels, H by W pixels."""
+
+    name: str
+    x_train: Tensor  # uint8 [N, C, H, W], 0..255
+    y_train: Tensor  # int64 [N], 0..len(classes)-1
+    x_test: Tensor  # uint8 [M, C, H, W]
+    y_test: Tensor  # int64 [M]
+    classes: tuple[str, ...]
+
+
+class Source(NamedTuple):
+    """A data set that torchvision downloads, and what a complete copy of it holds."""
+
+    cls: type
+    files: str  # where they belong, below the data folder
+    train: int  # images
+    test: int
+    shape: tuple[int, int, int]  # C, H, W
+
+
+GREY, RGB = (1, 28, 28), (3, 32, 32)
+IDX = "raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz"
+SOURCES = {
+    "mnist": Source(datasets.MNIST, f"MNIST/{IDX}", 60_000, 10_000, GREY),
+    "fashion-mnist": Source(datasets.FashionMNIST, f"FashionMNIST/{IDX}", 60_000, 10_000, GREY),
+    "kmnist": Source(datasets.KMNIST, f"KMNIST/{IDX}", 60_000, 10_000, GREY),
+    "svhn": Source(datasets.SVHN, "{train,test}_32x32.mat", 73_257, 26_032, RGB),
+    "cifar10": Source(datasets.CIFAR10, "cifar-10-python.tar.gz", 50_000, 10_000, RGB),
+}
+GLYPHS = ("glyphs", "glyphs-rgb")
+NO_FILES = "use --dataset glyphs (embedded, needs no files)"
+
+# What torchvision, Pillow and the archive readers raise on a lost connection or a damaged file.
+DAMAGE = (
+    *(OSError, EOFError, HTTPException, zlib.error, tarfile.TarError, pickle.UnpicklingError),
+    *(RuntimeError, ValueError, TypeError, LookupError, AssertionError, SyntaxError, struct.error),
+    Image.DecompressionBombError,
+)
+
+
+def load_dataset(
+    name: str,
+    data_dir: str = "data",
+    *,
+    image_size: int = 0,
+    train_size: int = 0,
+    test_size: int = 0,
+    seed: int = 0,
+) -> Dataset:
+    """Load a data set by name, whole, as uint8 tensors on the CPU.
+
+    `name` is a key of SOURCES (downloaded into `data_dir` when absent), `glyphs` or `glyphs-rgb`
+    (drawn here, no files), or a folder, itself or below `data_dir`, that holds train/CLASS/ and
+    test/CLASS/ images. `image_size` > 0 resizes every image to that square. `train_size` and
+    `test_size` of 0 mean all (60,000 and 10,000 glyphs); a smaller number takes a random subset,
+    fixed by `seed`, in which the classes are about as frequent as in the whole. Glyphs are drawn
+    from `seed` too. Raises UserError on any input that the user has to mend.
+    """
+    for flag, value in (("image", image_size), ("train", train_size), ("test", test_size)):
+        if value < 0:
+            raise UserError(f"--{flag}-size must be 0 or more, not {value}")
+    root = Path(data_dir).expanduser()
+    if name in GLYPHS:
+        rgb = name == "glyphs-rgb"
+        train = make_glyphs(train_size or 60_000, 2 * seed, rgb)
+        test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
+        data = Dataset(name, *train, *test, tuple("0123456789"))
+    elif name in SOURCES and not (name == "cifar10" and (root / name / "train").is_dir()):
+        data = load_torchvision(name, root, train_size, test_size, seed)
+    else:  # image folders; they are resized while they are read, as their sizes may differ
+        return load_folder(name, root, image_size, train_size, test_size, seed)
+    return data._replace(
+        x_train=resize(data.x_train, image_size), x_test=resize(data.x_test, image_size)
+    )
+
+
+def resize(x: Tensor, size: int) -> Tensor:
+    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear with antialiasing; size 0: as is."""
+    if size == 0 or x.shape[-2:] == (size, size):
+        return x
+    out = torch.empty(*x.shape[:2], size, size, dtype=torch.uint8)
+    for part, target in zip(x.split(4096), out.split(4096)):  # the floats of a part at a time
+        part = F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+        target.copy_(part.round().clamp(0, 255))
+    return out
+
+
+def choose(total: int, size: int, seed: int, split: str) -> Tensor:
+    """Indices [size] of a random subset of `total` images; all of them, in order, for size 0."""
+    if size > total:
+        raise UserError(f"--{split}-size {size} is more than the {total} images of the {split} set")
+    if size == 0:
+        return torch.arange(total)
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:size]
+
+
+def one_line(error: Exception) -> str:
+    """The message of an exception on one line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# --------------------------------------------------------------------- data sets of torchvision
+
+
+def load_torchvision(name: str, root: Path, train_size: int, test_size: int, seed: int) -> Dataset:
+    """Download (when absent), read and check a data set of SOURCES; UserError when that fails."""
+    source = SOURCES[name]
+    if name == "svhn" and importlib.util.find_spec("scipy") is None:
+        raise UserError("svhn comes as .mat files, which need scipy to be read: pip install scipy")
+    ways_out = (
+        "run again to retry the download of what is absent or damaged, "
+        f"or put {root / source.files} there by hand, or {NO_FILES}"
+    )
+    try:
+        if issubclass(source.cls, datasets.MNIST):
+            mend_idx_files(source, root)
+        splits = []
+        for split in ("train", "test"):
+            which = {"split": split} if name == "svhn" else {"train": split == "train"}
+            splits.append(source.cls(root, download=True, **which))
+        train, test = (to_tensors(s) for s in splits)
+        check_split(*train, source.train, source.shape)
+        check_split(*test, source.test, source.shape)
+    except DAMAGE as error:
+        raise UserError(f"cannot load {name} from {root}: {one_line(error)}; {ways_out}") from error
+    classes = tuple(getattr(splits[0], "classes", "0123456789"))  # svhn does not name its classes
+    keep_train = choose(source.train, train_size, seed, "train")
+    keep_test = choose(source.test, test_size, seed, "test")
+    (x, y), (x_test, y_test) = train, test
+    train, test = (x[keep_train], y[keep_train]), (x_test[keep_test], y_test[keep_test])
+    return Dataset(name, *train, *test, classes)
+
+
+def mend_idx_files(source: Source, root: Path) -> None:
+    """Unpack MNIST-like files that are absent or cut short; ValueError where that cannot be done.
+
+    torchvision checks the .gz files, but takes any unpacked file for a complete one, even what an
+    interrupted unpacking left. So each is measured here, and unpacked again, whole or not at all.
+    """
+    pixels = math.prod(source.shape)
+    sizes = [16 + source.train * pixels, 8 + source.train]  # bytes: header and one per pixel, label
+    sizes += [16 + source.test * pixels, 8 + source.test]
+    for (gz_name, md5), size in zip(source.cls.resources, sizes):
+        packed = root / source.cls.__name__ / "raw" / gz_name
+        raw = packed.with_suffix("")
+        if raw.exists() and raw.stat().st_size == size:
+            continue
+        if check_integrity(packed, md5):
+            part = raw.with_suffix(".part")
+            with gzip.open(packed) as src, open(part, "wb") as dst:
+                shutil.copyfileobj(src, dst)
+            os.replace(part, raw)
+        elif raw.exists():
+            found = raw.stat().st_size
+            raise ValueError(f"{raw} is damaged ({found} bytes, not {size}): delete it")
+
+
+def to_tensors(split) -> tuple[Tensor, Tensor]:
+    """A torchvision split -> images uint8 [N, C, H, W] and labels int64 [N]."""
+    x = torch.as_tensor(split.data)
+    if x.ndim == 3:  # MNIST and its like: [N, H, W]
+        x = x.unsqueeze(1)
+    elif x.shape[-1] == 3:  # CIFAR-10: [N, H, W, C]
+        x = x.permute(0, 3, 1, 2)
+    labels = split.labels if isinstance(split, datasets.SVHN) else split.targets
+    return x.contiguous(), torch.as_tensor(labels, dtype=torch.int64)
+
+
+def check_split(x: Tensor, y: Tensor, count: int, shape: tuple[int, int, int]) -> None:
+    """ValueError unless x is uint8 [count, *shape] and y holds `count` labels, 0 to 9 all there."""
+    if x.dtype != torch.uint8 or x.shape != (count, *shape):
+        raise ValueError(f"images are {x.dtype} {list(x.shape)}, not uint8 {[count, *shape]}")
+    if len(y) != count or y.unique().tolist() != list(range(10)):
+        raise ValueError(f"labels are not {count} numbers from 0 to 9")
+
+
+# -------------------------------------------------------------------------------- image folders
+
+
+def load_folder(
+    name: str, root: Path, image_size: int, train_size: int, test_size: int, seed: int
+) -> Dataset:
+    """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
+    places = [root / name] if name in SOURCES else [Path(name).expanduser(), root / name]
+    folder = next((p for p in places if p.is_dir()), None)
+    if folder is None:
+        raise UserError(
+            f"no dataset {name!r}: choose one of {', '.join([*SOURCES, *GLYPHS])} (the last two "
+            f"need no files), or put images by hand in {root / name}/{{train,test}}/CLASS/"
+        )
+    ways_out = (
+        "download or copy the folder again, or put images by hand in "
+        f"{folder}/{{train,test}}/CLASS/, or {NO_FILES}"
+    )
+    try:
+        train, test = (datasets.ImageFolder(folder / split) for split in ("train", "test"))
+        if train.classes != test.classes:
+            odd = ", ".join(sorted(set(train.classes) ^ set(test.classes)))
+            raise ValueError(f"classes in only one of train/ and test/: {odd}")
+        keep_train = choose(len(train), train_size, seed, "train")
+        keep_test = choose(len(test), test_size, seed, "test")
+        chosen = [train.samples[i] for i in keep_train] + [test.samples[i] for i in keep_test]
+        x = read_images([path for path, _ in chosen], image_size)
+    except DAMAGE as error:
+        raise UserError(f"cannot read {folder}: {one_line(error)}; {ways_out}") from error
+    y = torch.tensor([label for _, label in chosen])
+    n = len(keep_train)
+    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(train.classes))
+
+
+def read_images(paths: list[str], image_size: int) -> Tensor:
+    """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every file is greyscale.
+
+    ValueError names a file that cannot be read; UserError one whose size differs from the first's.
+    """
+    grey, out = True, np.empty(0)
+    for i, path in enumerate(paths):
+        try:
+            with Image.open(path) as file:
+                grey = grey and file.mode in ("1", "L")
+                image = file.convert("RGB")
+        except DAMAGE as error:
+            raise ValueError(f"{path} is not a readable image ({one_line(error)})") from error
+        if image_size and image.size != (image_size, image_size):
+            image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+        if i == 0:
+            out = np.empty((len(paths), 3, image.height, image.width), np.uint8)
+        if (image.height, image.width) != out.shape[2:]:
+            sizes = f"{image.width}x{image.height}, not {out.shape[3]}x{out.shape[2]}"
+            raise UserError(f"images differ in size: {path} is {sizes}; pass --image-size")
+        out[i] = np.asarray(image).transpose(2, 0, 1)
+    return torch.from_numpy(out[:, :1].copy() if grey else out)
+
+
+# --------------------------------------------------------------------------------------- glyphs
+
+FONTS = (
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
+    *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique"),
+    *("DejaVuSansMono-BoldOblique", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic"),
+    *("DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
+    *("STIXGeneralBolIta", "cmr10", "cmss10", "cmtt10", "cmb10"),
+)
+BLOCK = 1000  # images drawn at a time from one generator
+
+
+def make_glyphs(n: int, seed: int, rgb: bool = False) -> tuple[Tensor, Tensor]:
+    """Digits drawn from matplotlib's fonts, bent and blurred, as a stand-in for real data.
+
+    Images are uint8 [n, 1, 28, 28], white on black like MNIST, or with `rgb` uint8 [n, 3, 32, 32],
+    coloured with parts of neighbours like SVHN; labels int64 [n]. Image i depends on `seed` and i
+    alone. Every block of 1000 holds 100 of each digit, shuffled.
+    """
+    images, labels = [], []
+    for block in range(math.ceil(n / BLOCK)):
+        g = torch.Generator().manual_seed(100_000 * seed + block)
+        digits = torch.arange(BLOCK)[torch.randperm(BLOCK, generator=g)] % 10
+        draw = paint_digits if rgb else draw_grey
+        images.append((draw(digits, g) * 255).round().to(torch.uint8))
+        labels.append(digits)
+    return torch.cat(images)[:n], torch.cat(labels)[:n]
+
+
+def uniform(g: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
+    """float32 [*shape], uniform between low and high."""
+    return low + (high - low) * torch.rand(*shape, generator=g)
+
+
+def smooth_noise(g: torch.Generator, n: int, channels: int, knots: int, size: int) -> Tensor:
+    """Standard normal noise, smooth over size / knots px: [n, channels, size, size]."""
+    steps = torch.linspace(0, knots - 1, size).unsqueeze(1) - torch.arange(knots)
+    weights = F.normalize((-1.4 * steps.square()).exp())  # [size, knots]; keeps the variance at 1
+    return weights @ torch.randn(n, channels, knots, knots, generator=g) @ weights.T
+
+
+def draw_grey(digits: Tensor, g: torch.Generator) -> Tensor:
+    """Digits [n] -> images [n, 1, 28, 28] in 0..1."""
+    light = uniform(g, 0.7, 1.0, len(digits), 1, 1, 1)
+    return light * draw_ink(digits, g, 28, torch.zeros(len(digits)))
+
+
+def paint_digits(digits: Tensor, g: torch.Generator) -> Tensor:
+    """Digits [n] -> images [n, 3, 32, 32] in 0..1: one in the middle, others cut by both sides."""
+    n = len(digits)
+    ink = draw_ink(digits, g, 32, torch.zeros(n))
+    for side in (-1, 1):
+        others = torch.randint(10, (n,), generator=g)
+        ink = ink.maximum(draw_ink(others, g, 32, side * uniform(g, 16, 24, n)))
+    ground = uniform(g, 0.2, 0.8, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
+    # The pen is lighter or darker than the ground, whichever leaves more room for contrast.
+    side = torch.where(ground.mean(1, keepdim=True) < 0.5, 1.0, -1.0)
+    pen = ground + side * uniform(g, 0.35, 0.65, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
+    ground = ground + 0.08 * smooth_noise(g, n, 3, 3, 32)
+    image = ground + ink * (pen - ground)
+    return (image + 0.03 * torch.randn(n, 3, 32, 32, generator=g)).clamp(0, 1)
+
+
+def draw_ink(digits: Tensor, g: torch.Generator, size: int, shift: Tensor) -> Tensor:
+    """Digits [n], each moved right by shift [n] px -> how much ink, 0..1, [n, 1, size, size]."""
+    n = len(digits)
+    outlines = glyph_atlas()[torch.randint(len(FONTS), (n,), generator=g), digits]
+    angle, shear = uniform(g, -0.2, 0.2, n), uniform(g, -0.2, 0.2, n)
+    width, height = uniform(g, 0.8, 1.2, n), uniform(g, 0.85, 1.05, n)
+    cos, sin = angle.cos(), angle.sin()
+    # From a point of the image back to the outline's plane: turn, slant, then scale. [n, 2, 2]
+    turn = torch.stack([cos, sin, -sin, cos], 1).view(n, 2, 2)
+    slant = torch.stack([1 / width, shear, 0 * shear, 1 / height], 1).view(n, 2, 2)
+    axis = torch.arange(size) - (size - 1) / 2  # px from the middle
+    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
+    middle = torch.stack([shift, 0 * shift], 1) + uniform(g, -1, 1, n, 2)
+    points = (points - middle.unsqueeze(1)) @ (slant @ turn).transpose(1, 2)  # [n, size*size, 2]
+    wobble = smooth_noise(g, n, 3, 4, size)  # bends x, bends y, presses the pen
+    points = points.view(n, size, size, 2) + 0.8 * wobble[:, :2].permute(0, 2, 3, 1)
+    distance = F.grid_sample(
+        outlines.unsqueeze(1), points / 14, padding_mode="border", align_corners=False
+    )
+    pen = uniform(g, -0.2, 0.9, n, 1, 1, 1) + 0.3 * wobble[:, 2:]  # px added to each edge
+    blur = uniform(g, 0.8, 2.0, n, 1, 1, 1)  # px over which an edge fades
+    return ((pen - distance) / blur + 0.5).clamp(0, 1)
+
+
+@functools.cache
+def glyph_atlas() -> Tensor:
+    """Distances from the outlines of all digits, px, negative inside: [fonts, 10, 56, 56].
+
+    A digit stands 20 px high in the middle of 28x28 px, two samples a px. With distances instead
+    of pixels, a wider pen or a softer edge is one addition or division.
+    """
+    axis = (torch.arange(56) + 0.5) / 2 - 14
+    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(-1, 2)
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    planes = []
+    for font in FONTS:
+        face = FontProperties(fname=folder / f"{font}.ttf")
+        for digit in "0123456789":
+            rings = TextPath((0, 0), digit, size=100, prop=face).to_polygons()
+            corners = np.concatenate(rings)
+            low, high = corners.min(0), corners.max(0)
+            to_px = np.array([20, -20]) / (high[1] - low[1])  # rows count downwards
+            rings = [torch.tensor((ring - (low + high) / 2) * to_px).float() for ring in rings]
+            planes.append(outline_distance(points, rings).view(56, 56))
+    return torch.stack(planes).view(len(FONTS), 10, 56, 56)
+
+
+def outline_distance(points: Tensor, rings: list[Tensor]) -> Tensor:
+    """Distance of points [k, 2] from closed polygons [m, 2] each, negative inside: [k]."""
+    start = torch.cat([ring[:-1] for ring in rings])  # a ring ends on the corner it begins with
+    edge = torch.cat([ring[1:] - ring[:-1] for ring in rings])
+    start, edge = start[edge.norm(dim=1) > 0], edge[edge.norm(dim=1) > 0]
+    away = points.unsqueeze(1) - start  # [k, m, 2]
+    along = ((away * edge).sum(-1) / (edge * edge).sum(-1)).clamp(0, 1)  # nearest point on an edge
+    distance = (away - along.unsqueeze(-1) * edge).norm(dim=-1).amin(1)
+    # Inside: a ray to the right crosses an odd number of edges.
+    spans = (away[..., 1] < 0) != (away[..., 1] < edge[:, 1])
+    crosses = spans & (away[..., 0] < away[..., 1] / edge[:, 1] * edge[:, 0])
+    return torch.where(crosses.sum(1) % 2 == 1, -distance, distance)
+
+
+# ----------------------------------------------------------------------------------------------
+# Continual-learning splits
+# ----------------------------------------------------------------------------------------------
+
+
+def class_order(n_classes: int, seed: int = 0, shuffle: bool = False) -> list[int]:
+    """The order in which classes are met: 0, 1, 2, ... or a permutation that depends on `seed`."""
+    if not shuffle:
+        return list(range(n_classes))
+    return torch.randperm(n_classes, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def split_classes(order: Sequence[int], per_task: int) -> list[list[int]]:
+    """Cut a class order into tasks of `per_task` classes; the last task takes what is left.
+
+    >>> split_classes([0, 1, 2, 3, 4], 2)
+    [[0, 1], [2, 3], [4]]
+    """
+    if not 1 <= per_task <= len(order):
+        raise UserError(f"classes per task must lie between 1 and {len(order)}, not {per_task}")
+    if len(set(order)) != len(order):
+        raise UserError(f"a class occurs twice in the class order {list(order)}")
+    return [list(order[i : i + per_task]) for i in range(0, len(order), per_task)]
+
+
+def task_of_class(tasks: Sequence[Sequence[int]]) -> Tensor:
+    """int64 [n_classes]: the task that each class belongs to (tasks must not share a class)."""
+    owner = torch.full((1 + max(max(task) for task in tasks),), -1)
+    for t, task in enumerate(tasks):
+        for c in task:
+            if owner[c] >= 0:
+                raise UserError(f"class {c} is in task {owner[c]} and in task {t}")
+            owner[c] = t
+    return owner
+
+
+def indices_of(y: Tensor, classes: Sequence[int]) -> Tensor:
+    """int64 [n]: where the labels y [N] are one of `classes`, in the order of the data."""
+    return torch.isin(y, torch.tensor(list(classes), device=y.device)).nonzero().squeeze(1)
+
+
+def pixel_permutations(n_tasks: int, n_pixels: int, seed: int) -> Tensor:
+    """int64 [n_tasks, n_pixels]: row 0 is the identity, the others are random permutations."""
+    rng = torch.Generator().manual_seed(seed)
+    rows = [torch.arange(n_pixels)]
+    rows += [torch.randperm(n_pixels, generator=rng) for _ in range(n_tasks - 1)]
+    return torch.stack(rows)
+
+
+# ----------------------------------------------------------------------------------------------
+# Evaluation and metrics. R[i][j] is the accuracy on task j after learning task i; row 0 is the
+# untrained net, so R has T + 1 rows and T columns, and the tasks are columns 0 ... T - 1.
+# ----------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def accuracy_by_task(
+    logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, owner: Tensor, batch: int = 2000
+) -> list[float]:
+    """One row of R: the accuracy on every task, all classes competing (one head, no task label).
+
+    logits maps a slice of x [n, ...] to [n, K]; y [N] are labels; owner [K] is `task_of_class`.
+    """
+    hits = torch.cat([logits(x[i : i + batch]).argmax(1) for i in range(0, len(x), batch)]) == y
+    task = owner.to(y.device)[y]
+    n_tasks = int(owner.max()) + 1
+    right = torch.zeros(n_tasks, device=y.device).index_add_(0, task, hits.float())
+    return (right / torch.bincount(task, minlength=n_tasks)).tolist()
+
+
+def top_k_accuracy(logits: Tensor, y: Tensor, k: int = 5) -> float:
+    """Share of rows of logits [N, K] whose k largest entries include the label y [N]."""
+    if not 1 <= k <= logits.shape[1]:
+        raise UserError(f"top-k needs 1 <= k <= {logits.shape[1]} classes, not {k}")
+    return (logits.topk(k, dim=1).indices == y[:, None]).any(1).float().mean().item()
+
+
+def average_accuracy(R: Sequence[Sequence[float]], t: int) -> float:
+    """A_t = 1/t sum_{j<=t} R[t][j]: mean over the tasks seen after task t (1 <= t <= T).
+
+    ACC of Lopez-Paz & Ranzato (2017), Sec. 2, at t = T; A_k of Chaudhry et al. (2018), Sec. 3.
+    """
+    return sum(R[t][:t]) / t
+
+
+def backward_transfer(R: Sequence[Sequence[float]]) -> float:
+    """BWT = 1/(T-1) sum_{j<T} (R[T][j] - R[j][j]) (Lopez-Paz & Ranzato 2017, Eq. 3), tasks 1..T.
+
+    Negative: old tasks were forgotten. -1 is the worst there is. NaN for a single task.
+    """
+    T = len(R) - 1
+    gaps = [R[T][j] - R[j + 1][j] for j in range(T - 1)]
+    return sum(gaps) / len(gaps) if gaps else math.nan
+
+
+def forward_transfer(R: Sequence[Sequence[float]]) -> float:
+    """FWT = 1/(T-1) sum_{j>1} (R[j-1][j] - b_j) (Lopez-Paz & Ranzato 2017, Eq. 4), b = R[0].
+
+    With one head and disjoint classes R[j-1][j] is 0 (an unseen class is never predicted), so FWT
+    is minus the chance accuracy of the untrained net, about -1/K. NaN for a single task.
+    """
+    T = len(R) - 1
+    gaps = [R[j][j] - R[0][j] for j in range(1, T)]
+    return sum(gaps) / len(gaps) if gaps else math.nan
+
+
+def forgetting(R: Sequence[Sequence[float]]) -> float:
+    """F_T = 1/(T-1) sum_{j<T} max_{i<T} (R[i][j] - R[T][j]) (Chaudhry et al. 2018, Eq. 3).
+
+    The maximum runs over the earlier rows in which task j was already learned, i = j .. T-1, never
+    over the last row: a task that kept improving has negative forgetting. NaN for a single task.
+    """
+    T = len(R) - 1
+    drops = [max(R[i][j] for i in range(j + 1, T)) - R[T][j] for j in range(T - 1)]
+    return sum(drops) / len(drops) if drops else math.nan
+
+
+def summarise(R: Sequence[Sequence[float]]) -> dict[str, float | list[float]]:
+    """All the metrics of one run: ACC = A_T, every A_t, BWT, FWT and forgetting."""
+    T = len(R) - 1
+    return {
+        "ACC": average_accuracy(R, T),
+        "A": [average_accuracy(R, t) for t in range(1, T + 1)],
+        "BWT": backward_transfer(R),
+        "FWT": forward_transfer(R),
+        "forgetting": forgetting(R),
+    }
+
+
+# ----------------------------------------------------------------------------------------------
+# Running: device, seeds, exit codes
+# ----------------------------------------------------------------------------------------------
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes CUDA, then Apple's MPS, then the CPU; anything else is taken at its word."""
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        n = torch.cuda.device_count()
+        raise UserError(f"--device {name}: this machine has {n} CUDA devices; try --device cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: not available on this machine; try --device cpu")
+    return torch.device(name)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, and ask cuDNN for repeatable kernels."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def exit_in_one_line(main: Callable[[], None]) -> None:
+    """Run `main`; turn what can go wrong into one line on stderr and an exit code, no stack trace.
+
+    2: the user can mend it before anything ran (UserError). 1: it failed while running (RunError,
+    a full disk, no memory). 130: interrupted. A programming error still shows its trace.
+    """
+    try:
+        main()
+    except UserError as error:
+        sys.exit(_complain(error, 2))
+    except RunError as error:
+        sys.exit(_complain(error, 1))
+    except MemoryError:
+        sys.exit(_complain("out of memory: use fewer generated samples or smaller batches", 1))
+    except torch.OutOfMemoryError as error:
+        sys.exit(_complain(f"the accelerator is out of memory: {error}", 1))
+    except BrokenPipeError:  # `... | head` closed our output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(_complain(f"{error.filename or 'output'}: {error.strerror or error}", 1))
+    except KeyboardInterrupt:
+        sys.exit(_complain("interrupted; the same command continues from the last checkpoint", 130))
+
+
+def _complain(what: object, code: int) -> int:
+    print("error: " + " ".join(str(what).split()), file=sys.stderr)
+    return code
+
+
+def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
+    """Make argparse report a bad flag as a UserError instead of printing the whole usage."""
+
+    def error(message: str) -> None:
+        raise UserError(f"{message} (see --help)")
+
+    parser.error = error
+
+
+# ----------------------------------------------------------------------------------------------
+# Results and checkpoints: written whole or not at all
+# ----------------------------------------------------------------------------------------------
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file through a temporary one beside it, fsync, rename: never half a file."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
+        why = getattr(error, "strerror", None) or "the disk may be full"
+        raise RunError(f"cannot write {path}: {why}; free some space and start again") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> Path:
+    """Make the folder of `path` and try to write there, before hours of training, not after."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "is a folder, not a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot write there: {error.strerror}") from error
+    return path
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What made a number: commit, versions, machine, threads, peak memory in MB, date (UTC)."""
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, else in kB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit if resource else math.nan
+    cuda = device.type == "cuda"
+    return {
+        **_git_state(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "device": torch.cuda.get_device_name(device) if cuda else f"{_cpu_name()} ({device.type})",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "peak_memory_mb": round(peak, 1),
+        "peak_device_memory_mb": torch.cuda.max_memory_allocated(device) / 1e6 if cuda else 0.0,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _git_state() -> dict[str, Any]:
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    try:
+        run = functools.partial(subprocess.check_output, text=True, stderr=subprocess.DEVNULL)
+        commit = run([*git, "rev-parse", "HEAD"]).strip()
+        dirty = bool(run([*git, "status", "--porcelain", "--", ":/*.py"]).strip())
+    except (OSError, subprocess.SubprocessError):  # not a checkout, or no git: say so
+        return {"commit": "unknown", "dirty": True}
+    return {"commit": commit, "dirty": dirty}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def write_result(path: str | Path, result: dict[str, Any]) -> None:
+    """Write one run's JSON: one line per top-level key, so that `diff` and `grep` are of use."""
+    rows = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
+    text = "{\n" + ",\n".join(rows) + "\n}\n"
+    write_text(path, text)
+
+
+def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, Any]]]:
+    """All runs of one script below a folder, by name: `NAME-seedS.json` goes under NAME.
+
+    Raises UserError for a file that is no result of this script and schema.
+    """
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(Path(folder).glob("*-seed*.json")):
+        try:
+            run = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
+        if run.get("schema") != SCHEMA or run.get("script") != script:
+            raise UserError(f"{path} is not a result of {script}, schema {SCHEMA}: remove it")
+        runs.setdefault(path.name.rsplit("-seed", 1)[0], []).append(run | {"path": str(path)})
+    return runs
+
+
+def rng_state() -> dict[str, Any]:
+    """The state of every random generator in use, in types that `weights_only` loading allows."""
+    kind, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, keys.tolist(), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Undo `rng_state`."""
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def save_checkpoint(path: str | Path, args: dict[str, Any], state: dict[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, lists, dicts) with the RNG states and `args`."""
+    whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng_state(), "state": state}
+    write_atomically(path, lambda file: torch.save(whole, file))
+
+
+def load_checkpoint(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
+    """The state and `rng` of a checkpoint made by the same `args`, or {} if there is no file.
+
+    Raises UserError when the file is broken, of another format or made by other arguments.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    way_out = f"delete {path} to start anew, or choose another --out"
+    try:
+        whole = torch.load(path, map_location="cpu", weights_only=True)
+        version, old, rng, state = (whole[k] for k in ("format", "args", "rng", "state"))
+    except DAMAGE as error:
+        raise UserError(f"checkpoint {path} is damaged: {way_out}") from error
+    if version != CHECKPOINT_FORMAT:
+        raise UserError(
+            f"checkpoint {path} has format {version}, this code reads {CHECKPOINT_FORMAT}: "
+            + way_out
+        )
+    for key in sorted(old.keys() | args.keys()):
+        if old.get(key) != args.get(key):
+            raise UserError(
+                f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
+                f"{key}={args.get(key)}: {way_out}"
+            )
+    return {"rng": rng, "state": state}
+
+
+# ----------------------------------------------------------------------------------------------
+# Tables and pictures in JSON
+# ----------------------------------------------------------------------------------------------
+
+
+def pack_images(x: Tensor) -> dict[str, Any]:
+    """Images uint8 [N, C, H, W] as JSON: the shape, and the bytes compressed, in base 64."""
+    data = zlib.compress(x.cpu().contiguous().numpy().tobytes(), 9)
+    return {"shape": list(x.shape), "zlib": base64.b64encode(data).decode()}
+
+
+def unpack_images(packed: dict[str, Any]) -> np.ndarray:
+    """Undo `pack_images`: uint8 [N, C, H, W]."""
+    data = zlib.decompress(base64.b64decode(packed["zlib"]))
+    return np.frombuffer(data, np.uint8).reshape(packed["shape"])
+
+
+def mean_sd(values: Sequence[float], digits: int = 3, scale: float = 1.0) -> str:
+    """`mean ± sample standard deviation (n)`; the deviation only from two values on."""
+    values = [scale * v for v in values]
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean}{spread} ({len(values)})".replace("-", "−")
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown text, all cells strings."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file whole, its folder made if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a matplotlib figure as PNG, its folder made if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: figure.savefig(file, format="png"))
+
+
+def fill_between_markers(path: str | Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` in a text file."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    try:
+        old = Path(path).read_text()
+        head, rest = old.split(begin)
+        _, tail = rest.split(end)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} must be a text file with {begin} and {end}, once each") from error
+    new = f"{head}{begin}\n{text.strip()}\n{end}{tail}"
+    write_text(path, new)
