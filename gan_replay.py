@@ -59,11 +59,12 @@ IMPROVED = dict(
     conditional=True, balance=True, soft_labels=True, align=10.0, augment=0.15, gan_lr=1e-3,
     gan_epochs=[15], n_gen=12000,
 )  # fmt: skip
+REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", "report", "figures", "readme", "compare")
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -131,7 +132,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
     add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
         help="print paper, reference and your results side by side")
-    argv = sys.argv[1:] if argv is None else argv
     if parser.parse_known_args(argv)[0].preset == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
@@ -392,15 +392,23 @@ def train_solver(
     return total.item() / len(batches)
 
 
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log σ(D(x))] - E[log(1 - σ(D(G(z))))] of scores [B] (Goodfellow et al. 2014, Eq. 1)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """-E[log σ(D(G(z)))] of scores [B]: non-saturating (Goodfellow et al. 2014, Sec. 3)."""
+    return F.softplus(-fake).mean()
+
+
 def train_gan(
     nets: dict, x: Tensor, y: Tensor, seen: Tensor, args: argparse.Namespace, bar: tqdm
 ) -> tuple[float, float]:
     """One epoch of the GAN on images x uint8 [n, C, H, W] of classes y [n]; mean losses of D and G.
 
-    min_G max_D as in Goodfellow et al. (2014) with the non-saturating loss (their Sec. 3):
-        L_D = E[softplus(-D(x))] + E[softplus(D(G(z)))],   L_G = E[softplus(-D(G(z)))],
-    and with --align λ, on classes `seen` [k] before this task, what MeRGAN calls replay alignment
-    (Wu et al. 2018, Sec. 3.3): L_G += λ E|G(z, y) - G_{t-1}(z, y)|.
+    With --align λ also what MeRGAN calls replay alignment (Wu et al. 2018, Sec. 3.3), here with an
+    L1 distance: on classes `seen` [k] before this task, L_G += λ E|G(z, y) - G_{t-1}(z, y)|.
     """
     G, D, old = nets["fast_G"], nets["fast_D"], nets["old_G"]
     B = min(args.gan_batch_size, len(x))
@@ -418,12 +426,12 @@ def train_gan(
             fake = G(z, asked)
         D.requires_grad_(True)
         score = D(torch.cat([real, fake.detach()]), torch.cat([asked, asked]))  # [2B]
-        loss_D = F.softplus(-score[:B]).mean() + F.softplus(score[B:]).mean()
+        loss_D = discriminator_loss(score[:B], score[B:])
         nets["D_opt"].zero_grad()
         loss_D.backward()
         nets["D_opt"].step()
         D.requires_grad_(False)  # G's step needs no gradients of D's weights
-        loss_G = F.softplus(-D(fake, asked)).mean()
+        loss_G = generator_loss(D(fake, asked))
         if align:
             with torch.no_grad():
                 goal = old(z_old, y_old)
@@ -457,6 +465,10 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     K, (C, H, W) = len(d.classes), d.x_train.shape[1:]
     if args.gan == "conv" and args.replay == "gan" and (H % 4 or W % 4):
         raise common.UserError(f"--gan conv needs sides that 4 divides, not {H}x{W}: --image-size")
+    for split, labels in (("training", y), ("test", y_test)):
+        rare = torch.bincount(labels, minlength=K).argmin().item()
+        if not (labels == rare).any():
+            raise common.UserError(f"no {split} image of class {d.classes[rare]}: use more images")
     order = common.class_order(K, args.seed, args.shuffle_classes)
     tasks = common.split_classes(order, args.classes_per_task)
     owner = common.task_of_class(tasks)
@@ -632,8 +644,8 @@ def run(args: argparse.Namespace) -> dict:
     memory = {name: size_in_bytes(nets[name]) for name in ("solver", "G", "D")}
     memory |= {"image": math.prod(data["shape"]), "train": len(data["x"])}
     return {
-        "schema": common.SCHEMA, "script": "gan_replay", "args": vars(args), "seed": args.seed,
-        "command": f"python gan_replay.py {shlex.join(sys.argv[1:])}", "metrics": metrics,
+        "schema": common.SCHEMA, "script": "gan_replay", "seed": args.seed,
+        "args": {k: v for k, v in vars(args).items() if k not in REPORT}, "metrics": metrics,
         "memory": memory, **record,
         "timing": {"wall_s": time.perf_counter() - begun, "tasks": timing},
         "environment": common.environment(device),
@@ -808,13 +820,13 @@ def memory_table(run: dict) -> str:
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "gan_replay")
+    if not runs.keys() & RUNS.keys():
+        raise common.UserError(f"no results of gan_replay in {args.report}: train first")
     for name, (flags, _) in RUNS.items():
         if name not in runs:
             out = f"{args.report}/{name}-seed0.json"
             print(f"missing: python gan_replay.py {flags} --seed 0 --out {out}", file=sys.stderr)
     runs = {name: runs[name] for name in RUNS if name in runs}
-    if not runs:
-        raise common.UserError(f"no results of gan_replay in {args.report}: train first")
     one, two, three = {"figsize": (5, 3.4)}, {"figsize": (8, 3.4)}, {"figsize": (10, 3.2)}
 
     def figure(file: str, draw, chosen, rows: int = 1, columns: int = 1, **size) -> None:
@@ -856,14 +868,16 @@ def compare(reference: str, yours: str) -> None:
     print(common.markdown_table(["gan_replay", "paper", "reference", "yours"], rows), end="")
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse_args(argv)
     if args.compare:
         return compare(*args.compare)
     if args.report:
         return report(args)
     common.check_writable(args.out)
-    result = run(args)
+    result = {"command": shlex.join(["python", "gan_replay.py", *argv]), **run(args)}
     common.write_result(args.out, result)
     Path(f"{args.out}.ckpt").unlink(missing_ok=True)
     print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")

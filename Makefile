@@ -1,0 +1,116 @@
+# Reproduce every figure and table. `make` alone prints this help; every recipe line can be pasted.
+
+PYTHON    ?= python3#   the Python that makes the virtual environment
+VENV      ?= .venv#     the virtual environment; VENV= (empty) uses the active one
+PIP_FLAGS ?=#           extra flags for pip install, for example --index-url ...
+DEVICE    ?= auto#      auto, cpu, cuda, cuda:N or mps
+THREADS   ?= 0#         CPU threads a run; 0: torch's choice. With make -j2 on 2 cores give 1
+SEEDS     ?= 0#         seeds of every run, for example "0 1 2"; tables then show mean ± SD
+DATASET   ?= mnist#     mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, glyphs-rgb or a folder
+DATA      ?= data#      where data sets are, or are downloaded to
+LAUNCH    ?=#           put before every training command, for example "srun --gpus=1"
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+.PHONY: help install demo test reproduce reproduce-gan_replay compare readme
+
+PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
+READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
+NAME  := $(notdir $(strip $(DATASET)))
+TRAIN  = $(strip $(strip $(LAUNCH)) $(PY))
+RUN    = --data-dir $(strip $(DATA)) --device $(strip $(DEVICE)) --threads $(strip $(THREADS))
+
+help:  ## this help
+	@echo "Targets:"; sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
+		| awk -F'|' '{printf "%-30s %s\n", $$1, $$2}'
+	@echo "Variables (make TARGET NAME=value):"; sed -n 's/^\([A-Z_]*\) *?= *\([^#]*\)# *\(.*\)/  \1|\2|\3/p' \
+		$(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s %-10s %s\n", $$1, $$2, $$3}'
+	@echo "make -n TARGET shows the plan; make -j2 runs two at a time; an interrupted make continues."
+
+install: $(READY)  ## the virtual environment with all packages
+.venv/.installed $(filter-out .venv/.installed,$(READY)): requirements.txt
+	$(strip $(PYTHON)) -m venv $(@D)
+	$(@D)/bin/python -m pip install $(strip $(PIP_FLAGS)) -r requirements.txt
+	touch $@
+
+test: $(READY)  ## the whole suite, offline, at most 3 minutes
+	$(PY) -m pytest
+
+demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
+	$(MAKE) --no-print-directory -j2 figures/demo/gan_replay/tables.md THREADS=1
+	@echo "Look at the pictures in figures/demo/ and at figures/demo/gan_replay/tables.md"
+
+reproduce: reproduce-gan_replay  ## every figure and table of every paper, at the paper's settings
+
+compare: $(READY)  ## the paper's number, the reference's and yours, row by row
+	$(PY) gan_replay.py --compare reference/gan_replay results/$(NAME)/gan_replay
+
+readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
+	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
+
+# Data are fetched once, before runs that may go in parallel.
+results/$(NAME)/.data-is-there: | $(READY)
+	@mkdir -p $(@D)
+	$(PY) -c "import common as c; c.exit_in_one_line(lambda: c.load_dataset('$(strip $(DATASET))', '$(strip $(DATA))'))"
+	@touch $@
+
+# ---- gan_replay: run name -> flags (the same names and flags as RUNS in gan_replay.py; tested) ----
+
+GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes mlp balance total1200 total4000 \
+	total12000 total40000 improved improved-reset improved-hard improved-unbalanced improved-plain
+gan_replay.ngen12000           = --n-gen 12000
+gan_replay.ngen1200            = --n-gen 1200
+gan_replay.ngen120000          = --n-gen 120000
+gan_replay.none                = --replay none
+gan_replay.joint               = --joint
+gan_replay.real                = --replay real
+gan_replay.bytes               = --replay real --n-gen-mode total --n-gen 1787 --balance
+gan_replay.mlp                 = --gan mlp
+gan_replay.balance             = --balance
+gan_replay.total1200           = --n-gen-mode total --n-gen 1200
+gan_replay.total4000           = --n-gen-mode total --n-gen 4000
+gan_replay.total12000          = --n-gen-mode total --n-gen 12000
+gan_replay.total40000          = --n-gen-mode total --n-gen 40000
+gan_replay.improved            = --preset improved
+gan_replay.improved-reset      = --preset improved --align 0
+gan_replay.improved-hard       = --preset improved --no-soft-labels
+gan_replay.improved-unbalanced = --preset improved --no-balance
+gan_replay.improved-plain      = --preset improved --augment 0
+
+define gan_replay_run
+results/$(NAME)/gan_replay/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$(TRAIN) gan_replay.py $(gan_replay.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach run,$(GAN_REPLAY),$(eval $(call gan_replay_run,$(run),$(seed)))))
+
+reproduce-gan_replay: figures/$(NAME)/gan_replay/tables.md  ## Montagna 2024
+figures/$(NAME)/gan_replay/tables.md: \
+		$(foreach seed,$(SEEDS),$(GAN_REPLAY:%=results/$(NAME)/gan_replay/%-seed$(seed).json))
+	$(PY) gan_replay.py --report results/$(NAME)/gan_replay --figures $(@D)
+
+# The same in miniature: a thirtieth of the images.
+DEMO_GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes total1200 total4000 \
+	total12000 improved
+demo.ngen12000  = --n-gen 400
+demo.ngen1200   = --n-gen 40
+demo.ngen120000 = --n-gen 4000
+demo.none       = --replay none
+demo.joint      = --joint
+demo.real       = --replay real
+demo.bytes      = --replay real --n-gen-mode total --n-gen 60 --balance
+demo.total1200  = --n-gen-mode total --n-gen 40
+demo.total4000  = --n-gen-mode total --n-gen 130
+demo.total12000 = --n-gen-mode total --n-gen 400
+demo.improved   = --preset improved --n-gen 400
+DEMO := --dataset glyphs --train-size 2000 --test-size 1000 --gan-epochs 5 --gan-batch-size 16
+
+define gan_replay_demo
+results/demo/gan_replay/$(1)-seed0.json: | $(READY)
+	$(TRAIN) gan_replay.py $(demo.$(1)) $(DEMO) $(RUN) --seed 0 --out $$@
+endef
+$(foreach run,$(DEMO_GAN_REPLAY),$(eval $(call gan_replay_demo,$(run))))
+
+figures/demo/gan_replay/tables.md: $(DEMO_GAN_REPLAY:%=results/demo/gan_replay/%-seed0.json)
+	$(PY) gan_replay.py --report results/demo/gan_replay --figures $(@D)

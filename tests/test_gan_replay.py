@@ -1,0 +1,474 @@
+"""gan_replay.py: its equations, its loop, learning, the command line, killing and resuming."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import common
+import gan_replay
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+TINY = (
+    "--dataset glyphs --train-size 600 --test-size 300 --n-gen 100 --gan-epochs 1 --gan-width 8 "
+    "--solver-epochs 1 --solver-hidden 32 --device cpu --threads 1"
+).split()
+
+
+class NoBar:
+    """Stands for tqdm where a test calls the training functions itself."""
+
+    def update(self, n):
+        pass
+
+
+def parse(*flags):
+    return gan_replay.parse_args([*TINY, *flags])
+
+
+def run(path, *flags):
+    """Run the script in this process and return its result."""
+    gan_replay.main([*TINY, *flags, "--out", str(path)])
+    return json.loads(Path(path).read_text())
+
+
+def numbers(path):
+    """The lines of a result that must not depend on the machine's speed, the date or the path."""
+    skip = ('"args"', '"command"', '"timing"', '"environment"')
+    return [line for line in Path(path).read_text().splitlines() if not line.startswith(skip)]
+
+
+# ------------------------------------------------------------------------------------ equations
+
+
+def test_losses_against_the_written_out_logarithms():
+    real, fake = torch.randn(9, dtype=torch.double), torch.randn(9, dtype=torch.double)
+    sigma = [[1 / (1 + math.exp(-v)) for v in score.tolist()] for score in (real, fake)]
+    by_hand = -sum(math.log(p) for p in sigma[0]) / 9 - sum(math.log(1 - p) for p in sigma[1]) / 9
+    assert gan_replay.discriminator_loss(real, fake).item() == pytest.approx(by_hand)
+    by_hand = -sum(math.log(p) for p in sigma[1]) / 9
+    assert gan_replay.generator_loss(fake).item() == pytest.approx(by_hand)
+
+
+def test_projection_discriminator_against_a_loop():
+    D = gan_replay.Discriminator(parse("--conditional"), (1, 28, 28), 10)
+    x, y = torch.randn(4, 1, 28, 28), torch.tensor([3, 0, 3, 9])
+    h = D.features(x)
+    for i in range(4):
+        score = (D.score.weight[0] * h[i]).sum() + D.score.bias[0]
+        score = score + (D.classes.weight[y[i]] * h[i]).sum()
+        assert D(x, y)[i].item() == pytest.approx(score.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["conv", "mlp"])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
+def test_shapes_and_ranges(kind, shape):
+    args = parse("--gan", kind, "--conditional")
+    G = gan_replay.Generator(args, shape, 10)
+    D = gan_replay.Discriminator(args, shape, 10)
+    z, y = torch.randn(5, args.latent), torch.arange(5)
+    x = G(z, y)
+    assert x.shape == (5, *shape) and x.abs().max() <= 1
+    assert D(x, y).shape == (5,)
+    assert not torch.allclose(G(z, y), G(z, y + 1))  # it listens to the class
+
+
+def test_bytes_and_floats_are_inverse():
+    x = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(gan_replay.to_uint8(gan_replay.to_float(x)), x)
+    assert gan_replay.to_float(x).min() == -1 and gan_replay.to_float(x).max() == 1
+
+
+def test_augment_of_nothing_is_the_identity_and_moves_at_most_so_far():
+    x = -torch.ones(64, 1, 28, 28)
+    x[:, :, 13:15, 13:15] = 1
+    assert torch.allclose(gan_replay.augment(x, 0.0), x, atol=1e-4)
+    moved = gan_replay.augment(x, 0.2) + 1  # ink, 0 elsewhere
+    rows = (moved.sum((1, 3)) * torch.arange(28)).sum(1) / moved.sum((1, 2, 3))
+    assert rows.std() > 0.5 and (rows - 13.5).abs().max() < 0.2 * 14 * 1.5
+
+
+# ---------------------------------------------------------------------------- drawing the past
+
+
+class Stub(nn.Module):
+    """A generator whose images say which class they are: brightness; a solver that reads it."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.classes = torch.tensor(classes)
+
+    def forward(self, z, y):
+        c = self.classes[(z[:, 0].abs() * 1000).long() % len(self.classes)]
+        return (c.float() / 10 - 0.5)[:, None, None, None].expand(-1, 1, 4, 4)
+
+
+class Reader(nn.Module):
+    def forward(self, x):
+        c = ((x.mean((1, 2, 3)) + 0.5) * 10).round().long().clamp(0, 9)
+        return F.one_hot(c, 10).float() * 5
+
+
+def test_drawn_images_are_labelled_by_the_solver():
+    seen = torch.arange(4)
+    x, target, y, drawn = gan_replay.draw(Stub([0, 1, 2, 3]), Reader(), 1500, seen, 10, parse(),
+                                          0, False)  # fmt: skip
+    assert x.shape == (1500, 1, 4, 4) and x.dtype == torch.uint8 and drawn == 2000
+    assert torch.equal(y, Reader()(gan_replay.to_float(x)).argmax(1))
+    assert torch.equal(target, F.one_hot(y, 10).float())
+    soft = gan_replay.draw(Stub([0]), Reader(), 10, seen, 10, parse("--soft-labels"), 0, False)[1]
+    assert torch.allclose(soft, Reader()(gan_replay.to_float(x[y == 0][:10])).softmax(1))
+    assert (soft < 1).all()
+
+
+def test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing():
+    seen = torch.arange(4)
+    args = parse("--max-draws", "5")
+    skewed = Stub([0, 0, 0, 0, 0, 1, 1, 2, 2, 3])
+    y = gan_replay.draw(skewed, Reader(), 402, seen, 10, args, 0, True)[2]
+    assert torch.bincount(y, minlength=10).tolist() == [101, 101, 100, 100, 0, 0, 0, 0, 0, 0]
+    _, _, y, drawn = gan_replay.draw(Stub([0, 1, 2]), Reader(), 400, seen, 10, args, 0, True)
+    assert torch.bincount(y, minlength=4).tolist() == [100, 100, 100, 0]
+    assert 5 * 400 <= drawn < 5 * 400 + 1000  # bounded
+
+
+def test_conditional_rejection_keeps_only_what_the_solver_agrees_with():
+    class Half(Stub):  # draws the class asked for, but every second 3 looks like a 2
+        def forward(self, z, y):
+            c = torch.where((y == 3) & (z[:, 0] > 0), 2, y)
+            return (c.float() / 10 - 0.5)[:, None, None, None].expand(-1, 1, 4, 4)
+
+    args, seen = parse("--conditional"), torch.tensor([2, 3])
+    for balance, wrong in ((False, True), (True, False)):
+        x, _, y, _ = gan_replay.draw(Half([0]), Reader(), 600, seen, 10, args, 0, balance)
+        assert torch.bincount(y, minlength=4).tolist() == [0, 0, 300, 300]
+        looks = Reader()(gan_replay.to_float(x)).argmax(1)
+        assert bool((looks != y).any()) == wrong
+
+
+@pytest.mark.parametrize(
+    "flags, sizes, stored",
+    [
+        (["--replay", "none"], [200, 200, 200], [0, 0, 0]),
+        (["--n-gen", "50"], [200, 250, 300], [0, 0, 0]),  # grows with the task
+        (["--n-gen", "50", "--n-gen-mode", "total"], [200, 250, 250], [0, 0, 0]),
+        (["--replay", "real", "--n-gen", "50"], [200, 250, 300], [0, 50, 100]),
+        (["--replay", "real", "--n-gen", "9000"], [200, 400, 600], [0, 200, 400]),
+        (["--replay", "real", "--n-gen", "50", "--n-gen-mode", "total"], [200, 250, 250],
+         [0, 50, 50]),
+        (["--replay", "real", "--n-gen", "50", "--n-gen-mode", "total", "--balance"],
+         [200, 400, 600], [0, 50, 50]),
+    ],
+)  # fmt: skip
+def test_the_mix_has_the_right_size_and_stores_no_more_than_it_says(flags, sizes, stored):
+    args = parse("--train-size", "1000", *flags)
+    data = gan_replay.load_data(args, CPU)
+    nets = {"old_G": Stub([0, 1, 2]), "old_solver": Reader()}
+    nets["old_G"].forward = lambda z, y: torch.zeros(len(z), 1, 28, 28)
+    for t in range(3):
+        note = {}
+        x, target, y = gan_replay.mix(nets, data, t, args, note)
+        assert len(x) == len(target) == len(y) == sizes[t]
+        assert note["stored"] == stored[t] and note["new"] == 200
+        assert set(y[:200].tolist()) == set(data["tasks"][t])
+
+
+def test_a_smaller_memory_is_a_part_of_the_larger_one():
+    """What a task stored is given up in part when new tasks come; it is never drawn anew."""
+    args = parse("--replay", "real", "--n-gen", "60", "--n-gen-mode", "total")
+    data = gan_replay.load_data(args, CPU)
+    first = gan_replay.stored_images(data["y"], data["tasks"], 1, args)[0]
+    later = gan_replay.stored_images(data["y"], data["tasks"], 3, args)[0]
+    assert set(later[:20].tolist()) < set(first.tolist())
+
+
+@pytest.mark.parametrize("preset", ["paper", "improved"])
+def test_nothing_real_is_kept(preset, tmp_path, monkeypatch):
+    """Erase the images of every task after it was learned: the result must not change."""
+    flags = ["--preset", preset, "--gan-epochs", "1", "--n-gen", "100", "--max-draws", "2"]
+    run(tmp_path / "a.json", *flags)
+    learn = gan_replay.learn_task
+
+    def learn_and_erase(nets, data, t, *rest):
+        learn(nets, data, t, *rest)
+        data["x"][common.indices_of(data["y"], data["tasks"][t])] = 77
+
+    monkeypatch.setattr(gan_replay, "learn_task", learn_and_erase)
+    run(tmp_path / "b.json", *flags)
+    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
+
+
+def test_the_gan_is_reset_or_with_align_kept(monkeypatch):
+    args = parse("--preset", "improved")
+    data = {"x": torch.zeros(1), "shape": (1, 28, 28), "K": 10}
+    nets = {}
+    gan_replay.fresh_gan(nets, args, data)
+    first = nets["G"]
+    gan_replay.fresh_gan(nets, args, data, keep=True)
+    assert nets["G"] is first
+    gan_replay.fresh_gan(nets, args, data)
+    assert nets["G"] is not first
+
+
+def test_alignment_holds_old_images_still():
+    """A strong λ keeps G(z, old class) near the teacher; λ = 0 lets it go."""
+    x = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
+    y, seen = torch.full((256,), 2), torch.tensor([0, 1])
+    gaps = {}
+    for weight in ("100", "0"):
+        torch.manual_seed(0)
+        args = parse("--preset", "improved", "--align", weight, "--gan-batch-size", "32")
+        nets = {}
+        gan_replay.fresh_gan(nets, args, {"x": x, "shape": (1, 28, 28), "K": 10})
+        nets["G"](torch.randn(512, 100), torch.randint(0, 2, (512,)))  # settle BatchNorm
+        nets["old_G"] = gan_replay.copy.deepcopy(nets["G"]).eval()
+        for _ in range(4):
+            gan_replay.train_gan(nets, x, y, seen, args, NoBar())
+        z, old = torch.randn(64, 100), torch.randint(0, 2, (64,))
+        with torch.no_grad():
+            gaps[weight] = (nets["G"].eval()(z, old) - nets["old_G"](z, old)).abs().mean().item()
+    assert gaps["100"] < 0.7 * gaps["0"]
+
+
+# ------------------------------------------------------------------------------------- learning
+
+LEARN = (
+    "--dataset glyphs --train-size 2000 --test-size 1000 --classes-per-task 5 --n-gen 1000 "
+    "--gan-width 64 --gan-batch-size 32 --solver-epochs 10 --solver-hidden 400 400"
+).split()
+
+
+def test_replay_remembers_what_naive_training_forgets(tmp_path):
+    """The thresholds lie far from what each reaches at this seed: 0.46, 0.63 and 0.93."""
+    acc = {}
+    for name, flags in {
+        "none": ["--replay", "none"],
+        "paper": ["--gan-epochs", "10"],
+        "improved": ["--preset", "improved", "--gan-epochs", "14", "--n-gen", "1000"],
+    }.items():
+        acc[name] = run(tmp_path / f"{name}.json", *LEARN, *flags)["metrics"]["ACC"]
+    assert acc["none"] < 0.52  # the second half of the digits alone
+    assert acc["paper"] > acc["none"] + 0.06
+    assert acc["improved"] > 0.8
+
+
+def test_vanilla_replay_of_everything_is_near_joint_training(tmp_path):
+    flags = ["--train-size", "3000", "--solver-epochs", "4", "--solver-hidden", "256"]
+    everything = [*flags, "--replay", "real", "--n-gen", "9000"]
+    real = run(tmp_path / "real.json", *everything)["metrics"]
+    joint = run(tmp_path / "joint.json", *flags, "--joint")["metrics"]
+    naive = run(tmp_path / "none.json", *flags, "--replay", "none")["metrics"]
+    assert real["ACC"] > joint["ACC"] - 0.06 > 0.7
+    assert naive["ACC"] < 0.3 and naive["BWT"] < -0.8
+
+
+# -------------------------------------------------------------------------- same bytes, resumed
+
+
+@pytest.mark.parametrize("preset", ["paper", "improved"])
+def test_the_same_seed_gives_the_same_bytes(preset, tmp_path):
+    for name in "ab":
+        run(tmp_path / f"{name}.json", "--preset", preset, "--gan-epochs", "1", "--n-gen", "100")
+    run(tmp_path / "c.json", "--preset", preset, "--gan-epochs", "1", "--n-gen", "100",
+        "--seed", "1")  # fmt: skip
+    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
+    assert numbers(tmp_path / "a.json") != numbers(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("preset", ["paper", "improved"])
+def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(preset, tmp_path, monkeypatch):
+    """Stop right after the k-th checkpoint, for every k, and go on in the same command."""
+    flags = ["--preset", preset, "--gan-epochs", "2", "--n-gen", "100", "--checkpoint-every", "0",
+             "--solver-epochs", "2", "--classes-per-task", "4"]  # fmt: skip
+    run(tmp_path / "whole.json", *flags)
+    save = common.save_checkpoint
+    target = tmp_path / "parts.json"
+
+    def save_and_stop(*args):
+        save(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(common, "save_checkpoint", save_and_stop)
+    for _ in range(20):
+        try:
+            run(target, *flags)
+            break
+        except KeyboardInterrupt:
+            assert not target.exists()
+    assert numbers(target) == numbers(tmp_path / "whole.json")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.json", "whole.json"]
+
+
+def test_kill_minus_nine_and_the_same_command_again(tmp_path):
+    flags = [*TINY, "--gan-epochs", "6", "--checkpoint-every", "0"]
+    whole, target = tmp_path / "whole.json", tmp_path / "killed.json"
+    gan_replay.main([*flags, "--out", str(whole)])
+    command = [sys.executable, str(ROOT / "gan_replay.py"), *flags, "--out", str(target)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    checkpoint = Path(f"{target}.ckpt")
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists() and not target.exists()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and "continuing from" in again.stderr
+    assert numbers(target) == numbers(whole)
+
+
+# --------------------------------------------------------------------------------- wrong inputs
+
+
+def fails(capsys, argv, code=2):
+    """The one line that the script prints when it exits with `code`."""
+    with pytest.raises(SystemExit) as stop:
+        common.exit_in_one_line(lambda: gan_replay.main(argv))
+    lines = capsys.readouterr().err.strip().splitlines()
+    lines = [line for line in lines if not line.startswith("warning: ")]
+    assert stop.value.code == code and len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--dataset mnits", "no dataset 'mnits'"),
+        ("--dataset mnits", "--dataset glyphs"),
+        ("--data-dir {tmp}/nothing --dataset some/folder", "no dataset"),
+        ("--n-gen -1", "--n-gen must be 0 or more"),
+        ("--n-gen many", "invalid int value"),
+        ("--gan-epochs 1 2", "give 1, 4 or 5"),
+        ("--gan-epochs 0", "numbers of 1 or more"),
+        ("--gan-epochs", "expected at least one argument"),
+        ("--device cuda:7", "try --device cpu"),
+        ("--device tpu", "expected auto, cpu"),
+        ("--classes-per-task 11", "between 1 and 10"),
+        ("--classes-per-task 0", "1 or more"),
+        ("--replay film", "invalid choice"),
+        ("--seed -3", "--seed must be 0 or more"),
+        ("--threads -1", "--threads must be 0 or more"),
+        ("--gan-lr 0", "between 0 and 1"),
+        ("--solver-lr nan", "between 0 and 1"),
+        ("--gan-batch-size 1", "2 or more"),
+        ("--align 1", "needs --conditional"),
+        ("--train-size 5", "no training image of class"),
+        ("--train-size -5", "0 or more"),
+        ("--validation 600", "less than the 600"),
+        ("--image-size 30", "sides that 4 divides"),
+        ("--nonsense", "unrecognized arguments"),
+        ("--out {tmp}/file/run.json", "cannot write there"),
+        ("--out {tmp}", "is a folder"),
+        ("--report {tmp}/nothing", "no results"),
+        ("--preset best", "invalid choice"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    out = [] if "--out" in flags else ["--out", str(tmp_path / "r.json")]
+    line = fails(capsys, [*TINY, *out, *flags.format(tmp=tmp_path).split()])
+    assert says in line
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_truncated_mnist_and_foreign_checkpoint(tmp_path, capsys):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte").write_bytes(bytes(1000))
+    line = fails(capsys, ["--data-dir", str(tmp_path), "--out", str(tmp_path / "r.json")])
+    assert "train-images-idx3-ubyte is damaged" in line and "--dataset glyphs" in line
+    flags = [*TINY, "--out", str(tmp_path / "r.json")]
+    common.save_checkpoint(tmp_path / "r.json.ckpt", {"n_gen": 5}, {})
+    assert "delete" in fails(capsys, flags)
+    (tmp_path / "r.json.ckpt").write_bytes(b"rubbish")
+    assert "damaged" in fails(capsys, flags)
+
+
+def test_a_diverging_loss_stops_the_run_with_exit_code_1(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(gan_replay, "generator_loss", lambda score: score.mean() * float("nan"))
+    line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
+    assert "task 1/5, GAN epoch 1" in line and "--gan-lr" in line
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_a_full_disk_stops_the_run_with_exit_code_1(tmp_path, capsys, monkeypatch):
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "No space left" in fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_classes_are_named(tmp_path, capsys):
+    run(tmp_path / "r.json", "--n-gen", "30")
+    assert re.search(r"warning: task \d: nothing replayed of classes \[", capsys.readouterr().err)
+
+
+# ----------------------------------------------------------------------------- report, Makefile
+
+
+def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
+    folder, figures = tmp_path / "results", tmp_path / "figures"
+    for seed in ("0", "1"):
+        run(folder / f"ngen12000-seed{seed}.json", "--seed", seed)
+    run(folder / "improved-seed0.json", "--preset", "improved", "--gan-epochs", "1")
+    run(folder / "total1200-seed0.json", "--n-gen-mode", "total")
+    run(folder / "joint-seed0.json", "--joint")
+    page = tmp_path / "page.md"
+    names = ("gan_replay results", "gan_replay memory", "gan_replay speed")
+    page.write_text("".join(f"<!-- begin {n} -->\n<!-- end {n} -->\n" for n in names))
+    gan_replay.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    err = capsys.readouterr().err
+    assert "missing: python gan_replay.py --n-gen 1200 --seed 0" in err
+    drawn = {p.name for p in figures.iterdir()}
+    assert {"figure1.png", "figure4.png", "averages.png", "cost.png", "trade_off.png",
+            "digits_ngen12000.png", "tables.md"} <= drawn  # fmt: skip
+    assert "figure2.png" not in drawn
+    assert "(paper −0.609)" in page.read_text() and "(2)" in page.read_text()
+    gan_replay.main(["--compare", str(folder), str(folder)])
+    assert "| −0.609 |" in capsys.readouterr().out
+
+
+def test_the_makefile_runs_what_the_report_expects():
+    plan = subprocess.run(
+        ["make", "-n", "reproduce-gan_replay", "VENV=", "SEEDS=0", "DATASET=glyphs"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name, (flags, _) in gan_replay.RUNS.items():
+        line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
+        assert f"gan_replay.py {flags} --dataset" in line
+
+
+def test_the_memory_to_beat_has_the_generators_bytes():
+    args = gan_replay.parse_args([])
+    G = gan_replay.Generator(args, (1, 28, 28), 10)
+    stored = gan_replay.size_in_bytes(G) // (28 * 28)
+    assert f"--n-gen {stored} " in gan_replay.RUNS["bytes"][0]
+
+
+def test_the_script_runs_from_the_command_line(tmp_path):
+    """One whole run as a user types it: exit code, output, and a result with all that it needs."""
+    out = tmp_path / "deep" / "run-seed0.json"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "gan_replay.py"), *TINY, "--out", str(out)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "ACC" in done.stdout
+    result = json.loads(out.read_text())
+    assert len(result["R"]) == 6 and all(len(row) == 5 for row in result["R"])
+    assert {"commit", "dirty", "torch", "device", "peak_memory_mb"} <= result["environment"].keys()
+    assert result["metrics"]["ACC"] == pytest.approx(sum(result["R"][-1]) / 5)
+    assert [p.name for p in out.parent.iterdir()] == ["run-seed0.json"]
