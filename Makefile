@@ -14,7 +14,7 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test reproduce reproduce-gan_replay compare readme
+.PHONY: help install demo test reproduce reproduce-gan_replay compare readme bench
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -50,6 +50,10 @@ compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
 	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
 
+bench: $(READY)  ## GAN images a second on one core and on two (leave the machine idle)
+	for n in 1 2; do $(PY) gan_replay.py --dataset glyphs --train-size 12000 --n-gen 2400 --gan-epochs 2 \
+		--threads $$n --device $(strip $(DEVICE)) --out reference/gan_replay/speed-$$n-seed0.json; done
+
 # Data are fetched once, before runs that may go in parallel.
 results/$(NAME)/.data-is-there: | $(READY)
 	@mkdir -p $(@D)
@@ -58,8 +62,9 @@ results/$(NAME)/.data-is-there: | $(READY)
 
 # ---- gan_replay: run name -> flags (the same names and flags as RUNS in gan_replay.py; tested) ----
 
-GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes mlp balance total1200 total4000 \
-	total12000 total40000 improved improved-reset improved-hard improved-unbalanced improved-plain
+GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes mlp balance total300 total1200 \
+	total4000 total12000 improved improved-reset improved-hard improved-plain \
+	improved-short improved-reject
 gan_replay.ngen12000           = --n-gen 12000
 gan_replay.ngen1200            = --n-gen 1200
 gan_replay.ngen120000          = --n-gen 120000
@@ -69,15 +74,16 @@ gan_replay.real                = --replay real
 gan_replay.bytes               = --replay real --n-gen-mode total --n-gen 1787 --balance
 gan_replay.mlp                 = --gan mlp
 gan_replay.balance             = --balance
+gan_replay.total300            = --n-gen-mode total --n-gen 300
 gan_replay.total1200           = --n-gen-mode total --n-gen 1200
 gan_replay.total4000           = --n-gen-mode total --n-gen 4000
 gan_replay.total12000          = --n-gen-mode total --n-gen 12000
-gan_replay.total40000          = --n-gen-mode total --n-gen 40000
 gan_replay.improved            = --preset improved
 gan_replay.improved-reset      = --preset improved --align 0
 gan_replay.improved-hard       = --preset improved --no-soft-labels
-gan_replay.improved-unbalanced = --preset improved --no-balance
 gan_replay.improved-plain      = --preset improved --augment 0
+gan_replay.improved-short      = --preset improved --solver-epochs 5
+gan_replay.improved-reject     = --preset improved --balance
 
 define gan_replay_run
 results/$(NAME)/gan_replay/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
@@ -91,8 +97,8 @@ figures/$(NAME)/gan_replay/tables.md: \
 	$(PY) gan_replay.py --report results/$(NAME)/gan_replay --figures $(@D)
 
 # The same in miniature: a thirtieth of the images.
-DEMO_GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes total1200 total4000 \
-	total12000 improved
+DEMO_GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes total300 total1200 \
+	total4000 total12000 improved
 demo.ngen12000  = --n-gen 400
 demo.ngen1200   = --n-gen 40
 demo.ngen120000 = --n-gen 4000
@@ -100,6 +106,7 @@ demo.none       = --replay none
 demo.joint      = --joint
 demo.real       = --replay real
 demo.bytes      = --replay real --n-gen-mode total --n-gen 60 --balance
+demo.total300   = --n-gen-mode total --n-gen 10
 demo.total1200  = --n-gen-mode total --n-gen 40
 demo.total4000  = --n-gen-mode total --n-gen 130
 demo.total12000 = --n-gen-mode total --n-gen 400

@@ -251,8 +251,8 @@ def load_folder(
     folder = next((p for p in places if p.is_dir()), None)
     if folder is None:
         raise UserError(
-            f"no dataset {name!r}: choose one of {', '.join([*SOURCES, *GLYPHS])} (the last two "
-            f"need no files), or put images by hand in {root / name}/{{train,test}}/CLASS/"
+            f"no dataset {name!r}: choose one of {', '.join([*SOURCES, *GLYPHS])} (--dataset "
+            f"glyphs needs no files), or put images in {root / name}/{{train,test}}/CLASS/"
         )
     ways_out = (
         "download or copy the folder again, or put images by hand in "
@@ -657,9 +657,7 @@ def check_writable(path: str | Path) -> Path:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What made a number: commit, versions, machine, threads, peak memory in MB, date (UTC)."""
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, else in kB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit if resource else math.nan
+    """What makes a number: commit, versions, machine, threads, date (UTC). Ask when a run starts."""
     cuda = device.type == "cuda"
     return {
         **_git_state(),
@@ -670,10 +668,16 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if cuda else f"{_cpu_name()} ({device.type})",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "peak_memory_mb": round(peak, 1),
-        "peak_device_memory_mb": torch.cuda.max_memory_allocated(device) / 1e6 if cuda else 0.0,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """The most memory used until now, in MB of 10^6 bytes: of the process and of the accelerator."""
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, else in kB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit if resource else 0.0
+    on_device = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else 0.0
+    return {"peak_memory_mb": round(peak, 1), "peak_device_memory_mb": round(on_device, 1)}
 
 
 def _git_state() -> dict[str, Any]:

@@ -56,9 +56,8 @@ import common
 
 # What --preset improved changes; each is a flag (see README.md for what each one buys).
 IMPROVED = dict(
-    conditional=True, balance=True, soft_labels=True, align=10.0, augment=0.15, gan_lr=1e-3,
-    gan_epochs=[15], n_gen=12000,
-)  # fmt: skip
+    conditional=True, soft_labels=True, align=10.0, augment=0.15, gan_epochs=[15], solver_epochs=10
+)
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
 NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
@@ -605,6 +604,7 @@ def run(args: argparse.Namespace) -> dict:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = common.choose_device(args.device)
+    environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
     epochs = gan_epochs(args, len(data["tasks"]))
@@ -648,7 +648,7 @@ def run(args: argparse.Namespace) -> dict:
         "args": {k: v for k, v in vars(args).items() if k not in REPORT}, "metrics": metrics,
         "memory": memory, **record,
         "timing": {"wall_s": time.perf_counter() - begun, "tasks": timing},
-        "environment": common.environment(device),
+        "environment": environment | common.peak_memory(device),
     }  # fmt: skip
 
 
@@ -668,16 +668,17 @@ RUNS = {
               "vanilla replay, 1,787 images: the generator's bytes"),
     "mlp": ("--gan mlp", "GAN replay, MLP instead of conv"),
     "balance": ("--balance", "GAN replay, balanced by rejection"),
+    "total300": ("--n-gen-mode total --n-gen 300", "GAN replay, 300 in total"),
     "total1200": ("--n-gen-mode total --n-gen 1200", "GAN replay, 1.2k in total"),
     "total4000": ("--n-gen-mode total --n-gen 4000", "GAN replay, 4k in total"),
     "total12000": ("--n-gen-mode total --n-gen 12000", "GAN replay, 12k in total"),
-    "total40000": ("--n-gen-mode total --n-gen 40000", "GAN replay, 40k in total"),
     "improved": ("--preset improved", "improved"),
     "improved-reset": ("--preset improved --align 0",
-                       "GAN reset and trained on the mix (no alignment)"),
+                       "no alignment: GAN reset and trained on the mix"),
     "improved-hard": ("--preset improved --no-soft-labels", "hard labels"),
-    "improved-unbalanced": ("--preset improved --no-balance", "no rejection"),
     "improved-plain": ("--preset improved --augment 0", "no augmentation"),
+    "improved-short": ("--preset improved --solver-epochs 5", "5 solver epochs instead of 10"),
+    "improved-reject": ("--preset improved --balance", "also: drop what the solver calls otherwise"),
 }  # fmt: skip
 PAPER = {  # the table of Sec. 4
     "ngen12000": {"BWT": -0.609, "FWT": -0.100},
@@ -785,10 +786,12 @@ def draw_digits(runs: list[dict], axes: list[Axes]) -> None:
         ax.set(xticks=[], yticks=[], ylabel=f"after task {t + 1}")
 
 
-def results_table(runs: dict[str, list[dict]]) -> str:
+def results_table(runs: dict[str, list[dict]], improved: bool) -> str:
     """Every run: the paper's value, ours ± SD (n), the command, time, hardware and JSON."""
     rows = []
     for name, some in runs.items():
+        if name.startswith("improved") != improved:
+            continue
         first, paper = some[0], PAPER.get(name, {})
         beside = [f"**{metric(some, m)}** (paper {paper[m]:.3f})".replace("-", "−") if m in paper
                   else metric(some, m) for m in ("BWT", "FWT")]  # fmt: skip
@@ -817,6 +820,18 @@ def memory_table(run: dict) -> str:
     return common.markdown_table(header, rows)
 
 
+def speed_table(runs: dict[str, list[dict]]) -> str:
+    """Images a second on this machine's cores, from `make bench`."""
+    rows = []
+    for run in sum(runs.values(), []):
+        tasks, times = run["tasks"], run["timing"]["tasks"]
+        rates = (sum(v[f"{net}_images"] for v in tasks) / sum(v[f"{net}_s"] for v in times)
+                 for net in ("gan", "solver"))  # fmt: skip
+        env = run["environment"]
+        rows.append([env["device"], str(env["threads"]), *(f"{rate:.0f}" for rate in rates)])
+    return common.markdown_table(["device", "threads", "GAN images/s", "solver images/s"], rows)
+
+
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "gan_replay")
@@ -826,6 +841,7 @@ def report(args: argparse.Namespace) -> None:
         if name not in runs:
             out = f"{args.report}/{name}-seed0.json"
             print(f"missing: python gan_replay.py {flags} --seed 0 --out {out}", file=sys.stderr)
+    speed = {name: runs[name] for name in runs if name.startswith("speed")}
     runs = {name: runs[name] for name in RUNS if name in runs}
     one, two, three = {"figsize": (5, 3.4)}, {"figsize": (8, 3.4)}, {"figsize": (10, 3.2)}
 
@@ -846,7 +862,11 @@ def report(args: argparse.Namespace) -> None:
         if name in runs:
             n = len(runs[name][0]["grids"])
             figure(f"digits_{name}", draw_digits, runs[name], n, 1, figsize=(8, 1.3 * n))
-    tables = {"gan_replay results": results_table(runs)}
+    tables = {
+        "gan_replay results": results_table(runs, improved=False),
+        "gan_replay improved": results_table(runs, improved=True),
+        "gan_replay speed": speed_table(speed),
+    }
     if "ngen12000" in runs:
         tables["gan_replay memory"] = memory_table(runs["ngen12000"][0])
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())

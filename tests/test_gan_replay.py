@@ -428,8 +428,9 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     run(folder / "total1200-seed0.json", "--n-gen-mode", "total")
     run(folder / "joint-seed0.json", "--joint")
     page = tmp_path / "page.md"
-    names = ("gan_replay results", "gan_replay memory", "gan_replay speed")
-    page.write_text("".join(f"<!-- begin {n} -->\n<!-- end {n} -->\n" for n in names))
+    names = ("results", "improved", "memory", "speed")
+    marks = "<!-- begin gan_replay {0} -->\n<!-- end gan_replay {0} -->\n"
+    page.write_text("".join(marks.format(name) for name in names))
     gan_replay.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
     err = capsys.readouterr().err
     assert "missing: python gan_replay.py --n-gen 1200 --seed 0" in err
