@@ -16,6 +16,7 @@ import os
 import pickle
 import platform
 import random
+import re
 import shutil
 import statistics
 import struct
@@ -111,20 +112,21 @@ def load_dataset(
     image_size: int = 0,
     train_size: int = 0,
     test_size: int = 0,
+    validation: int = 0,
     seed: int = 0,
 ) -> Dataset:
-    """Load a data set by name, whole, as uint8 tensors on the CPU.
+    """Load a data set by name, whole, as uint8 tensors on the CPU; every class is in both parts.
 
     `name` is a key of SOURCES (downloaded into `data_dir` when absent), `glyphs` or `glyphs-rgb`
     (drawn here, no files), or a folder, itself or below `data_dir`, that holds train/CLASS/ and
     test/CLASS/ images. `image_size` > 0 resizes every image to that square. `train_size` and
     `test_size` of 0 mean all (60,000 and 10,000 glyphs); a smaller number takes a random subset,
     fixed by `seed`, in which the classes are about as frequent as in the whole. Glyphs are drawn
-    from `seed` too. Raises UserError on any input that the user has to mend.
+from `seed` too. `validation` > 0 holds out that many training images, the same for every seed,
+    and puts them in the place of the test images. Raises UserError on what the user has to mend.
     """
-    for flag, value in (("image", image_size), ("train", train_size), ("test", test_size)):
-        if value < 0:
-            raise UserError(f"--{flag}-size must be 0 or more, not {value}")
+    if min(image_size, train_size, test_size, validation) < 0:
+        raise UserError("--image-size, --train-size, --test-size and --validation: 0 or more")
     root = Path(data_dir).expanduser()
     if name in GLYPHS:
         rgb = name == "glyphs-rgb"
@@ -134,10 +136,27 @@ def load_dataset(
     elif name in SOURCES and not (name == "cifar10" and (root / name / "train").is_dir()):
         data = load_torchvision(name, root, train_size, test_size, seed)
     else:  # image folders; they are resized while they are read, as their sizes may differ
-        return load_folder(name, root, image_size, train_size, test_size, seed)
+        data = load_folder(name, root, image_size, train_size, test_size, seed)
+    if validation:
+        data = hold_out(data, validation)
+    for part, y in (("training", data.y_train), ("test", data.y_test)):
+        count = torch.bincount(y, minlength=len(data.classes))
+        if not count.all():
+            name = data.classes[int(count.argmin())]
+            raise UserError(f"there is no {part} image of class {name}: use more images")
     return data._replace(
         x_train=resize(data.x_train, image_size), x_test=resize(data.x_test, image_size)
     )
+
+
+def hold_out(data: Dataset, n: int) -> Dataset:
+    """n training images, always the same ones, in the place of the test images."""
+    if n >= len(data.y_train):
+        raise UserError(f"--validation must be less than the {len(data.y_train)} training images")
+    order = torch.randperm(len(data.y_train), generator=torch.Generator().manual_seed(0))
+    held, kept = order[:n], order[n:]
+    x, y = data.x_train, data.y_train
+    return data._replace(x_train=x[kept], y_train=y[kept], x_test=x[held], y_test=y[held])
 
 
 def resize(x: Tensor, size: int) -> Tensor:
@@ -657,7 +676,7 @@ def check_writable(path: str | Path) -> Path:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What makes a number: commit, versions, machine, threads, date (UTC). Ask when a run starts."""
+    """What makes a number: commit, versions, machine, threads, date. Ask when a run starts."""
     cuda = device.type == "cuda"
     return {
         **_git_state(),
@@ -673,7 +692,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory used until now, in MB of 10^6 bytes: of the process and of the accelerator."""
+    """The most memory used until now, MB of 10^6 bytes: of the process, of the accelerator."""
     unit = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, else in kB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit if resource else 0.0
     on_device = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else 0.0
@@ -802,6 +821,55 @@ def mean_sd(values: Sequence[float], digits: int = 3, scale: float = 1.0) -> str
     mean = f"{statistics.fmean(values):.{digits}f}"
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{mean}{spread} ({len(values)})".replace("-", "−")
+
+
+def metric(runs: Sequence[dict[str, Any]], name: str) -> str:
+    """`mean_sd` of a metric over the runs that have it, or a dash where there is none."""
+    values = [run["metrics"][name] for run in runs if name in run["metrics"]]
+    return mean_sd(values) if values else "–"
+
+
+def results_table(
+    runs: dict[str, list[dict[str, Any]]],
+    labels: dict[str, str],
+    metrics: Sequence[str],
+    paper: dict[str, dict[str, float]],
+) -> str:
+    """A Markdown row for every run: metrics (the paper's beside), command, time, hardware, JSON.
+
+    `runs` is what `read_results` gave, `labels` names the rows, `paper[run][metric]` is its value.
+    """
+    rows = []
+    for name, some in runs.items():
+        cells = [metric(some, what) for what in metrics]
+        for i, what in enumerate(metrics):
+            if what in paper.get(name, {}):
+                cells[i] = f"**{cells[i]}** (paper {paper[name][what]:.3f})".replace("-", "−")
+        first, env = some[0], some[0]["environment"]
+        wall = statistics.fmean(run["timing"]["wall_s"] for run in some)
+        threads = f"{env['threads']} thread{'s' * (env['threads'] > 1)}"
+        links = " ".join(f"[{run['seed']}]({run['path']})" for run in some)
+        command = re.sub(r" --(seed|out|data-dir|threads|device) \S+", "", first["command"])
+        rows.append([labels[name], *cells, f"`{command} --seed S`",
+                     f"{wall:.0f} s, {env['device']}, {threads}", links])  # fmt: skip
+    return markdown_table(["run", *metrics, "command", "time, hardware", "JSON, by seed"], rows)
+
+
+def comparison(
+    reference: str, yours: str, script: str, labels: dict[str, str], metrics: Sequence[str],
+    paper: dict[str, dict[str, float]],
+) -> str:
+    """A Markdown row for every run and metric: the paper's value, the reference's and yours."""
+    theirs, mine = read_results(reference, script), read_results(yours, script)
+    rows = []
+    for name, label in labels.items():
+        for what in metrics:
+            value = paper.get(name, {}).get(what)
+            rows.append([
+                f"{label}: {what}", "–" if value is None else f"{value:.3f}".replace("-", "−"),
+                metric(theirs.get(name, []), what), metric(mine.get(name, []), what),
+            ])  # fmt: skip
+    return markdown_table([script, "paper", "reference", "yours"], rows)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -140,23 +140,19 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
-    for name in ("n_gen", "seed", "validation", "threads", "augment", "align", "checkpoint_every"):
-        if not getattr(args, name) >= 0:
-            raise common.UserError(f"--{name.replace('_', '-')} must be 0 or more")
-    at_least_one = ("max_draws", "classes_per_task", "gan_width", "latent", "solver_epochs",
-                    "batch_size", "evals_per_epoch")
-    for name in at_least_one:
-        if getattr(args, name) < 1:
-            raise common.UserError(f"--{name.replace('_', '-')} must be 1 or more")
+    least = {"n_gen": 0, "threads": 0, "augment": 0, "align": 0, "checkpoint_every": 0, "seed": 0,
+             "max_draws": 1, "classes_per_task": 1, "gan_width": 1, "latent": 1, "solver_epochs": 1,
+             "batch_size": 1, "evals_per_epoch": 1, "gan_batch_size": 2}  # fmt: skip
+    for name, bound in least.items():
+        if not bound <= getattr(args, name) < 2**31:
+            raise common.UserError(f"--{name.replace('_', '-')} must be {bound} or more")
+    if min(*args.gan_epochs, *args.solver_hidden) < 1:
+        raise common.UserError("--gan-epochs and --solver-hidden take numbers of 1 or more")
     if not (0 < args.gan_lr < 1 and 0 < args.solver_lr < 1):
         raise common.UserError("--gan-lr and --solver-lr must lie between 0 and 1")
-    if args.gan_batch_size < 2:
-        raise common.UserError("--gan-batch-size must be 2 or more (BatchNorm)")
-    if min(args.gan_epochs) < 1 or min(args.solver_hidden) < 1:
-        raise common.UserError("--gan-epochs and --solver-hidden take numbers of 1 or more")
     if args.align and not args.conditional:
         raise common.UserError("--align holds old classes still, so it needs --conditional")
-    if args.joint and args.replay != "none":
+    if args.joint:
         args.replay = "none"
 
 
@@ -450,32 +446,21 @@ def train_gan(
 
 def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     """On the device: x, y, x_test, y_test; also tasks, `owner` (class -> task), K and shape."""
-    d = common.load_dataset(
+    data = common.load_dataset(
         args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
-        test_size=args.test_size, seed=args.seed,
+        test_size=args.test_size, validation=args.validation, seed=args.seed,
     )  # fmt: skip
-    x, y, x_test, y_test = d.x_train, d.y_train, d.x_test, d.y_test
-    if args.validation:
-        if args.validation >= len(x):
-            raise common.UserError(f"--validation must be less than the {len(x)} training images")
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-        held, kept = order[: args.validation], order[args.validation :]
-        x, y, x_test, y_test = x[kept], y[kept], x[held], y[held]
-    K, (C, H, W) = len(d.classes), d.x_train.shape[1:]
-    if args.gan == "conv" and args.replay == "gan" and (H % 4 or W % 4):
-        raise common.UserError(f"--gan conv needs sides that 4 divides, not {H}x{W}: --image-size")
-    for split, labels in (("training", y), ("test", y_test)):
-        rare = torch.bincount(labels, minlength=K).argmin().item()
-        if not (labels == rare).any():
-            raise common.UserError(f"no {split} image of class {d.classes[rare]}: use more images")
+    K, shape = len(data.classes), tuple(data.x_train.shape[1:])
+    if args.gan == "conv" and args.replay == "gan" and (shape[1] % 4 or shape[2] % 4):
+        size = f"{shape[1]}x{shape[2]}"
+        raise common.UserError(f"--gan conv needs sides that 4 divides, not {size}: --image-size")
     order = common.class_order(K, args.seed, args.shuffle_classes)
     tasks = common.split_classes(order, args.classes_per_task)
     owner = common.task_of_class(tasks)
-    if args.joint:
-        tasks = [order]
-    x, y, x_test, y_test = (v.to(device) for v in (x, y, x_test, y_test))
-    return dict(x=x, y=y, x_test=x_test, y_test=y_test, tasks=tasks, owner=owner, K=K,
-                shape=(C, H, W))  # fmt: skip
+    images = {"x": data.x_train, "y": data.y_train, "x_test": data.x_test, "y_test": data.y_test}
+    images = {name: tensor.to(device) for name, tensor in images.items()}
+    return {**images, "tasks": [order] if args.joint else tasks, "owner": owner, "K": K,
+            "shape": shape}  # fmt: skip
 
 
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
@@ -678,7 +663,7 @@ RUNS = {
     "improved-hard": ("--preset improved --no-soft-labels", "hard labels"),
     "improved-plain": ("--preset improved --augment 0", "no augmentation"),
     "improved-short": ("--preset improved --solver-epochs 5", "5 solver epochs instead of 10"),
-    "improved-reject": ("--preset improved --balance", "also: drop what the solver calls otherwise"),
+    "improved-reject": ("--preset improved --balance", "plus: drop what the solver disagrees with"),
 }  # fmt: skip
 PAPER = {  # the table of Sec. 4
     "ngen12000": {"BWT": -0.609, "FWT": -0.100},
@@ -687,10 +672,8 @@ PAPER = {  # the table of Sec. 4
 }
 
 
-def metric(runs: list[dict], name: str) -> str:
-    """Mean ± SD (n) of a metric over the seeds, or a dash where the runs are missing or lack it."""
-    values = [run["metrics"][name] for run in runs if name in run["metrics"]]
-    return common.mean_sd(values) if values else "–"
+LABELS = {name: label for name, (_, label) in RUNS.items()}
+METRICS = ("ACC", "BWT", "FWT", "forgetting")
 
 
 def draw_training(runs: list[dict], ax: Axes) -> None:
@@ -729,11 +712,11 @@ def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
     for name in ("none", "ngen12000", "bytes", "improved", "real"):
         if name in runs:
             A = np.array([run["metrics"]["A"] for run in runs[name]])  # [seeds, T]
-            ax.plot(range(1, A.shape[1] + 1), A.mean(0), marker="o", ms=4, label=RUNS[name][1])
+            ax.plot(range(1, A.shape[1] + 1), A.mean(0), marker="o", ms=4, label=LABELS[name])
             ax.set_xticks(range(1, A.shape[1] + 1))
     if "joint" in runs:
         ax.axhline(np.mean([run["metrics"]["ACC"] for run in runs["joint"]]), ls="--", color="0.4",
-                   label=RUNS["joint"][1])  # fmt: skip
+                   label=LABELS["joint"])  # fmt: skip
     ax.set(xlabel="after task", ylabel="accuracy on all classes so far", ylim=(0, 1.02))
     ax.legend(fontsize=8, loc="lower left")
 
@@ -749,7 +732,7 @@ def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
                    for run in runs[name]]  # fmt: skip
         for ax, values in zip(axes, (images, seconds)):
             mean = np.mean(values, axis=0)
-            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=RUNS[name][1])
+            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=LABELS[name])
     for ax, what in zip(axes, ("thousand images trained on", "seconds")):
         ax.set(xlabel="task", ylabel=what, ylim=(0, None))
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -771,7 +754,7 @@ def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
         for name, style in (("ngen12000", ":"), ("bytes", "--")):
             if name in runs:
                 ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
-                           label=RUNS[name][1])  # fmt: skip
+                           label=LABELS[name])  # fmt: skip
         ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
     axes[0].legend(fontsize=7)
 
@@ -784,26 +767,6 @@ def draw_digits(runs: list[dict], axes: list[Axes]) -> None:
         tiled = x.reshape(3, 20, C, H, W).transpose(0, 3, 1, 4, 2).reshape(3 * H, 20 * W, C)
         ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], ylabel=f"after task {t + 1}")
-
-
-def results_table(runs: dict[str, list[dict]], improved: bool) -> str:
-    """Every run: the paper's value, ours ± SD (n), the command, time, hardware and JSON."""
-    rows = []
-    for name, some in runs.items():
-        if name.startswith("improved") != improved:
-            continue
-        first, paper = some[0], PAPER.get(name, {})
-        beside = [f"**{metric(some, m)}** (paper {paper[m]:.3f})".replace("-", "−") if m in paper
-                  else metric(some, m) for m in ("BWT", "FWT")]  # fmt: skip
-        env, wall = first["environment"], [run["timing"]["wall_s"] for run in some]
-        rows.append([
-            RUNS[name][1], metric(some, "ACC"), *beside, metric(some, "forgetting"),
-            f"`python gan_replay.py {RUNS[name][0]} --seed S`",
-            f"{np.mean(wall):.0f} s, {env['device']}, {env['threads']} thread(s)",
-            f"[{first['path'].rsplit('/', 1)[-1]}]({first['path']})",
-        ])  # fmt: skip
-    header = ["run", "ACC", "BWT", "FWT", "forgetting", "command", "time, hardware", "JSON"]
-    return common.markdown_table(header, rows)
 
 
 def memory_table(run: dict) -> str:
@@ -862,11 +825,11 @@ def report(args: argparse.Namespace) -> None:
         if name in runs:
             n = len(runs[name][0]["grids"])
             figure(f"digits_{name}", draw_digits, runs[name], n, 1, figsize=(8, 1.3 * n))
-    tables = {
-        "gan_replay results": results_table(runs, improved=False),
-        "gan_replay improved": results_table(runs, improved=True),
-        "gan_replay speed": speed_table(speed),
-    }
+    tables = {}
+    for part in ("results", "improved"):
+        own = {k: v for k, v in runs.items() if k.startswith("improved") == (part == "improved")}
+        tables[f"gan_replay {part}"] = common.results_table(own, LABELS, METRICS, PAPER)
+    tables["gan_replay speed"] = speed_table(speed)
     if "ngen12000" in runs:
         tables["gan_replay memory"] = memory_table(runs["ngen12000"][0])
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
@@ -876,24 +839,13 @@ def report(args: argparse.Namespace) -> None:
     print(f"figures and tables are in {args.figures}")
 
 
-def compare(reference: str, yours: str) -> None:
-    """Print paper | reference | yours for every item."""
-    theirs, mine = (common.read_results(folder, "gan_replay") for folder in (reference, yours))
-    rows = []
-    for name, (_, label) in RUNS.items():
-        for what in ("ACC", "BWT", "FWT"):
-            paper = PAPER.get(name, {}).get(what, "–")
-            rows.append([f"{label}: {what}", str(paper).replace("-", "−"),
-                         metric(theirs.get(name, []), what), metric(mine.get(name, []), what)])
-    print(common.markdown_table(["gan_replay", "paper", "reference", "yours"], rows), end="")
-
-
 def main(argv: list[str] | None = None) -> None:
     """What the command line asks for: a comparison, a report or (as a rule) a training run."""
     argv = sys.argv[1:] if argv is None else argv
     args = parse_args(argv)
     if args.compare:
-        return compare(*args.compare)
+        table = common.comparison(*args.compare, "gan_replay", LABELS, METRICS, PAPER)
+        return print(table, end="")
     if args.report:
         return report(args)
     common.check_writable(args.out)
