@@ -62,8 +62,8 @@ results/$(NAME)/.data-is-there: | $(READY)
 
 # ---- gan_replay: run name -> flags (the same names and flags as RUNS in gan_replay.py; tested) ----
 
-GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes mlp balance total300 total1200 \
-	total4000 total12000 improved improved-reset improved-hard improved-plain \
+GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes digits mlp balance total300 \
+	total1200 total4000 total12000 improved improved-reset improved-hard improved-plain \
 	improved-short improved-reject
 gan_replay.ngen12000           = --n-gen 12000
 gan_replay.ngen1200            = --n-gen 1200
@@ -72,6 +72,7 @@ gan_replay.none                = --replay none
 gan_replay.joint               = --joint
 gan_replay.real                = --replay real
 gan_replay.bytes               = --replay real --n-gen-mode total --n-gen 1787 --balance
+gan_replay.digits              = --gan-epochs 5 6 7 8 9
 gan_replay.mlp                 = --gan mlp
 gan_replay.balance             = --balance
 gan_replay.total300            = --n-gen-mode total --n-gen 300
@@ -96,8 +97,8 @@ figures/$(NAME)/gan_replay/tables.md: \
 		$(foreach seed,$(SEEDS),$(GAN_REPLAY:%=results/$(NAME)/gan_replay/%-seed$(seed).json))
 	$(PY) gan_replay.py --report results/$(NAME)/gan_replay --figures $(@D)
 
-# The same in miniature: a thirtieth of the images.
-DEMO_GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes total300 total1200 \
+# The same in miniature: a thirtieth of the images, half the GAN's width.
+DEMO_GAN_REPLAY := ngen120000 ngen12000 ngen1200 none joint real bytes total300 total1200 \
 	total4000 total12000 improved
 demo.ngen12000  = --n-gen 400
 demo.ngen1200   = --n-gen 40
@@ -111,7 +112,8 @@ demo.total1200  = --n-gen-mode total --n-gen 40
 demo.total4000  = --n-gen-mode total --n-gen 130
 demo.total12000 = --n-gen-mode total --n-gen 400
 demo.improved   = --preset improved --n-gen 400
-DEMO := --dataset glyphs --train-size 2000 --test-size 1000 --gan-epochs 5 --gan-batch-size 16
+DEMO := --dataset glyphs --train-size 2000 --test-size 1000 --gan-epochs 8 --gan-batch-size 16 \
+	--gan-width 32
 
 define gan_replay_demo
 results/demo/gan_replay/$(1)-seed0.json: | $(READY)

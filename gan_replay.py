@@ -273,41 +273,42 @@ def augment(x: Tensor, most: float) -> Tensor:
 
 @torch.no_grad()
 def draw(
-    G: nn.Module, solver: nn.Module, n: int, seen: Tensor, K: int, args: argparse.Namespace,
-    seed: int, balance: bool, chunk: int = 1000,
-) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Draw n images of the classes `seen` [k] from the frozen G, labelled by the frozen solver.
+    G: nn.Module, solver: nn.Module, x: Tensor, target: Tensor, y: Tensor, seen: Tensor,
+    args: argparse.Namespace, seed: int, balance: bool, chunk: int = 1000,
+) -> tuple[int, int]:
+    """Draw images of the classes `seen` [k] from the frozen G, labelled by the frozen solver.
 
-    Returns images uint8 [n, C, H, W], targets float [n, K] (one-hot or the solver's softmax),
-    classes int64 [n] and the number of images drawn. With `balance` there may be fewer than n.
+    Fills x uint8 [n, C, H, W], target float [n, K] (one-hot, or the solver's softmax) and classes
+    y int64 [n]. Returns how many rows were filled (fewer than n only when `balance` gave up) and
+    how many images that took.
     """  # fmt: skip
-    device = seen.device
+    n, K, device = len(x), target.shape[1], x.device
     rng = torch.Generator(device).manual_seed(seed)  # its own, so that a resumed run draws the same
     quota = torch.zeros(K, dtype=torch.int64, device=device)
     quota[seen] = n // len(seen)
     quota[seen[: n % len(seen)]] += 1
     count = torch.zeros_like(quota)
-    images, targets, classes, drawn = [], [], [], 0
-    while count.sum() < n and drawn < args.max_draws * n:
+    filled = drawn = 0
+    while filled < n and drawn < args.max_draws * n:
         z = torch.randn(chunk, args.latent, generator=rng, device=device)
         asked = seen[torch.arange(chunk, device=device) % len(seen)]
-        x = to_uint8(G(z, asked))
-        p = solver(to_float(x)).softmax(1)  # [chunk, K]
+        images = to_uint8(G(z, asked))
+        p = solver(to_float(images)).softmax(1)  # [chunk, K]
         label = p.argmax(1)  # "labeled using the solver"
-        keep = torch.ones_like(label, dtype=torch.bool)
-        if args.conditional:  # the class asked for is the label; --balance drops what looks other
-            keep, label = (label == asked) | (not balance), asked
-        one_hot = F.one_hot(label, K) * keep[:, None]
+        one_hot = F.one_hot(label, K)
+        if args.conditional:  # the class asked for is the label
+            label, agrees = asked, label == asked
+            one_hot = F.one_hot(label, K) * (agrees | (not balance))[:, None]
         if balance:  # keep the first quota[c] images of every class c
-            place = (count + one_hot.cumsum(0)).gather(1, label[:, None]).squeeze(1)
-            one_hot = one_hot * (keep & (place <= quota[label]))[:, None]
-        chosen = one_hot.any(1).nonzero().squeeze(1)[: n - int(count.sum())]
-        images.append(x[chosen])
-        targets.append(p[chosen] if args.soft_labels else F.one_hot(label[chosen], K).float())
-        classes.append(label[chosen])
+            place = (count + one_hot.cumsum(0)).gather(1, label[:, None])
+            one_hot = one_hot * (place <= quota[label][:, None])
+        chosen = one_hot.any(1).nonzero().squeeze(1)[: n - filled]
+        rows = slice(filled, filled + len(chosen))
+        x[rows], y[rows] = images[chosen], label[chosen]
+        target[rows] = p[chosen] if args.soft_labels else F.one_hot(label[chosen], K).float()
         count += torch.bincount(label[chosen], minlength=K)
-        drawn += chunk
-    return torch.cat(images), torch.cat(targets), torch.cat(classes), drawn
+        filled, drawn = filled + len(chosen), drawn + chunk
+    return filled, drawn
 
 
 def stored_images(
@@ -336,27 +337,42 @@ def mix(nets: dict, data: dict, t: int, args: argparse.Namespace, note: dict) ->
     The first `note["new"]` rows are the task's own. What the past gave is written into `note`.
     """
     K, device = data["K"], data["x"].device
-    own = common.indices_of(data["y"], data["tasks"][t])
-    parts = [(data["x"][own], F.one_hot(data["y"][own], K).float(), data["y"][own])]
-    note.update(new=len(own), replayed=[0] * K, drawn=0, stored=0)
+    index = common.indices_of(data["y"], data["tasks"][t])
+    note.update(new=len(index), replayed=[0] * K, drawn=0, stored=0)
     if t and args.replay == "real":
-        index, note["stored"] = stored_images(data["y"], data["tasks"], t, args)
-        y = data["y"][index]
-        parts.append((data["x"][index], F.one_hot(y, K).float(), y))
-    if t and args.replay == "gan" and args.n_gen:
-        seen = torch.tensor(sum(data["tasks"][:t], []), device=device)
-        n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)
-        seed = args.seed * 1000 + t
-        *past, note["drawn"] = draw(
-            nets["old_G"], nets["old_solver"], n, seen, K, args, seed, args.balance
-        )
-        parts.append(tuple(past))
-    if len(parts) > 1:
-        note["replayed"] = torch.bincount(parts[1][2], minlength=K).tolist()
-        missing = [c for c in sum(data["tasks"][:t], []) if not note["replayed"][c]]
-        if missing:
-            print(f"warning: task {t + 1}: nothing replayed of classes {missing}", file=sys.stderr)
-    return tuple(torch.cat(column) for column in zip(*parts))
+        old, note["stored"] = stored_images(data["y"], data["tasks"], t, args)
+        index = torch.cat([index, old])
+    n_old = 0
+    if t and args.replay == "gan":
+        n_old = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)
+    real = len(index)
+    x = torch.empty(real + n_old, *data["shape"], dtype=torch.uint8, device=device)
+    y = torch.empty(real + n_old, dtype=torch.int64, device=device)
+    target = torch.empty(real + n_old, K, device=device)
+    x[:real], y[:real] = data["x"][index], data["y"][index]
+    target[:real] = F.one_hot(y[:real], K).float()
+    end, seen = real, sum(data["tasks"][:t], [])
+    if n_old:
+        filled, note["drawn"] = draw(
+            nets["old_G"], nets["old_solver"], x[real:], target[real:], y[real:],
+            torch.tensor(seen, device=device), args, args.seed * 1000 + t, args.balance,
+        )  # fmt: skip
+        end += filled
+    note["replayed"] = torch.bincount(y[note["new"] : end], minlength=K).tolist()
+    missing = [c for c in seen if not note["replayed"][c]]
+    if missing and args.replay != "none":
+        print(f"warning: task {t + 1}: nothing replayed of classes {missing}", file=sys.stderr)
+    return x[:end], target[:end], y[:end]
+
+
+def sample(nets: dict, data: dict, t: int, args: argparse.Namespace, n: int = 60) -> dict:
+    """n images of what G draws after task t, sorted by the solver's label, for the figure."""
+    device = data["x"].device
+    x = torch.empty(n, *data["shape"], dtype=torch.uint8, device=device)
+    target, y = torch.empty(n, data["K"], device=device), torch.empty_like(x[:, 0, 0, 0]).long()
+    seen = torch.tensor(sum(data["tasks"][: t + 1], []), device=device)
+    draw(nets["old_G"], nets["solver"], x, target, y, seen, args, args.seed, balance=False)
+    return common.pack_images(x[y.argsort()])
 
 
 # --------------------------------------------------------------------------------------------
@@ -525,7 +541,7 @@ def learn_task(
 
     `done` counts the epochs that are finished, so that a resumed task continues after them.
     """  # fmt: skip
-    label, K, device = f"task {t + 1}/{len(data['tasks'])}", data["K"], data["x"].device
+    label = f"task {t + 1}/{len(data['tasks'])}"
     clock = time.perf_counter()
     if len(record["tasks"]) == t:
         record["tasks"].append({})
@@ -545,10 +561,11 @@ def learn_task(
         )
     with progress(f"{label} solver", len(x), done["solver"], args.solver_epochs) as bar:
         while done["solver"] < args.solver_epochs:
-            clock = time.perf_counter() - seconds["solver_s"] - seconds["evaluation_s"]
+            clock, before = time.perf_counter(), seconds["evaluation_s"]
             loss = train_solver(nets, x, target, args, evaluate, bar)
             check_finite([loss], f"{label}, solver epoch {done['solver'] + 1}", args)
-            seconds["solver_s"] = time.perf_counter() - clock - seconds["evaluation_s"]
+            evaluation = seconds["evaluation_s"] - before
+            seconds["solver_s"] += time.perf_counter() - clock - evaluation
             done["solver"] += 1
             done["step"] += -(-len(x) // args.batch_size)
             save()
@@ -556,7 +573,7 @@ def learn_task(
         record["R"].append(accuracies(nets["solver"], data))
         print(f"{label}: accuracy by task {' '.join(f'{a:.3f}' for a in record['R'][-1])}")
 
-    seen = torch.tensor(sum(data["tasks"][:t], []), dtype=torch.int64, device=device)
+    seen = torch.tensor(sum(data["tasks"][:t], []), dtype=torch.int64, device=x.device)
     align = args.align > 0 and t > 0
     if epochs and not done["gan"]:
         fresh_gan(nets, args, data, keep=align)
@@ -564,10 +581,10 @@ def learn_task(
         x, y = x[: note["new"]], y[: note["new"]]
     with progress(f"{label} GAN", len(x), done["gan"], epochs) as bar:
         while done["gan"] < epochs:
-            clock = time.perf_counter() - seconds["gan_s"]
+            clock = time.perf_counter()
             losses = train_gan(nets, x, y, seen if align else seen[:0], args, bar)
             check_finite(losses, f"{label}, GAN epoch {done['gan'] + 1}", args)
-            seconds["gan_s"] = time.perf_counter() - clock
+            seconds["gan_s"] += time.perf_counter() - clock
             record["losses"].append([t + 1, *losses])
             done["gan"] += 1
             save()
@@ -575,11 +592,7 @@ def learn_task(
     note.update(gan_images=epochs * len(x), last_step=done["step"])
     if epochs:
         nets["old_G"] = copy.deepcopy(nets["G"]).eval()
-        now = torch.tensor(sum(data["tasks"][: t + 1], []), device=device)
-        images, _, classes, _ = draw(
-            nets["old_G"], nets["solver"], 60, now, K, args, args.seed, False
-        )
-        record["grids"].append(common.pack_images(images[classes.argsort()]))
+        record["grids"].append(sample(nets, data, t, args))
     nets["old_solver"] = copy.deepcopy(nets["solver"])
     done.update(task=t + 1, solver=0, gan=0)
 
@@ -651,6 +664,7 @@ RUNS = {
     "real": ("--replay real", "vanilla replay, all images stored"),
     "bytes": ("--replay real --n-gen-mode total --n-gen 1787 --balance",
               "vanilla replay, 1,787 images: the generator's bytes"),
+    "digits": ("--gan-epochs 5 6 7 8 9", "GAN replay, n_gen = 12k, a GAN after task 5 too"),
     "mlp": ("--gan mlp", "GAN replay, MLP instead of conv"),
     "balance": ("--balance", "GAN replay, balanced by rejection"),
     "total300": ("--n-gen-mode total --n-gen 300", "GAN replay, 300 in total"),
@@ -718,7 +732,7 @@ def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
         ax.axhline(np.mean([run["metrics"]["ACC"] for run in runs["joint"]]), ls="--", color="0.4",
                    label=LABELS["joint"])  # fmt: skip
     ax.set(xlabel="after task", ylabel="accuracy on all classes so far", ylim=(0, 1.02))
-    ax.legend(fontsize=8, loc="lower left")
+    ax.figure.legend(fontsize=8, loc="outside lower center", ncols=2)
 
 
 def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
@@ -734,9 +748,10 @@ def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
             mean = np.mean(values, axis=0)
             ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=LABELS[name])
     for ax, what in zip(axes, ("thousand images trained on", "seconds")):
-        ax.set(xlabel="task", ylabel=what, ylim=(0, None))
+        ax.set(xlabel="task (no GAN is trained after the last)", ylabel=what, ylim=(0, None))
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].legend(fontsize=7)
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
+                          loc="outside lower center")  # fmt: skip
 
 
 def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
@@ -756,7 +771,8 @@ def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
                 ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
                            label=LABELS[name])  # fmt: skip
         ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
-    axes[0].legend(fontsize=7)
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
+                          loc="outside lower center")  # fmt: skip
 
 
 def draw_digits(runs: list[dict], axes: list[Axes]) -> None:
@@ -806,25 +822,27 @@ def report(args: argparse.Namespace) -> None:
             print(f"missing: python gan_replay.py {flags} --seed 0 --out {out}", file=sys.stderr)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
     runs = {name: runs[name] for name in RUNS if name in runs}
-    one, two, three = {"figsize": (5, 3.4)}, {"figsize": (8, 3.4)}, {"figsize": (10, 3.2)}
+    one, two, three = {"figsize": (5, 3.6)}, {"figsize": (8, 3.9)}, {"figsize": (10, 3.6)}
 
-    def figure(file: str, draw, chosen, rows: int = 1, columns: int = 1, **size) -> None:
+    def figure(file: str, draw, chosen, title: str, rows: int = 1, columns: int = 1, **size):
         if chosen:
             fig = Figure(layout="constrained", dpi=150, **size)
-            axes = fig.subplots(rows, columns)
-            draw(chosen, axes)
+            fig.suptitle(title, fontsize=10)
+            draw(chosen, fig.subplots(rows, columns))
             common.save_figure(fig, Path(args.figures) / f"{file}.png")
 
-    for number, name in enumerate(("ngen12000", "ngen1200", "ngen120000"), 1):
-        figure(f"figure{number}", draw_training, runs.get(name), **one)
-        figure(f"figure{number + 3}", draw_tasks, runs.get(name), **one)
-    figure("averages", draw_averages, runs, **one)
-    figure("cost", draw_cost, runs, 1, 2, **two)
-    figure("trade_off", draw_trade_off, runs, 1, 3, **three)
-    for name in ("ngen12000", "improved"):
-        if name in runs:
-            n = len(runs[name][0]["grids"])
-            figure(f"digits_{name}", draw_digits, runs[name], n, 1, figsize=(8, 1.3 * n))
+    for number, name in enumerate(PAPER, 1):
+        title = f"Figure {{}}: {LABELS[name]}"
+        figure(f"figure{number}", draw_training, runs.get(name), title.format(number), **one)
+        figure(f"figure{number + 3}", draw_tasks, runs.get(name), title.format(number + 3), **one)
+    figure("averages", draw_averages, runs, "Accuracy on all classes met so far", figsize=(6, 4.4))
+    figure("cost", draw_cost, runs, "Cost of every task (Sec. 4)", 1, 2, **two)
+    title = "A fixed total of generated images (the trade-off of Sec. 4)"
+    figure("trade_off", draw_trade_off, runs, title, 1, 3, **three)
+    for name in runs.keys() & {"ngen12000", "digits", "improved"}:
+        n = len(runs[name][0]["grids"])
+        title = f"What the generator draws: {LABELS[name]}"
+        figure(f"digits_{name}", draw_digits, runs[name], title, n, 1, figsize=(8, 1.3 * n + 0.3))
     tables = {}
     for part in ("results", "improved"):
         own = {k: v for k, v in runs.items() if k.startswith("improved") == (part == "improved")}

@@ -120,15 +120,23 @@ class Reader(nn.Module):
         return F.one_hot(c, 10).float() * 5
 
 
+def drawing(G, n, seen, args, balance):
+    """Call `draw` for n images of 4x4 pixels; return the rows it filled and how many it drew."""
+    x = torch.full((n, 1, 4, 4), 255, dtype=torch.uint8)
+    target, y = torch.zeros(n, 10), torch.full((n,), -1)
+    filled, drawn = gan_replay.draw(G, Reader(), x, target, y, seen, args, 0, balance)
+    assert (y[:filled] >= 0).all() and (y[filled:] == -1).all()
+    return x[:filled], target[:filled], y[:filled], drawn
+
+
 def test_drawn_images_are_labelled_by_the_solver():
     seen = torch.arange(4)
-    x, target, y, drawn = gan_replay.draw(Stub([0, 1, 2, 3]), Reader(), 1500, seen, 10, parse(),
-                                          0, False)  # fmt: skip
-    assert x.shape == (1500, 1, 4, 4) and x.dtype == torch.uint8 and drawn == 2000
+    x, target, y, drawn = drawing(Stub([0, 1, 2, 3]), 1500, seen, parse(), False)
+    assert len(x) == 1500 and drawn == 2000
     assert torch.equal(y, Reader()(gan_replay.to_float(x)).argmax(1))
     assert torch.equal(target, F.one_hot(y, 10).float())
-    soft = gan_replay.draw(Stub([0]), Reader(), 10, seen, 10, parse("--soft-labels"), 0, False)[1]
-    assert torch.allclose(soft, Reader()(gan_replay.to_float(x[y == 0][:10])).softmax(1))
+    x, soft, _, _ = drawing(Stub([0, 3]), 10, seen, parse("--soft-labels"), False)
+    assert torch.allclose(soft, Reader()(gan_replay.to_float(x)).softmax(1))
     assert (soft < 1).all()
 
 
@@ -136,9 +144,9 @@ def test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing()
     seen = torch.arange(4)
     args = parse("--max-draws", "5")
     skewed = Stub([0, 0, 0, 0, 0, 1, 1, 2, 2, 3])
-    y = gan_replay.draw(skewed, Reader(), 402, seen, 10, args, 0, True)[2]
+    y = drawing(skewed, 402, seen, args, True)[2]
     assert torch.bincount(y, minlength=10).tolist() == [101, 101, 100, 100, 0, 0, 0, 0, 0, 0]
-    _, _, y, drawn = gan_replay.draw(Stub([0, 1, 2]), Reader(), 400, seen, 10, args, 0, True)
+    _, _, y, drawn = drawing(Stub([0, 1, 2]), 400, seen, args, True)
     assert torch.bincount(y, minlength=4).tolist() == [100, 100, 100, 0]
     assert 5 * 400 <= drawn < 5 * 400 + 1000  # bounded
 
@@ -151,7 +159,7 @@ def test_conditional_rejection_keeps_only_what_the_solver_agrees_with():
 
     args, seen = parse("--conditional"), torch.tensor([2, 3])
     for balance, wrong in ((False, True), (True, False)):
-        x, _, y, _ = gan_replay.draw(Half([0]), Reader(), 600, seen, 10, args, 0, balance)
+        x, _, y, _ = drawing(Half([0]), 600, seen, args, balance)
         assert torch.bincount(y, minlength=4).tolist() == [0, 0, 300, 300]
         looks = Reader()(gan_replay.to_float(x)).argmax(1)
         assert bool((looks != y).any()) == wrong
