@@ -64,7 +64,7 @@ results/$(NAME)/.data-is-there: | $(READY)
 
 GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes digits mlp balance total300 \
 	total1200 total4000 total12000 improved improved-reset improved-hard improved-plain \
-	improved-short improved-reject
+	improved-constant improved-reject
 gan_replay.ngen12000           = --n-gen 12000
 gan_replay.ngen1200            = --n-gen 1200
 gan_replay.ngen120000          = --n-gen 120000
@@ -83,7 +83,7 @@ gan_replay.improved            = --preset improved
 gan_replay.improved-reset      = --preset improved --align 0
 gan_replay.improved-hard       = --preset improved --no-soft-labels
 gan_replay.improved-plain      = --preset improved --augment 0
-gan_replay.improved-short      = --preset improved --solver-epochs 5
+gan_replay.improved-constant   = --preset improved --no-solver-decay
 gan_replay.improved-reject     = --preset improved --balance
 
 define gan_replay_run
