@@ -18,7 +18,10 @@ SHELL := /bin/sh
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
-NAME  := $(notdir $(strip $(DATASET)))
+NAME  := $(notdir $(patsubst %/,%,$(strip $(DATASET))))
+ifneq (1,$(words $(NAME)))
+$(error DATASET must be one word without spaces: a name or a folder)
+endif
 TRAIN  = $(strip $(strip $(LAUNCH)) $(PY))
 RUN    = --data-dir $(strip $(DATA)) --device $(strip $(DEVICE)) --threads $(strip $(THREADS))
 
@@ -38,9 +41,15 @@ install: $(READY)  ## the virtual environment with all packages
 test: $(READY)  ## the whole suite, offline, at most 3 minutes
 	$(PY) -m pytest
 
+# Two runs at a time, one thread each; under make -n the plan itself.
+DEMO_TARGETS := figures/demo/gan_replay/tables.md
 demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
-	$(MAKE) --no-print-directory -j2 figures/demo/gan_replay/tables.md THREADS=1
-	@echo "Look at the pictures in figures/demo/ and at figures/demo/gan_replay/tables.md"
+ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
+demo: $(DEMO_TARGETS)
+else
+	@$(MAKE) --no-print-directory -j2 $(DEMO_TARGETS) THREADS=1
+	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
+endif
 
 reproduce: reproduce-gan_replay  ## every figure and table of every paper, at the paper's settings
 
@@ -51,8 +60,8 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
 
 bench: $(READY)  ## GAN images a second on one core and on two (leave the machine idle)
-	for n in 1 2; do $(PY) gan_replay.py --dataset glyphs --train-size 12000 --n-gen 2400 --gan-epochs 2 \
-		--threads $$n --device $(strip $(DEVICE)) --out reference/gan_replay/speed-$$n-seed0.json; done
+	$(foreach n,1 2,$(PY) gan_replay.py --dataset glyphs --train-size 12000 --n-gen 2400 --gan-epochs 2 \
+		--threads $(n) --device $(strip $(DEVICE)) --out reference/gan_replay/speed-$(n)-seed0.json &&) true
 
 # Data are fetched once, before runs that may go in parallel.
 results/$(NAME)/.data-is-there: | $(READY)
@@ -62,17 +71,18 @@ results/$(NAME)/.data-is-there: | $(READY)
 
 # ---- gan_replay: run name -> flags (the same names and flags as RUNS in gan_replay.py; tested) ----
 
-GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes digits mlp balance total300 \
-	total1200 total4000 total12000 improved improved-reset improved-hard improved-plain \
-	improved-constant improved-reject
+GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes mlp balance total300 \
+	total1200 total4000 total12000 digits rate improved improved-reset improved-hard \
+	improved-plain improved-constant improved-short improved-gan5 improved-reject joint-improved
 gan_replay.ngen12000           = --n-gen 12000
 gan_replay.ngen1200            = --n-gen 1200
 gan_replay.ngen120000          = --n-gen 120000
 gan_replay.none                = --replay none
 gan_replay.joint               = --joint
-gan_replay.real                = --replay real
+gan_replay.real                = --replay real --n-gen 60000
 gan_replay.bytes               = --replay real --n-gen-mode total --n-gen 1787 --balance
-gan_replay.digits              = --gan-epochs 5 6 7 8 9
+gan_replay.digits              = --final-gan
+gan_replay.rate                = --gan-lr 2e-4
 gan_replay.mlp                 = --gan mlp
 gan_replay.balance             = --balance
 gan_replay.total300            = --n-gen-mode total --n-gen 300
@@ -84,7 +94,10 @@ gan_replay.improved-reset      = --preset improved --align 0
 gan_replay.improved-hard       = --preset improved --no-soft-labels
 gan_replay.improved-plain      = --preset improved --augment 0
 gan_replay.improved-constant   = --preset improved --no-solver-decay
+gan_replay.improved-short      = --preset improved --solver-epochs 5
+gan_replay.improved-gan5       = --preset improved --gan-epochs 5
 gan_replay.improved-reject     = --preset improved --balance
+gan_replay.joint-improved      = --preset improved --joint
 
 define gan_replay_run
 results/$(NAME)/gan_replay/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
@@ -105,7 +118,7 @@ demo.ngen1200   = --n-gen 40
 demo.ngen120000 = --n-gen 4000
 demo.none       = --replay none
 demo.joint      = --joint
-demo.real       = --replay real
+demo.real       = --replay real --n-gen 2000
 demo.bytes      = --replay real --n-gen-mode total --n-gen 60 --balance
 demo.total300   = --n-gen-mode total --n-gen 10
 demo.total1200  = --n-gen-mode total --n-gen 40

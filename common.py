@@ -17,6 +17,7 @@ import pickle
 import platform
 import random
 import re
+import shlex
 import shutil
 import statistics
 import struct
@@ -53,15 +54,17 @@ SCHEMA = 1  # of the result files
 CHECKPOINT_FORMAT = 1
 
 
+class UserError(Exception):
+    """A mistake the user can mend: shown as one line, exit code 2, no stack trace."""
+
+
 class RunError(Exception):
     """A failure while running: shown as one line, exit code 1, no stack trace."""
 
 
-# ------------------------------------------------------------------------------------------ data
-
-
-class UserError(Exception):
-    """A mistake the user can mend: shown as one line, exit code 2, no stack trace."""
+# ----------------------------------------------------------------------------------------------
+# Data
+# ----------------------------------------------------------------------------------------------
 
 
 class Dataset(NamedTuple):
@@ -127,13 +130,13 @@ from `seed` too. `validation` > 0 holds out that many training images, the same 
     """
     if min(image_size, train_size, test_size, validation) < 0:
         raise UserError("--image-size, --train-size, --test-size and --validation: 0 or more")
-    root = Path(data_dir).expanduser()
+    root = Path(os.path.expanduser(data_dir))
     if name in GLYPHS:
         rgb = name == "glyphs-rgb"
         train = make_glyphs(train_size or 60_000, 2 * seed, rgb)
         test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
         data = Dataset(name, *train, *test, tuple("0123456789"))
-    elif name in SOURCES and not (name == "cifar10" and (root / name / "train").is_dir()):
+    elif name in SOURCES and not (root / name / "train").is_dir():
         data = load_torchvision(name, root, train_size, test_size, seed)
     else:  # image folders; they are resized while they are read, as their sizes may differ
         data = load_folder(name, root, image_size, train_size, test_size, seed)
@@ -184,7 +187,7 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-# --------------------------------------------------------------------- data sets of torchvision
+# ---- data sets of torchvision ----
 
 
 def load_torchvision(name: str, root: Path, train_size: int, test_size: int, seed: int) -> Dataset:
@@ -259,14 +262,14 @@ def check_split(x: Tensor, y: Tensor, count: int, shape: tuple[int, int, int]) -
         raise ValueError(f"labels are not {count} numbers from 0 to 9")
 
 
-# -------------------------------------------------------------------------------- image folders
+# ---- image folders ----
 
 
 def load_folder(
     name: str, root: Path, image_size: int, train_size: int, test_size: int, seed: int
 ) -> Dataset:
     """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
-    places = [root / name] if name in SOURCES else [Path(name).expanduser(), root / name]
+    places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
     folder = next((p for p in places if p.is_dir()), None)
     if folder is None:
         raise UserError(
@@ -317,7 +320,7 @@ def read_images(paths: list[str], image_size: int) -> Tensor:
     return torch.from_numpy(out[:, :1].copy() if grey else out)
 
 
-# --------------------------------------------------------------------------------------- glyphs
+# ---- glyphs: digits drawn from fonts ----
 
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
@@ -559,11 +562,19 @@ def forgetting(R: Sequence[Sequence[float]]) -> float:
 
 
 def summarise(R: Sequence[Sequence[float]]) -> dict[str, float | list[float]]:
-    """All the metrics of one run: ACC = A_T, every A_t, BWT, FWT and forgetting."""
-    T = len(R) - 1
+    """The metrics of one run: ACC = A_T, every A_t and, of two tasks or more, BWT, FWT, forgetting.
+
+    Joint training has one row for all T tasks, the last: then ACC alone is defined.
+    """
+    T = len(R[0])
+    if len(R) != T + 1:
+        return {"ACC": sum(R[-1]) / T}
+    A = [average_accuracy(R, t) for t in range(1, T + 1)]
+    if T == 1:
+        return {"ACC": A[-1], "A": A}
     return {
-        "ACC": average_accuracy(R, T),
-        "A": [average_accuracy(R, t) for t in range(1, T + 1)],
+        "ACC": A[-1],
+        "A": A,
         "BWT": backward_transfer(R),
         "FWT": forward_transfer(R),
         "forgetting": forgetting(R),
@@ -580,13 +591,12 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         mps = torch.backends.mps.is_available()
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name):
         raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        n = torch.cuda.device_count()
-        raise UserError(f"--device {name}: this machine has {n} CUDA devices; try --device cpu")
-    if kind == "mps" and not torch.backends.mps.is_available():
+    there, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
+    if name.startswith("cuda") and number >= there:
+        raise UserError(f"--device {name}: this machine has {there} CUDA devices; try --device cpu")
+    if name == "mps" and not torch.backends.mps.is_available():
         raise UserError("--device mps: not available on this machine; try --device cpu")
     return torch.device(name)
 
@@ -612,10 +622,14 @@ def exit_in_one_line(main: Callable[[], None]) -> None:
         sys.exit(_complain(error, 2))
     except RunError as error:
         sys.exit(_complain(error, 1))
-    except MemoryError:
-        sys.exit(_complain("out of memory: use fewer generated samples or smaller batches", 1))
-    except torch.OutOfMemoryError as error:
-        sys.exit(_complain(f"the accelerator is out of memory: {error}", 1))
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        sys.exit(_complain("out of memory: use fewer or smaller images, nets or batches", 1))
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "invalid buffer size" in str(error).lower():
+            sys.exit(_complain("out of memory: use fewer or smaller images, nets or batches", 1))
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            sys.exit(_complain(f"--compile failed, run without it: {str(error).strip()[:200]}", 1))
+        raise
     except BrokenPipeError:  # `... | head` closed our output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -721,7 +735,8 @@ def _cpu_name() -> str:
 
 def write_result(path: str | Path, result: dict[str, Any]) -> None:
     """Write one run's JSON: one line per top-level key, so that `diff` and `grep` are of use."""
-    rows = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
+    dump = functools.partial(json.dumps, allow_nan=False)
+    rows = [f"{dump(key)}: {dump(value)}" for key, value in result.items()]
     text = "{\n" + ",\n".join(rows) + "\n}\n"
     write_text(path, text)
 
@@ -729,7 +744,8 @@ def write_result(path: str | Path, result: dict[str, Any]) -> None:
 def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, Any]]]:
     """All runs of one script below a folder, by name: `NAME-seedS.json` goes under NAME.
 
-    Raises UserError for a file that is no result of this script and schema.
+    Raises UserError for a file that is no result of this script and schema, for seeds with other
+    tasks than the rest, and when there is no result at all.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(Path(folder).glob("*-seed*.json")):
@@ -737,36 +753,53 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
             run = json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
-        if run.get("schema") != SCHEMA or run.get("script") != script:
+        parts = {"args", "command", "R", "metrics", "timing", "environment"}
+        if not isinstance(run, dict) or (run.get("schema"), run.get("script")) != (SCHEMA, script):
             raise UserError(f"{path} is not a result of {script}, schema {SCHEMA}: remove it")
+        if not parts <= run.keys():
+            raise UserError(f"{path} lacks {', '.join(sorted(parts - run.keys()))}: run it again")
         runs.setdefault(path.name.rsplit("-seed", 1)[0], []).append(run | {"path": str(path)})
+    for name, some in runs.items():
+        if len({np.shape(run["R"]) for run in some}) > 1:
+            raise UserError(f"{folder}/{name}-seed*.json differ in their tasks: keep one kind only")
+    if not runs:
+        raise UserError(f"there are no results of {script} in {folder}: train first")
     return runs
 
 
-def rng_state() -> dict[str, Any]:
+def rng_state(device: torch.device) -> dict[str, Any]:
     """The state of every random generator in use, in types that `weights_only` loading allows."""
     kind, keys, *rest = np.random.get_state()
-    return {
+    state = {
         "python": random.getstate(),
         "numpy": [kind, keys.tolist(), *rest],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
 
 
-def set_rng_state(state: dict[str, Any]) -> None:
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
     """Undo `rng_state`."""
     random.setstate(state["python"])
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if device.type == "mps":
+        torch.mps.set_rng_state(state["mps"])
 
 
-def save_checkpoint(path: str | Path, args: dict[str, Any], state: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: str | Path, args: dict[str, Any], state: dict[str, Any], device: torch.device
+) -> None:
     """Write `state` (tensors, numbers, strings, lists, dicts) with the RNG states and `args`."""
-    whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng_state(), "state": state}
+    rng = rng_state(device)
+    whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng, "state": state}
     write_atomically(path, lambda file: torch.save(whole, file))
 
 
@@ -782,6 +815,7 @@ def load_checkpoint(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
     try:
         whole = torch.load(path, map_location="cpu", weights_only=True)
         version, old, rng, state = (whole[k] for k in ("format", "args", "rng", "state"))
+        old = dict(old)
     except DAMAGE as error:
         raise UserError(f"checkpoint {path} is damaged: {way_out}") from error
     if version != CHECKPOINT_FORMAT:
@@ -831,13 +865,14 @@ def metric(runs: Sequence[dict[str, Any]], name: str) -> str:
 
 def results_table(
     runs: dict[str, list[dict[str, Any]]],
-    labels: dict[str, str],
+    about: dict[str, tuple[str, str, str]],
     metrics: Sequence[str],
     paper: dict[str, dict[str, float]],
 ) -> str:
     """A Markdown row for every run: metrics (the paper's beside), command, time, hardware, JSON.
 
-    `runs` is what `read_results` gave, `labels` names the rows, `paper[run][metric]` is its value.
+    `runs` is what `read_results` gave; `about[run]` is the paper's item, the flags and a label that
+    may name an argument in braces; `paper[run][metric]` is the paper's value.
     """
     rows = []
     for name, some in runs.items():
@@ -849,20 +884,37 @@ def results_table(
         wall = statistics.fmean(run["timing"]["wall_s"] for run in some)
         threads = f"{env['threads']} thread{'s' * (env['threads'] > 1)}"
         links = " ".join(f"[{run['seed']}]({run['path']})" for run in some)
-        command = re.sub(r" --(seed|out|data-dir|threads|device) \S+", "", first["command"])
-        rows.append([labels[name], *cells, f"`{command} --seed S`",
+        command = _without(first["command"], "--seed --out --data-dir --threads --device".split())
+        item, _, label = about[name]
+        rows.append([item, label.format(**first["args"]), *cells, f"`{command} --seed S`",
                      f"{wall:.0f} s, {env['device']}, {threads}", links])  # fmt: skip
-    return markdown_table(["run", *metrics, "command", "time, hardware", "JSON, by seed"], rows)
+    header = ["paper's item", "run", *metrics, "command", "time, hardware", "JSON, by seed"]
+    return markdown_table(header, rows)
+
+
+def _without(command: str, flags: Sequence[str]) -> str:
+    """A command without these flags and their values."""
+    words = shlex.split(command)
+    drop = {i + k for i, word in enumerate(words) if word in flags for k in (0, 1)}
+    return shlex.join(word for i, word in enumerate(words) if i not in drop)
 
 
 def comparison(
-    reference: str, yours: str, script: str, labels: dict[str, str], metrics: Sequence[str],
+    reference: str,
+    yours: str,
+    script: str,
+    about: dict[str, tuple[str, str, str]],
+    metrics: Sequence[str],
     paper: dict[str, dict[str, float]],
 ) -> str:
     """A Markdown row for every run and metric: the paper's value, the reference's and yours."""
     theirs, mine = read_results(reference, script), read_results(yours, script)
     rows = []
-    for name, label in labels.items():
+    for name, (_, _, label) in about.items():
+        some = theirs.get(name, []) + mine.get(name, [])
+        if not some:
+            continue
+        label = label.format(**some[0]["args"])
         for what in metrics:
             value = paper.get(name, {}).get(what)
             rows.append([

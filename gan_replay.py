@@ -37,6 +37,7 @@ Deviations, and choices where the paper is silent (README.md measures those that
 import argparse
 import copy
 import math
+import os
 import shlex
 import sys
 import time
@@ -88,8 +89,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--gan", choices=["conv", "mlp"], default="conv", help="both were tried in Sec. 2")
     add("--gan-width", type=int, default=64, help="channels of the GAN at a quarter of the size")
     add("--latent", type=int, default=100, help="size of z")
-    add("--gan-epochs", type=int, nargs="+", default=[5, 6, 7, 8],
-        help="epochs of the GAN after each task (Sec. 2), or one number for all")
+    add("--gan-epochs", type=int, nargs="+", default=[],
+        help="epochs of the GAN after each task but the last (Sec. 2), or one number for all; "
+        "[]: 4 + t after task t, our choice")
+    add("--final-gan", action="store_true", help="train a GAN after the last task too")
     add("--gan-lr", type=float, default=1e-3, help="Adam's rate for both nets of the GAN")
     add("--gan-batch-size", type=int, default=64, help="images a GAN step")
     add("--solver-hidden", type=int, nargs="+", default=[400, 400], help="hidden layers")
@@ -126,7 +129,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--compile", action="store_true", help="torch.compile the GAN's nets")
     add("--evals-per-epoch", type=int, default=4, help="points an epoch on the training curves")
     add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
-    add("--out", default="results/gan_replay/run-seed0.json", help="the result, one JSON file")
+    add("--out", default="results/gan_replay/run-seed{seed}.json",
+        help="the result, one JSON file; {seed} stands for --seed")
     report = parser.add_argument_group("report (no training: figures and tables from JSON)")
     add = report.add_argument
     add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
@@ -134,7 +138,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
     add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
         help="print paper, reference and your results side by side")
-    if parser.parse_known_args(argv)[0].preset == "improved":
+    only_preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    only_preset.add_argument("--preset")
+    common.errors_in_one_line(only_preset)
+    if only_preset.parse_known_args(argv)[0].preset == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
     check(args)
@@ -145,18 +152,23 @@ def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
     least = {"n_gen": 0, "threads": 0, "augment": 0, "align": 0, "checkpoint_every": 0, "seed": 0,
              "max_draws": 1, "classes_per_task": 1, "gan_width": 1, "latent": 1, "solver_epochs": 1,
-             "batch_size": 1, "evals_per_epoch": 1, "gan_batch_size": 2}  # fmt: skip
+             "batch_size": 1, "evals_per_epoch": 1, "gan_batch_size": 2, "gan_epochs": 1,
+             "solver_hidden": 1}  # fmt: skip
     for name, bound in least.items():
-        if not bound <= getattr(args, name) < 2**31:
-            raise common.UserError(f"--{name.replace('_', '-')} must be {bound} or more")
-    if min(*args.gan_epochs, *args.solver_hidden) < 1:
-        raise common.UserError("--gan-epochs and --solver-hidden take numbers of 1 or more")
+        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
+        given = getattr(args, name)
+        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
+            flag = f"--{name.replace('_', '-')}"
+            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
     if not (0 < args.gan_lr < 1 and 0 < args.solver_lr < 1):
         raise common.UserError("--gan-lr and --solver-lr must lie between 0 and 1")
     if args.align and not args.conditional:
         raise common.UserError("--align holds old classes still, so it needs --conditional")
+    if args.joint and args.replay == "real":
+        raise common.UserError("--joint has no old tasks to replay: leave --replay out")
     if args.joint:
         args.replay = "none"
+    args.out = args.out.replace("{seed}", str(args.seed))
 
 
 # --------------------------------------------------------------------------------------------
@@ -263,6 +275,8 @@ def augment(x: Tensor, most: float) -> Tensor:
     `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
     """
     angle, zoom, shear, right, down = most * (2 * torch.rand(5, len(x), device=x.device) - 1)
+    # From a point of the result back to the image:  [(1 + zoom) cos   shear - sin      right]
+    #                                                [sin              (1 + zoom) cos   down ]
     cos, sin = (1 + zoom) * angle.cos(), angle.sin()
     matrix = torch.stack([cos, shear - sin, right, sin, cos, down], 1).view(-1, 2, 3)  # [B, 2, 3]
     grid = F.affine_grid(matrix, list(x.shape), align_corners=False)  # [B, H, W, 2]
@@ -298,14 +312,15 @@ def draw(
         images = to_uint8(G(z, asked))
         p = solver(to_float(images)).softmax(1)  # [chunk, K]
         label = p.argmax(1)  # "labeled using the solver"
-        one_hot = F.one_hot(label, K)
-        if args.conditional:  # the class asked for is the label
-            label, agrees = asked, label == asked
-            one_hot = F.one_hot(label, K) * (agrees | (not balance))[:, None]
+        keep = torch.ones_like(label, dtype=torch.bool)
+        if args.conditional:  # here the label is the class asked for
+            keep = label == asked if balance else keep
+            label = asked
         if balance:  # keep the first quota[c] images of every class c
-            place = (count + one_hot.cumsum(0)).gather(1, label[:, None])
-            one_hot = one_hot * (place <= quota[label][:, None])
-        chosen = one_hot.any(1).nonzero().squeeze(1)[: n - filled]
+            one_hot = F.one_hot(label, K) * keep[:, None]  # [chunk, K]
+            place = (count + one_hot.cumsum(0)).gather(1, label[:, None]).squeeze(1)  # [chunk]
+            keep = keep & (place <= quota[label])
+        chosen = keep.nonzero().squeeze(1)[: n - filled]
         rows = slice(filled, filled + len(chosen))
         x[rows], y[rows] = images[chosen], label[chosen]
         target[rows] = p[chosen] if args.soft_labels else F.one_hot(label[chosen], K).float()
@@ -473,6 +488,8 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
         test_size=args.test_size, validation=args.validation, seed=args.seed,
     )  # fmt: skip
+    if torch.bincount(data.y_train).min() < 2:
+        raise common.UserError("a class has a single training image: use more images")
     K, shape = len(data.classes), tuple(data.x_train.shape[1:])
     if args.gan == "conv" and args.replay == "gan" and (shape[1] % 4 or shape[2] % 4):
         size = f"{shape[1]}x{shape[2]}"
@@ -488,16 +505,16 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
 
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
     """Epochs of the GAN after each task; 0 where none is trained (Deviation 3)."""
-    given = args.gan_epochs
+    n_gans = n_tasks - 1 + args.final_gan
+    given = args.gan_epochs or [5 + t for t in range(n_gans)]
     if args.replay != "gan" or not args.n_gen:
         return [0] * n_tasks
-    if len(given) == 1:
-        given = given * (n_tasks - 1)
-    if len(given) not in (n_tasks - 1, n_tasks):
+    if len(given) not in (1, n_gans) and n_gans:
         raise common.UserError(
-            f"--gan-epochs has {len(given)} numbers for {n_tasks} tasks: give 1, {n_tasks - 1} "
-            f"or {n_tasks}"
+            f"--gan-epochs has {len(given)} numbers, but {n_gans} GANs are trained in {n_tasks} "
+            f"tasks: give 1 or {n_gans}"
         )
+    given = given * n_gans if len(given) == 1 else given
     return (given + [0])[:n_tasks]
 
 
@@ -533,10 +550,10 @@ def size_in_bytes(net: nn.Module) -> int:
 
 def check_finite(losses: list[float], what: str, args: argparse.Namespace) -> None:
     """RunError when a loss has become NaN or infinite."""
-    if not all(abs(v) < float("inf") for v in losses):
+    if not all(math.isfinite(v) for v in losses):
         raise common.RunError(
-            f"{what}: the loss is {losses}; lower --gan-lr or --solver-lr. The last good "
-            f"checkpoint is {args.out}.ckpt"
+            f"{what}: the loss is {losses}; lower --gan-lr or --solver-lr, and delete the last "
+            f"good checkpoint, {args.out}.ckpt, if there is one"
         )
 
 
@@ -592,7 +609,6 @@ def learn_task(
             losses = train_gan(nets, x, y, seen if align else seen[:0], args, bar)
             check_finite(losses, f"{label}, GAN epoch {done['gan'] + 1}", args)
             seconds["gan_s"] += time.perf_counter() - clock
-            record["losses"].append([t + 1, *losses])
             done["gan"] += 1
             save()
     note.update(solver_images=args.solver_epochs * (note["new"] + sum(note["replayed"])))
@@ -600,7 +616,7 @@ def learn_task(
     if epochs:
         nets["old_G"] = copy.deepcopy(nets["G"]).eval()
         record["grids"].append(sample(nets, data, t, args))
-    nets["old_solver"] = copy.deepcopy(nets["solver"])
+    nets["old_solver"] = copy.deepcopy(nets["solver"])  # labels the next task's replay
     done.update(task=t + 1, solver=0, gan=0)
 
 
@@ -618,9 +634,12 @@ def run(args: argparse.Namespace) -> dict:
     fresh_gan(nets, args, data)
     nets["old_G"], nets["old_solver"] = copy.deepcopy(nets["G"]).eval(), copy.deepcopy(solver)
 
+    # done: finished tasks, epochs of the current task, solver steps and seconds in all.
+    # record: what becomes JSON. R [T + 1, T]; curve, rows of [step, accuracy on task 1 ... T]; and
+    # for every task its counts (tasks), seconds (timing) and a sample of what G draws (grids).
     done: dict = {"task": 0, "solver": 0, "gan": 0, "step": 0, "seconds": 0.0}
-    record: dict = {"R": [accuracies(solver, data)], "curve": [], "losses": [], "tasks": [],
-                    "grids": [], "timing": []}  # fmt: skip
+    record: dict = {"R": [accuracies(solver, data)], "curve": [], "tasks": [], "grids": [],
+                    "timing": []}  # fmt: skip
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
@@ -629,7 +648,7 @@ def run(args: argparse.Namespace) -> dict:
         done, record = stored["state"]["done"], stored["state"]["record"]
         for name in stateful:
             nets[name].load_state_dict(stored["state"]["nets"][name])
-        common.set_rng_state(stored["rng"])
+        common.set_rng_state(stored["rng"], device)
         print(f"continuing from {checkpoint} in task {done['task'] + 1}", file=sys.stderr)
     begun, saved = time.perf_counter() - done["seconds"], time.perf_counter()
 
@@ -639,18 +658,18 @@ def run(args: argparse.Namespace) -> dict:
             done["seconds"] = time.perf_counter() - begun
             states = {name: nets[name].state_dict() for name in stateful}
             state = {"done": done, "record": record, "nets": states}
-            common.save_checkpoint(checkpoint, identity, state)
+            common.save_checkpoint(checkpoint, identity, state, device)
             saved = time.perf_counter()
 
     for t in range(done["task"], len(data["tasks"])):
         learn_task(nets, data, t, epochs[t], done, record, args, save)
-    R, timing = record["R"], record.pop("timing")
-    metrics = {"ACC": sum(R[-1]) / len(R[-1])} if args.joint else common.summarise(R)
+    timing = record.pop("timing")
     memory = {name: size_in_bytes(nets[name]) for name in ("solver", "G", "D")}
     memory |= {"image": math.prod(data["shape"]), "train": len(data["x"])}
     return {
         "schema": common.SCHEMA, "script": "gan_replay", "seed": args.seed,
-        "args": {k: v for k, v in vars(args).items() if k not in REPORT}, "metrics": metrics,
+        "args": {k: v for k, v in vars(args).items() if k not in REPORT},
+        "metrics": common.summarise(record["R"]),
         "memory": memory, **record,
         "timing": {"wall_s": time.perf_counter() - begun, "tasks": timing},
         "environment": environment | common.peak_memory(device),
@@ -661,40 +680,47 @@ def run(args: argparse.Namespace) -> dict:
 # Figures and tables, from the JSON of finished runs alone
 # --------------------------------------------------------------------------------------------
 
-# name: (flags, what a reader is told); `make reproduce-gan_replay` makes NAME-seedS.json of each.
+# name: (the paper's item, flags, what a reader is told). `make reproduce-gan_replay` runs them all.
 RUNS = {
-    "ngen12000": ("--n-gen 12000", "GAN replay, n_gen = 12k"),
-    "ngen1200": ("--n-gen 1200", "GAN replay, n_gen = 1.2k"),
-    "ngen120000": ("--n-gen 120000", "GAN replay, n_gen = 120k"),
-    "none": ("--replay none", "no replay (naive bound)"),
-    "joint": ("--joint", "joint training (upper bound)"),
-    "real": ("--replay real", "vanilla replay, all images stored"),
-    "bytes": ("--replay real --n-gen-mode total --n-gen 1787 --balance",
-              "vanilla replay, 1,787 images: the generator's bytes"),
-    "digits": ("--gan-epochs 5 6 7 8 9", "GAN replay, n_gen = 12k, a GAN after task 5 too"),
-    "mlp": ("--gan mlp", "GAN replay, MLP instead of conv"),
-    "balance": ("--balance", "GAN replay, balanced by rejection"),
-    "total300": ("--n-gen-mode total --n-gen 300", "GAN replay, 300 in total"),
-    "total1200": ("--n-gen-mode total --n-gen 1200", "GAN replay, 1.2k in total"),
-    "total4000": ("--n-gen-mode total --n-gen 4000", "GAN replay, 4k in total"),
-    "total12000": ("--n-gen-mode total --n-gen 12000", "GAN replay, 12k in total"),
-    "improved": ("--preset improved", "improved"),
-    "improved-reset": ("--preset improved --align 0",
+    "ngen12000": ("Figs. 1, 4; table", "--n-gen 12000", "GAN replay, n_gen = {n_gen}"),
+    "ngen1200": ("Figs. 2, 5; table", "--n-gen 1200", "GAN replay, n_gen = {n_gen}"),
+    "ngen120000": ("Figs. 3, 6; table", "--n-gen 120000", "GAN replay, n_gen = {n_gen}"),
+    "none": ("Sec. 1, naive", "--replay none", "no replay (naive bound)"),
+    "joint": ("–", "--joint", "joint training (upper bound)"),
+    "real": ("Sec. 4, vanilla replay", "--replay real --n-gen 60000",
+             "vanilla replay, all images stored"),
+    "bytes": ("–", "--replay real --n-gen-mode total --n-gen 1787 --balance",
+              "vanilla replay, {n_gen} images stored"),
+    "mlp": ("Sec. 2, MLP", "--gan mlp", "GAN replay, MLP instead of conv"),
+    "balance": ("Sec. 2, same number", "--balance", "GAN replay, balanced by rejection"),
+    "total300": ("Sec. 4, fixed number", "--n-gen-mode total --n-gen 300",
+                 "GAN replay, {n_gen} in total"),
+    "total1200": ("Sec. 4, fixed number", "--n-gen-mode total --n-gen 1200",
+                  "GAN replay, {n_gen} in total"),
+    "total4000": ("Sec. 4, fixed number", "--n-gen-mode total --n-gen 4000",
+                  "GAN replay, {n_gen} in total"),
+    "total12000": ("Sec. 4, fixed number", "--n-gen-mode total --n-gen 12000",
+                   "GAN replay, {n_gen} in total"),
+    "digits": ("–", "--final-gan", "n_gen = {n_gen}, a GAN after the last task too"),
+    "rate": ("–", "--gan-lr 2e-4", "n_gen = {n_gen}, DCGAN's learning rate"),
+    "improved": ("–", "--preset improved", "improved"),
+    "improved-reset": ("–", "--preset improved --align 0",
                        "no alignment: GAN reset and trained on the mix"),
-    "improved-hard": ("--preset improved --no-soft-labels", "hard labels"),
-    "improved-plain": ("--preset improved --augment 0", "no augmentation"),
-    "improved-constant": ("--preset improved --no-solver-decay", "constant rate of the solver"),
-    "improved-reject": ("--preset improved --balance", "plus: drop what the solver disagrees with"),
+    "improved-hard": ("–", "--preset improved --no-soft-labels", "hard labels"),
+    "improved-plain": ("–", "--preset improved --augment 0", "no augmentation"),
+    "improved-constant": ("–", "--preset improved --no-solver-decay", "constant solver rate"),
+    "improved-short": ("–", "--preset improved --solver-epochs 5", "5 solver epochs, not 10"),
+    "improved-gan5": ("–", "--preset improved --gan-epochs 5", "5 GAN epochs, not 15"),
+    "improved-reject": ("–", "--preset improved --balance",
+                        "plus: drop images the solver disagrees with"),
+    "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
 }  # fmt: skip
+METRICS = ("ACC", "BWT", "FWT", "forgetting")
 PAPER = {  # the table of Sec. 4
     "ngen12000": {"BWT": -0.609, "FWT": -0.100},
     "ngen1200": {"BWT": -0.661, "FWT": -0.116},
     "ngen120000": {"BWT": -0.954, "FWT": -0.131},
 }
-
-
-LABELS = {name: label for name, (_, label) in RUNS.items()}
-METRICS = ("ACC", "BWT", "FWT", "forgetting")
 
 
 def draw_training(runs: list[dict], ax: Axes) -> None:
@@ -712,7 +738,7 @@ def draw_training(runs: list[dict], ax: Axes) -> None:
     met = 1 + np.searchsorted(ends, steps)
     ax.plot(steps, [row[:k].mean() for row, k in zip(curve, met)], "k", lw=1.8, label="mean")
     ax.set(xlabel="solver step", ylabel="test accuracy", ylim=(-0.02, 1.02))
-    ax.legend(fontsize=7, loc="lower left", ncols=2)
+    ax.figure.legend(fontsize=7, loc="outside right")
 
 
 def draw_tasks(runs: list[dict], ax: Axes) -> None:
@@ -725,7 +751,7 @@ def draw_tasks(runs: list[dict], ax: Axes) -> None:
         ax.errorbar(after, R.mean(0)[after, j], spread[after, j], marker="o", ms=4, capsize=2,
                     label=f"task {j + 1}")  # fmt: skip
     ax.set(xlabel="after task", ylabel="test accuracy", ylim=(-0.02, 1.02), xticks=range(1, T + 1))
-    ax.legend(fontsize=7, loc="lower left")
+    ax.figure.legend(fontsize=7, loc="outside right")
 
 
 def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
@@ -733,11 +759,12 @@ def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
     for name in ("none", "ngen12000", "bytes", "improved", "real"):
         if name in runs:
             A = np.array([run["metrics"]["A"] for run in runs[name]])  # [seeds, T]
-            ax.plot(range(1, A.shape[1] + 1), A.mean(0), marker="o", ms=4, label=LABELS[name])
-            ax.set_xticks(range(1, A.shape[1] + 1))
+            t = range(1, A.shape[1] + 1)
+            ax.plot(t, A.mean(0), marker="o", ms=4, label=runs[name][0]["label"])
+            ax.set_xticks(t)
     if "joint" in runs:
         ax.axhline(np.mean([run["metrics"]["ACC"] for run in runs["joint"]]), ls="--", color="0.4",
-                   label=LABELS["joint"])  # fmt: skip
+                   label=runs["joint"][0]["label"])  # fmt: skip
     ax.set(xlabel="after task", ylabel="accuracy on all classes so far", ylim=(0, 1.02))
     ax.figure.legend(fontsize=8, loc="outside lower center", ncols=2)
 
@@ -753,7 +780,7 @@ def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
                    for run in runs[name]]  # fmt: skip
         for ax, values in zip(axes, (images, seconds)):
             mean = np.mean(values, axis=0)
-            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=LABELS[name])
+            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=runs[name][0]["label"])
     for ax, what in zip(axes, ("thousand images trained on", "seconds")):
         ax.set(xlabel="task (no GAN is trained after the last)", ylabel=what, ylim=(0, None))
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -776,7 +803,7 @@ def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
         for name, style in (("ngen12000", ":"), ("bytes", "--")):
             if name in runs:
                 ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
-                           label=LABELS[name])  # fmt: skip
+                           label=runs[name][0]["label"])  # fmt: skip
         ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
                           loc="outside lower center")  # fmt: skip
@@ -784,7 +811,7 @@ def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
 
 def draw_digits(runs: list[dict], axes: list[Axes]) -> None:
     """What the generator draws after each task: 60 images, sorted by the solver's label."""
-    for t, (ax, packed) in enumerate(zip(axes, runs[0]["grids"])):
+    for t, (ax, packed) in enumerate(zip(np.atleast_1d(axes), runs[0]["grids"])):
         x = common.unpack_images(packed)  # [60, C, H, W]
         _, C, H, W = x.shape
         tiled = x.reshape(3, 20, C, H, W).transpose(0, 3, 1, 4, 2).reshape(3 * H, 20 * W, C)
@@ -821,39 +848,46 @@ def speed_table(runs: dict[str, list[dict]]) -> str:
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "gan_replay")
-    if not runs.keys() & RUNS.keys():
-        raise common.UserError(f"no results of gan_replay in {args.report}: train first")
-    for name, (flags, _) in RUNS.items():
+    common.check_writable(Path(args.figures) / "tables.md")
+    one = next(iter(runs.values()))[0]["args"]
+    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
+    for name, (_, flags, _) in RUNS.items():
         if name not in runs:
-            out = f"{args.report}/{name}-seed0.json"
-            print(f"missing: python gan_replay.py {flags} --seed 0 --out {out}", file=sys.stderr)
+            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
+            print(f"missing: python gan_replay.py {flags} {rest}", file=sys.stderr)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
     runs = {name: runs[name] for name in RUNS if name in runs}
-    one, two, three = {"figsize": (5, 3.6)}, {"figsize": (8, 3.9)}, {"figsize": (10, 3.6)}
+    for name, (first, *_) in runs.items():
+        first["label"] = RUNS[name][2].format(**first["args"])
+        if len(first["R"]) != len(first["R"][0]) + 1 and not name.startswith("joint"):
+            raise common.UserError(f"{first['path']} is not a run of {RUNS[name][1]}: remove it")
+    paper = PAPER if one["dataset"] == "mnist" and not one["train_size"] else {}
 
     def figure(file: str, draw, chosen, title: str, rows: int = 1, columns: int = 1, **size):
-        if chosen:
-            fig = Figure(layout="constrained", dpi=150, **size)
-            fig.suptitle(title, fontsize=10)
-            draw(chosen, fig.subplots(rows, columns))
-            common.save_figure(fig, Path(args.figures) / f"{file}.png")
+        fig = Figure(layout="constrained", dpi=150, **size)
+        fig.suptitle(title, fontsize=10)
+        draw(chosen, fig.subplots(rows, columns))
+        common.save_figure(fig, Path(args.figures) / f"{file}.png")
 
     for number, name in enumerate(PAPER, 1):
-        title = f"Figure {{}}: {LABELS[name]}"
-        figure(f"figure{number}", draw_training, runs.get(name), title.format(number), **one)
-        figure(f"figure{number + 3}", draw_tasks, runs.get(name), title.format(number + 3), **one)
+        if name not in runs:
+            continue
+        for draw_one, figure_of in ((draw_training, number), (draw_tasks, number + 3)):
+            title = f"Figure {figure_of}: {runs[name][0]['label']}"
+            figure(f"figure{figure_of}", draw_one, runs[name], title, figsize=(6, 3.4))
     figure("averages", draw_averages, runs, "Accuracy on all classes met so far", figsize=(6, 4.4))
-    figure("cost", draw_cost, runs, "Cost of every task (Sec. 4)", 1, 2, **two)
-    title = "A fixed total of generated images (the trade-off of Sec. 4)"
-    figure("trade_off", draw_trade_off, runs, title, 1, 3, **three)
-    for name in runs.keys() & {"ngen12000", "digits", "improved"}:
-        n = len(runs[name][0]["grids"])
-        title = f"What the generator draws: {LABELS[name]}"
-        figure(f"digits_{name}", draw_digits, runs[name], title, n, 1, figsize=(8, 1.3 * n + 0.3))
+    figure("cost", draw_cost, runs, "Cost of every task (Sec. 4)", 1, 2, figsize=(8, 3.9))
+    if any(name.startswith("total") for name in runs):
+        title = "A fixed total of generated images (the trade-off of Sec. 4)"
+        figure("trade_off", draw_trade_off, runs, title, 1, 3, figsize=(10, 3.6))
+    for name in [name for name in ("ngen12000", "digits", "improved") if name in runs]:
+        title, n = f"What is drawn: {runs[name][0]['label']}", len(runs[name][0]["grids"])
+        if n:
+            figure(f"digits_{name}", draw_digits, runs[name], title, n, figsize=(8, 1.3 * n + 0.3))
     tables = {}
     for part in ("results", "improved"):
-        own = {k: v for k, v in runs.items() if k.startswith("improved") == (part == "improved")}
-        tables[f"gan_replay {part}"] = common.results_table(own, LABELS, METRICS, PAPER)
+        own = {k: v for k, v in runs.items() if ("improved" in k) == (part == "improved")}
+        tables[f"gan_replay {part}"] = common.results_table(own, RUNS, METRICS, paper)
     tables["gan_replay speed"] = speed_table(speed)
     if "ngen12000" in runs:
         tables["gan_replay memory"] = memory_table(runs["ngen12000"][0])
@@ -869,9 +903,9 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     args = parse_args(argv)
     if args.compare:
-        table = common.comparison(*args.compare, "gan_replay", LABELS, METRICS, PAPER)
+        table = common.comparison(*args.compare, "gan_replay", RUNS, METRICS, PAPER)
         return print(table, end="")
-    if args.report:
+    if args.report or "--report" in argv:
         return report(args)
     common.check_writable(args.out)
     result = {"command": shlex.join(["python", "gan_replay.py", *argv]), **run(args)}

@@ -20,6 +20,7 @@ from torchvision import datasets
 
 import common
 
+CPU = torch.device("cpu")
 IDX_NAMES = [gz.removesuffix(".gz") for gz, _ in datasets.MNIST.resources]
 
 
@@ -123,7 +124,7 @@ def test_mnist_gz_cut_short_is_not_unpacked(mnist, tmp_path, monkeypatch):
     packed = mnist / f"{IDX_NAMES[0]}.gz"
     packed.write_bytes(packed.read_bytes()[:-9])
     (mnist / IDX_NAMES[0]).unlink()
-    assert "no network" in complaint("mnist", tmp_path)
+    assert "retry the download" in complaint("mnist", tmp_path)
     assert not (mnist / IDX_NAMES[0]).exists()
 
 
@@ -147,7 +148,7 @@ def test_mnist_labels_out_of_range_are_refused(mnist, tmp_path, name):
 def test_failed_download_shows_the_ways_out(name, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: module)  # as if scipy is there
     message = complaint(name, tmp_path)
-    for part in ("no network", "retry", f"put {tmp_path}/", "--dataset glyphs"):
+    for part in ("retry", f"put {tmp_path}/", "--dataset glyphs"):
         assert part in message
 
 
@@ -197,9 +198,10 @@ def test_folder_is_read_by_path_and_by_name(tmp_path):
     assert torch.equal(again.x_train, data.x_train)
 
 
-def test_folder_of_cifar10_goes_before_the_archive(tmp_path):
-    make_folder(tmp_path / "cifar10")
-    assert common.load_dataset("cifar10", tmp_path).classes == ("cat", "dog")
+@pytest.mark.parametrize("name", ["cifar10", "kmnist"])
+def test_a_folder_of_that_name_goes_before_the_download(tmp_path, name):
+    make_folder(tmp_path / name)
+    assert common.load_dataset(name, tmp_path).classes == ("cat", "dog")
 
 
 def test_grey_folder_has_one_channel(tmp_path):
@@ -245,13 +247,13 @@ def test_unknown_name_lists_the_known_ones(tmp_path):
 
 def test_subset_is_drawn_from_the_seed_with_its_labels(mnist, tmp_path):
     whole = common.load_dataset("mnist", tmp_path)
-    part = common.load_dataset("mnist", tmp_path, train_size=7, test_size=3, seed=1)
+    part = common.load_torchvision("mnist", tmp_path, 7, 3, seed=1)
     assert len(part.x_train) == len(part.y_train) == 7 and len(part.x_test) == 3
     for x, y in zip(part.x_train, part.y_train):
         (place,) = (whole.x_train == x).flatten(1).all(1).nonzero()
         assert whole.y_train[place] == y
-    again = common.load_dataset("mnist", tmp_path, train_size=7, seed=1)
-    other = common.load_dataset("mnist", tmp_path, train_size=7, seed=2)
+    again = common.load_torchvision("mnist", tmp_path, 7, 0, seed=1)
+    other = common.load_torchvision("mnist", tmp_path, 7, 0, seed=2)
     assert torch.equal(again.x_train, part.x_train)
     assert not torch.equal(other.x_train, part.x_train)
 
@@ -393,6 +395,11 @@ def test_forgetting_takes_the_maximum_over_earlier_rows_only():
     assert common.forgetting(peak_before_learning) == pytest.approx((0 + 0.1) / 2)
 
 
+def test_what_a_single_task_or_joint_training_cannot_tell_is_left_out():
+    assert common.summarise([[0.5], [1.0]]) == {"ACC": 1.0, "A": [1.0]}
+    assert common.summarise([[0.1, 0.1], [0.9, 0.7]]) == {"ACC": pytest.approx(0.8)}
+
+
 def test_metrics_of_a_single_task_are_nan():
     one = [[0.5], [1.0]]
     values = (common.backward_transfer(one), common.forward_transfer(one), common.forgetting(one))
@@ -438,12 +445,21 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 
 def test_results_are_read_by_name_and_checked(tmp_path):
-    good = {"schema": common.SCHEMA, "script": "x"}
+    parts = ("args", "command", "R", "metrics", "timing", "environment")
+    good = {"schema": common.SCHEMA, "script": "x"} | dict.fromkeys(parts, [[0.1], [0.9]])
     for seed in (0, 1):
         common.write_result(tmp_path / f"a-b-seed{seed}.json", good | {"seed": seed})
     assert [run["seed"] for run in common.read_results(tmp_path, "x")["a-b"]] == [0, 1]
     with pytest.raises(common.UserError, match="not a result of y"):
         common.read_results(tmp_path, "y")
+    for text, says in (("[1]", "not a result"), ('{"schema": 1, "script": "x"}', "lacks R, args")):
+        (tmp_path / "c-seed0.json").write_text(text)
+        with pytest.raises(common.UserError, match=says):
+            common.read_results(tmp_path, "x")
+    common.write_result(tmp_path / "c-seed0.json", good)
+    common.write_result(tmp_path / "c-seed1.json", good | {"R": [[0.1, 0.1], [0.9, 0.9]]})
+    with pytest.raises(common.UserError, match="differ in their tasks"):
+        common.read_results(tmp_path, "x")
     (tmp_path / "a-b-seed2.json").write_text('{"schema": 1')
     with pytest.raises(common.UserError, match="not readable JSON"):
         common.read_results(tmp_path, "x")
@@ -452,10 +468,10 @@ def test_results_are_read_by_name_and_checked(tmp_path):
 def test_checkpoint_restores_state_and_every_random_generator(tmp_path):
     common.seed_everything(5)
     state = {"w": torch.randn(3), "n": 4, "curve": [[1, 0.5]]}
-    common.save_checkpoint(tmp_path / "c", {"lr": 0.1}, state)
+    common.save_checkpoint(tmp_path / "c", {"lr": 0.1}, state, CPU)
     drawn = (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random())
     loaded = common.load_checkpoint(tmp_path / "c", {"lr": 0.1})
-    common.set_rng_state(loaded["rng"])
+    common.set_rng_state(loaded["rng"], CPU)
     assert drawn == (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random())
     assert torch.equal(loaded["state"]["w"], state["w"])
     assert loaded["state"]["curve"] == state["curve"]
@@ -464,7 +480,7 @@ def test_checkpoint_restores_state_and_every_random_generator(tmp_path):
 
 def test_foreign_or_damaged_checkpoints_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "c"
-    common.save_checkpoint(path, {"lr": 0.1}, {"w": torch.zeros(1000)})
+    common.save_checkpoint(path, {"lr": 0.1}, {"w": torch.zeros(1000)}, CPU)
     with pytest.raises(common.UserError, match="lr=0.1, this run has lr=0.2"):
         common.load_checkpoint(path, {"lr": 0.2})
     whole = path.read_bytes()
@@ -503,3 +519,23 @@ def test_devices():
     for name in ("gpu", "cuda:x", "cuda:99"):
         with pytest.raises(common.UserError, match="--device"):
             common.choose_device(name)
+
+
+def test_held_out_images_are_no_training_images():
+    whole = common.load_dataset("glyphs", train_size=500, test_size=100)
+    held = common.load_dataset("glyphs", train_size=500, test_size=100, validation=150)
+    assert len(held.y_train) == 350 and len(held.y_test) == 150
+    rows = [x.flatten(1).tolist() for x in (held.x_train, held.x_test, whole.x_train)]
+    train, test, everything = ({tuple(row) for row in part} for part in rows)
+    assert not train & test and train | test == everything
+    with pytest.raises(common.UserError, match="less than the 500"):
+        common.load_dataset("glyphs", train_size=500, test_size=100, validation=500)
+
+
+def test_out_of_memory_is_one_line(capsys):
+    def hungry():
+        torch.empty(10**15)
+
+    with pytest.raises(SystemExit) as stop:
+        common.exit_in_one_line(hungry)
+    assert stop.value.code == 1 and "out of memory" in capsys.readouterr().err
