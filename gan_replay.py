@@ -26,7 +26,7 @@ Deviations, and choices where the paper is silent (README.md measures those that
  2. n_gen counts a previous task: Sec. 4 says the data grow linearly with the tasks if "we want to
     preserve the number of samples for each class". --n-gen-mode total keeps the sum fixed instead.
  3. No GAN is trained after the last task, as nothing would be drawn from it (--final-gan does).
- 4. "Validation" is the test set; nothing is chosen on it. Choices were made with --validation 10000,
+ 4. "Validation" is the test set; nothing is chosen on it. Choices were made with --validation,
     which holds training images out and measures on those.
  5. Images are drawn with BatchNorm's running statistics, so that an image does not depend on its
     batch, and kept as bytes. The solver may call one a class it has not met: it stays in the mix.
@@ -798,7 +798,7 @@ def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
     n = [some[0]["args"]["n_gen"] for some in totals]
     values = (
         ("final accuracy", lambda run: run["metrics"]["ACC"]),
-        ("BWT", lambda run: run["metrics"]["BWT"]),
+        ("BWT", lambda run: run["metrics"].get("BWT", math.nan)),
         ("seconds", lambda run: run["timing"]["wall_s"]),
     )
     for ax, (what, value) in zip(axes, values):
