@@ -72,8 +72,8 @@ results/$(NAME)/.data-is-there: | $(READY)
 # ---- gan_replay: run name -> flags (the same names and flags as RUNS in gan_replay.py; tested) ----
 
 GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes mlp balance total300 \
-	total1200 total4000 total12000 digits rate improved improved-reset improved-hard \
-	improved-plain improved-constant improved-short improved-gan5 improved-reject joint-improved
+	total1200 total4000 total12000 digits rate improved improved-reset improved-unconditional improved-hard \
+	improved-plain improved-constant improved-gan5 improved-reject joint-improved
 gan_replay.ngen12000           = --n-gen 12000
 gan_replay.ngen1200            = --n-gen 1200
 gan_replay.ngen120000          = --n-gen 120000
@@ -91,10 +91,10 @@ gan_replay.total4000           = --n-gen-mode total --n-gen 4000
 gan_replay.total12000          = --n-gen-mode total --n-gen 12000
 gan_replay.improved            = --preset improved
 gan_replay.improved-reset      = --preset improved --align 0
+gan_replay.improved-unconditional = --preset improved --align 0 --no-conditional
 gan_replay.improved-hard       = --preset improved --no-soft-labels
 gan_replay.improved-plain      = --preset improved --augment 0
 gan_replay.improved-constant   = --preset improved --no-solver-decay
-gan_replay.improved-short      = --preset improved --solver-epochs 5
 gan_replay.improved-gan5       = --preset improved --gan-epochs 5
 gan_replay.improved-reject     = --preset improved --balance
 gan_replay.joint-improved      = --preset improved --joint
