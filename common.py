@@ -125,7 +125,7 @@ def load_dataset(
     test/CLASS/ images. `image_size` > 0 resizes every image to that square. `train_size` and
     `test_size` of 0 mean all (60,000 and 10,000 glyphs); a smaller number takes a random subset,
     fixed by `seed`, in which the classes are about as frequent as in the whole. Glyphs are drawn
-from `seed` too. `validation` > 0 holds out that many training images, the same for every seed,
+    from `seed` too. `validation` > 0 holds out that many training images, the same for every seed,
     and puts them in the place of the test images. Raises UserError on what the user has to mend.
     """
     if min(image_size, train_size, test_size, validation) < 0:
@@ -858,9 +858,17 @@ def mean_sd(values: Sequence[float], digits: int = 3, scale: float = 1.0) -> str
 
 
 def metric(runs: Sequence[dict[str, Any]], name: str) -> str:
-    """`mean_sd` of a metric over the runs that have it, or a dash where there is none."""
+    """`mean_sd` of a metric over the runs that have it, or a dash where there is none.
+
+    Two digits for what is in per cent (a name that ends in "(%)"), three for all else.
+    """
     values = [run["metrics"][name] for run in runs if name in run["metrics"]]
-    return mean_sd(values) if values else "–"
+    return mean_sd(values, metric_digits(name)) if values else "–"
+
+
+def metric_digits(name: str) -> int:
+    """Digits behind the point."""
+    return 2 if name.endswith("(%)") else 3
 
 
 def results_table(
@@ -879,7 +887,8 @@ def results_table(
         cells = [metric(some, what) for what in metrics]
         for i, what in enumerate(metrics):
             if what in paper.get(name, {}):
-                cells[i] = f"**{cells[i]}** (paper {paper[name][what]:.3f})".replace("-", "−")
+                value = f"{paper[name][what]:.{metric_digits(what)}f}"
+                cells[i] = f"**{cells[i]}** (paper {value})".replace("-", "−")
         first, env = some[0], some[0]["environment"]
         wall = statistics.fmean(run["timing"]["wall_s"] for run in some)
         threads = f"{env['threads']} thread{'s' * (env['threads'] > 1)}"
@@ -917,8 +926,9 @@ def comparison(
         label = label.format(**some[0]["args"])
         for what in metrics:
             value = paper.get(name, {}).get(what)
+            shown = "–" if value is None else f"{value:.{metric_digits(what)}f}".replace("-", "−")
             rows.append([
-                f"{label}: {what}", "–" if value is None else f"{value:.3f}".replace("-", "−"),
+                f"{label}: {what}", shown,
                 metric(theirs.get(name, []), what), metric(mine.get(name, []), what),
             ])  # fmt: skip
     return markdown_table([script, "paper", "reference", "yours"], rows)
