@@ -8,13 +8,14 @@ THREADS   ?= 0#         CPU threads a run; 0: torch's choice. With make -j2 on 2
 SEEDS     ?= 0#         seeds of every run, for example "0 1 2"; tables then show mean ± SD
 DATASET   ?= mnist#     mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, glyphs-rgb or a folder
 DATA      ?= data#      where data sets are, or are downloaded to
+PRESET    ?= auto#      of dgm.py: paper, or laptop; auto: paper if nvidia-smi lists a GPU
 LAUNCH    ?=#           put before every training command, for example "srun --gpus=1"
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test reproduce reproduce-gan_replay compare readme bench
+.PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm compare readme bench
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -42,7 +43,7 @@ test: $(READY)  ## the whole suite, offline, at most 3 minutes
 	$(PY) -m pytest
 
 # Two runs at a time, one thread each; under make -n the plan itself.
-DEMO_TARGETS := figures/demo/gan_replay/tables.md
+DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md
 demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
 ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
 demo: $(DEMO_TARGETS)
@@ -51,13 +52,15 @@ else
 	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
 endif
 
-reproduce: reproduce-gan_replay  ## every figure and table of every paper, at the paper's settings
+reproduce: reproduce-gan_replay reproduce-dgm  ## every figure and table of every paper, at the paper's settings
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
-	$(PY) gan_replay.py --compare reference/gan_replay results/$(NAME)/gan_replay
+	$(foreach script,gan_replay dgm,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
+		$(PY) $(script).py --compare reference/$(script) results/$(NAME)/$(script) &&)) true
 
 readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
 	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
+	$(PY) dgm.py --report reference/dgm --figures reference/dgm --readme README.md
 
 bench: $(READY)  ## GAN images a second on one core and on two (leave the machine idle)
 	$(foreach n,1 2,$(PY) gan_replay.py --dataset glyphs --train-size 12000 --n-gen 2400 --gan-epochs 2 \
@@ -136,3 +139,47 @@ $(foreach run,$(DEMO_GAN_REPLAY),$(eval $(call gan_replay_demo,$(run))))
 
 figures/demo/gan_replay/tables.md: $(DEMO_GAN_REPLAY:%=results/demo/gan_replay/%-seed0.json)
 	$(PY) gan_replay.py --report results/demo/gan_replay --figures $(@D)
+
+# ---- dgm: run name -> flags (the same names and flags as RUNS in dgm.py; tested) ----
+
+ifeq (auto,$(strip $(PRESET)))
+override PRESET := $(shell nvidia-smi -L >/dev/null 2>&1 && echo paper || echo laptop)
+endif
+DGM := $(if $(filter paper,$(strip $(PRESET))),dgmw-paper dgma-paper joint-paper none-paper,\
+	dgmw dgma joint none raw no-veto) improved improved-plain joint-improved
+dgm.dgmw-paper     = --method dgmw
+dgm.dgma-paper     = --method dgma
+dgm.joint-paper    = --joint
+dgm.none-paper     = --replay none
+dgm.dgmw           = --preset laptop --method dgmw
+dgm.dgma           = --preset laptop --method dgma
+dgm.joint          = --preset laptop --joint
+dgm.none           = --preset laptop --replay none
+dgm.raw            = --preset laptop --classifier-steps 0 --augment 0
+dgm.no-veto        = --preset laptop --no-veto
+dgm.improved       = --preset improved
+dgm.improved-plain = --preset improved --augment 0
+dgm.joint-improved = --preset improved --joint
+
+define dgm_run
+results/$(NAME)/dgm/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$(TRAIN) dgm.py $(dgm.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach run,$(DGM),$(eval $(call dgm_run,$(run),$(seed)))))
+
+reproduce-dgm: figures/$(NAME)/dgm/tables.md  ## Ostapenko et al. 2019
+figures/$(NAME)/dgm/tables.md: \
+		$(foreach seed,$(SEEDS),$(DGM:%=results/$(NAME)/dgm/%-seed$(seed).json))
+	$(PY) dgm.py --report results/$(NAME)/dgm --figures $(@D)
+
+DEMO_DGM := dgmw dgma joint none improved
+DGM_DEMO := --dataset glyphs --train-size 3000 --test-size 1000 --tasks 4 --epochs 16 --batch-size 16
+
+define dgm_demo
+results/demo/dgm/$(1)-seed0.json: | $(READY)
+	$(TRAIN) dgm.py $(dgm.$(1)) $(DGM_DEMO) $(RUN) --seed 0 --out $$@
+endef
+$(foreach run,$(DEMO_DGM),$(eval $(call dgm_demo,$(run))))
+
+figures/demo/dgm/tables.md: $(DEMO_DGM:%=results/demo/dgm/%-seed0.json)
+	$(PY) dgm.py --report results/demo/dgm --figures $(@D)

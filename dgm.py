@@ -1,0 +1,1140 @@
+"""Dynamic Generative Memory (Ostapenko, Puscas, Klein, Jähnichen, Nabi, 2019): a GAN that grows.
+
+A classifier must learn one class after another, and no image may be kept. So a generator learns
+to draw each class, and the classifier is shown its drawings of old ones. But a generator forgets
+too, unless what an old class needs is frozen. DGM learns, together with the weights, a mask that
+says which weights (DGMw) or units (DGMa) the class needs. At the end of a task the mask is binary,
+what it covers never changes again, and the net grows by as much as was frozen. So the images of an
+old class are the same for ever, bit for bit (this file checks it after every task).
+
+    task t:  z, y ─► G with mask m_t ─► fakes ─┐
+             real images of the task ──────────┼─► D: real or fake? (adv)   which class? (aux)
+             G with m_1 ... m_{t-1} ─► replay ─┘       classifies only ─────────┘ is the result
+
+paper            here                 shape
+m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
+e_l^t, s         G.e[l], s            as m; a number that rises to s_max
+m_l^{<=t}        G.used[l]            as m, bool: what any task so far has reserved
+W_l              G.W[l]               [n, p, k, k]: n units below, p units of the layer
+D                D                    images -> score [B], logits [B, classes so far]
+A_t              "A_5 (%)"            accuracy on the classes so far, one head (Sec. 4)
+
+Deviations, and choices where the paper is silent (README.md measures those that matter):
+ 1. Nets and rates are not given but in part. G: 128 inputs, of which the first K are the one-hot
+    class, masked layers of 4, 2, 1 x ngf units without biases; each task has its own BatchNorm and
+    last layer. D: 5x5 convolutions of ndf, 2 ndf, 4 ndf channels, new for every task. Adam.
+ 2. Mask: its gradient is taken through σ(e), not σ(s·e): that is HAT's compensation (Serrà et al.
+    2018, Eq. 5) up to a factor which Adam cancels, and it does not vanish where σ(s·e) saturates.
+ 3. Eq. (3) starts below 1, so the first epoch's s would fall instead of rise: s^i_max >= 1 here.
+ 4. DGMa masks behind BatchNorm and ReLU, or the shift of BatchNorm would leak through the mask.
+ 5. A task's mask is cut at e > 0, and BatchNorm's statistics are taken anew with the binary mask.
+ 6. Growth counts the weights that a layer gains when the one below grows (`more_units`).
+ 7. D classifies the fakes too (as in AC-GAN; --aux-fakes): else it may tell the new class from the
+    old ones by "real", which at test time all classes are. Every class weighs the same in L_c.
+ 8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
+ 9. laptop: 16x16 pixels, a smaller D with LayerNorm (per image, as the gradient penalty is), rates
+    that fall, 13 epochs; D's classifier then learns alone for some steps, with G frozen.
+
+    python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3    # @@@
+    python dgm.py --preset laptop                                                 # @@@
+"""
+
+import argparse
+import copy
+import math
+import os
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+from tqdm import tqdm
+
+import common
+
+# A preset only moves defaults, so that each change can be undone by its flag. Per method: λ_RU,
+# s_max and the generator's size ("10 % of MeRGAN's size for DGMw, and 44 % for DGMa").
+METHOD = {
+    "dgmw": dict(ngf=6, lambda_ru=0.08, s_max=1e4),
+    "dgma": dict(ngf=20, lambda_ru=0.01, s_max=1e5),
+}
+LAPTOP = dict(
+    image_size=16, ngf=16, ndf=16, norm="layer", epochs=13, lr=1e-3, lr_decay=True, aux_weight=4.0,
+    replay_batch_size=64, classifier_steps=400, augment=0.1,
+)  # fmt: skip
+IMPROVED = dict(
+    separate_classifier=True, classifier_steps=1200, classifier_lr=2e-3, augment=0.15,
+    label_smoothing=0.1, lambda_ru=0.02,
+)  # fmt: skip
+REPORT = ("report", "figures", "readme", "compare")
+# Flags that do not change the result: a checkpoint may be continued with other values of these.
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Flags; `--preset` and `--method` move defaults, so that each change can be undone by name."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    common.errors_in_one_line(parser)
+    yes_no = argparse.BooleanOptionalAction
+    paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
+    add = paper.add_argument
+    add("--method", choices=["dgmw", "dgma"], default="dgmw",
+        help="mask weights (DGMw) or activations (DGMa)")
+    add("--preset", choices=["paper", "laptop", "improved"], default="paper",
+        help="which defaults to use")
+    add("--replay", choices=["gan", "none"], default="gan", help="none: the naive bound, no GAN")
+    add("--joint", action="store_true", help="JT, the upper bound: D's classifier on all")
+    add("--tasks", type=int, default=0, help="stop after so many tasks; 0: all")
+    add("--classes-per-task", type=int, default=1, help="classes in a task (Sec. 4)")
+    add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
+    add("--epochs", type=int, default=101, help="I, epochs a task (Eq. 3; our choice)")
+    add("--batch-size", type=int, default=64, help="images a step (our choice)")
+    add("--n-critic", type=int, default=1, help="steps of D for one of G (our choice)")
+    add("--nz", type=int, default=128, help="size of the generator's input (our choice)")
+    add("--ngf", type=int, default=6, help="units of G's last masked layer; the others have twice "
+        "as many as the next (Sec. 4: a tenth of MeRGAN for DGMw, 44 %% for DGMa)")
+    add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
+    add("--norm", choices=["batch", "layer", "none"], default="batch",
+        help="normalisation in D's layers 2 and 3 (our choice)")
+    add("--lr", type=float, default=2e-3, help="Adam's rate for D, G and the masks (our choice)")
+    add("--lr-decay", action=yes_no, default=False,
+        help="the rate falls to 0 over the second half of a task (our choice)")
+    add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3)")
+    add("--gp-batch-size", type=int, default=32,
+        help="images a step that it is measured on; 0: the batch (our choice)")
+    add("--replay-batch-size", type=int, default=32,
+        help="replayed images a step; 0: the batch (our choice)")
+    add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3: 1)")
+    add("--lambda-ru", type=float, default=0.08, help="λ_RU, sparsity of the masks (Sec. 3.3)")
+    add("--s-max", type=float, default=1e4, help="s_max, last steepness of the masks (Eq. 3)")
+    add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
+    add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
+    beyond = parser.add_argument_group("beyond the paper")
+    add = beyond.add_argument
+    add("--classifier-steps", type=int, default=0,
+        help="steps of the classifier alone, on real and replayed images, at the end of a task")
+    add("--separate-classifier", action=yes_no, default=False,
+        help="a net of its own instead of D's auxiliary output takes these steps")
+    add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
+    add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
+    add("--label-smoothing", type=float, default=0.0, help="in these steps (Szegedy et al. 2016)")
+    add("--augment", type=float, default=0.0,
+        help="in these steps images are turned, scaled, sheared and shifted by up to this")
+    data = parser.add_argument_group("data")
+    add = data.add_argument
+    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
+        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
+    add("--image-size", type=int, default=32, help="resize to this (Sec. 4); 0: as they are")
+    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
+    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
+    add("--validation", type=int, default=0,
+        help="hold out so many training images and measure on them instead of the test images")
+    run = parser.add_argument_group("run")
+    add = run.add_argument
+    add("--seed", type=int, default=0, help="seed of everything random")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
+    add("--out", default="results/dgm/run-seed{seed}.json",
+        help="the result, one JSON file; {seed} stands for --seed")
+    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
+    add = report.add_argument
+    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
+    add("--figures", default="figures/dgm", metavar="DIR", help="where --report draws")
+    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
+    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
+        help="print paper, reference and your results side by side")
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--preset", default="paper")
+    chooser.add_argument("--method", default="dgmw")
+    common.errors_in_one_line(chooser)
+    chosen = chooser.parse_known_args(argv)[0]
+    parser.set_defaults(**METHOD.get(chosen.method, {}))
+    parser.set_defaults(**(LAPTOP if chosen.preset in ("laptop", "improved") else {}))
+    parser.set_defaults(**(IMPROVED if chosen.preset == "improved" else {}))
+    args = parser.parse_args(argv)
+    check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """UserError for values that argparse lets through."""
+    least = {"threads": 0, "augment": 0, "gp": 0, "lambda_ru": 0, "aux_weight": 0, "seed": 0,
+             "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
+             "replay_batch_size": 0, "classes_per_task": 1, "epochs": 1, "n_critic": 1, "nz": 1,
+             "ngf": 1, "ndf": 1, "classifier_width": 1, "s_max": 1, "batch_size": 2}  # fmt: skip
+    for name, bound in least.items():
+        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
+        if not bound <= getattr(args, name) <= most:
+            flag = f"--{name.replace('_', '-')}"
+            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
+    if not (0 < args.lr < 1 and 0 < args.classifier_lr < 1 and 0 <= args.label_smoothing < 1):
+        raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")
+    if args.separate_classifier and not args.classifier_steps:
+        raise common.UserError("--separate-classifier learns in --classifier-steps: give some")
+    if args.augment and not args.classifier_steps:
+        raise common.UserError("--augment changes the images of --classifier-steps: give some")
+    args.out = args.out.replace("{seed}", str(args.seed))
+
+
+# --------------------------------------------------------------------------------------------
+# Masks and growth: the paper's equations
+# --------------------------------------------------------------------------------------------
+
+
+def soft_mask(e: Tensor, s: float) -> Tensor:
+    """Embeddings e of any shape -> mask in [0, 1], all but binary for large s."""
+    # Eq. (2): m = σ(s·e), forwards; backwards the slope of σ(e) (Deviation 2)
+    slope = torch.sigmoid(e)
+    return (torch.sigmoid(s * e) - slope).detach() + slope
+
+
+def steepness(i: int, n_i: int, b: int, n_b: int, s_max: float, local: bool) -> float:
+    """s in batch b of n_b (B) in epoch i of n_i (I), counted from 1; `local` annealing: DGMw."""
+    # Eq. (3): global annealing, over the epochs
+    s_i = 1 / s_max + (s_max - 1 / s_max) * (i - 1) / (n_i - 1) if n_i > 1 else s_max
+    s_i = max(s_i, 1.0)  # Deviation 3
+    if not local or n_b == 1:
+        return s_i
+    # Eq. (4): local annealing, over the batches of an epoch
+    return 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (n_b - 1)
+
+
+def veto(gradient: Tensor, used: Tensor) -> Tensor:
+    """A layer's gradient [n, p, k, k] where nothing is reserved yet; used: as the mask, bool."""
+    # Eq. (5): g' = [1 - m^{<=t}] g
+    return gradient * ~used
+
+
+def sparsity(masks: list[Tensor], used: list[Tensor]) -> Tensor:
+    """R^t: the share of what was free (not `used` by earlier tasks) that the masks now claim."""
+    # Eq. (6)
+    claimed = sum((m * ~u).sum() for m, u in zip(masks, used))
+    return claimed / max(count_free(used), 1)
+
+
+def count_free(used: list[Tensor]) -> int:
+    """Weights (DGMw) or units (DGMa) that no task has reserved, in all layers."""
+    return sum(int((~u).sum()) for u in used)
+
+
+def alpha(used: list[Tensor]) -> float:
+    """α = S_t / S_free, the net's size over its free part before a task (Sec. 3.3)."""
+    return sum(u.numel() for u in used) / max(count_free(used), 1)
+
+
+def more_units(goal: int, free: int, fan_in: int) -> int:
+    """Units to add to a layer so that at least `goal` weights are free again (Sec. 3.2, DGMw).
+
+    A unit brings fan_in weights. With n = fan_in unchanged and goal = np, free = np - δ this is the
+    paper's ⌈δ/n⌉; `free` counts too what a wider layer below has brought (Deviation 6).
+    """
+    return max(0, -(-(goal - free) // fan_in))
+
+
+def to_sparse(mask: Tensor) -> dict:
+    """A bool tensor as the flat indices of what is True, int32: how masks are kept and stored."""
+    return {"shape": list(mask.shape), "index": mask.flatten().nonzero().squeeze(1).int()}
+
+
+def from_sparse(stored: dict, device: torch.device) -> Tensor:
+    """Undo `to_sparse`."""
+    mask = torch.zeros(math.prod(stored["shape"]), dtype=torch.bool, device=device)
+    mask[stored["index"].to(device).long()] = True
+    return mask.view(stored["shape"])
+
+
+# --------------------------------------------------------------------------------------------
+# Models: images are [B, C, S, S] in [-1, 1]
+# --------------------------------------------------------------------------------------------
+
+
+class TaskLayers(nn.Module):
+    """What one task has for itself, never masked: BatchNorm of every layer, and the last layer."""
+
+    def __init__(self, widths: list[int], channels: int):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(p) for p in widths)
+        self.last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False)
+        nn.init.normal_(self.last.weight, 0, 0.02)
+
+
+class Generator(nn.Module):
+    """A DCGAN generator whose layers are masked, frozen and widened: z [B, nz], y [B] -> images.
+
+    Images of side S = base·2^d (base 4 to 7) take d masked layers: a projection to base x base,
+    then d - 1 doublings; the last doubling is the task's own. `masks` [task][layer] are bool.
+    """
+
+    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
+        super().__init__()
+        C, S, _ = shape
+        self.weights_masked = args.method == "dgmw"
+        self.C, self.K, self.nz, self.base = C, K, args.nz, S
+        doublings = 0
+        while self.base % 2 == 0 and self.base > 7:
+            self.base, doublings = self.base // 2, doublings + 1
+        widths = [args.ngf * 2**k for k in reversed(range(doublings))]
+        kernels = [self.base] + [4] * (doublings - 1)
+        sizes = list(zip([args.nz, *widths], widths, kernels))
+        self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
+        self.e = nn.ParameterList()
+        self.own = nn.ModuleList()
+        self.used = [torch.zeros(self.mask_shape(W), dtype=torch.bool) for W in self.W]
+        self.masks: list[list[Tensor]] = []
+        self.goal = [u.numel() for u in self.used]  # free weights or units that every task finds
+
+    def mask_shape(self, W: Tensor) -> tuple[int, ...]:
+        """DGMw: as the weights W [n, p, k, k]; DGMa: one for each unit, [1, p, 1, 1]."""
+        return tuple(W.shape) if self.weights_masked else (1, W.shape[1], 1, 1)
+
+    def widths(self) -> list[int]:
+        """Units of every masked layer."""
+        return [W.shape[1] for W in self.W]
+
+    def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
+        """Images [B, C, S, S] as task t draws them, z [B, nz] and classes y [B].
+
+        Later tasks may have widened the layers: task t uses the part that existed in its time, so
+        that its sums have the same terms, in the same order, and its images the same bits.
+        """
+        one_hot = F.one_hot(y, self.K).to(z.dtype)
+        h = torch.cat([one_hot, z[:, self.K :]], dim=1)  # [B, nz]
+        for layer, (W, m, norm) in enumerate(zip(self.W, masks, self.own[t].norms)):
+            W = W[: h.shape[1], : norm.num_features]  # [n, p, k, k]
+            # Eq. (1): y_l = act[(m_l ∘ W_l)^T x]
+            W = W * m if self.weights_masked else W
+            if layer == 0:  # a transposed convolution of a 1x1 image is a matrix product
+                h = (h @ W.flatten(1)).view(len(h), -1, self.base, self.base)
+            else:
+                h = F.conv_transpose2d(h, W.contiguous(), stride=2, padding=1)
+            h = F.relu(norm(h))
+            h = h if self.weights_masked else h * m  # Deviation 4
+        return torch.tanh(self.own[t].last(h))
+
+    def begin_task(self) -> None:
+        """Widen the layers by what the last task has reserved, and take fresh masks (Sec. 3.2)."""
+        device = self.W[0].device
+        added = 0  # units that the layer below has gained
+        for i, (W, used) in enumerate(zip(self.W, self.used)):
+            n, p, k, _ = W.shape
+            if self.weights_masked:
+                free = int((~used).sum()) + added * p * k * k
+                more = more_units(self.goal[i], free, (n + added) * k * k)
+            else:
+                more = int(used.sum()) + self.goal[i] - p  # δ_t units were reserved, δ_t are added
+            if added or more:
+                wider = 0.02 * torch.randn(n + added, p + more, k, k, device=device)
+                if not self.weights_masked:  # nothing new flows into units that are reserved
+                    wider[n:, :p] *= ~used
+                wider[:n, :p] = W.detach()
+                self.W[i] = nn.Parameter(wider)
+                self.used[i] = torch.zeros(self.mask_shape(wider), dtype=torch.bool, device=device)
+                self.used[i][: used.shape[0], :p] = used
+            added = more
+        self.e = nn.ParameterList(torch.zeros(u.shape, device=device) for u in self.used)
+        self.own.append(TaskLayers(self.widths(), self.C).to(device))
+
+    def end_task(self) -> list[dict[str, int]]:
+        """Make the masks binary, reserve what they cover; for every layer, how much that was."""
+        masks = [e.detach() > 0 for e in self.e]  # Deviation 5
+        counts = [
+            dict(size=u.numel(), used=int(u.sum()), new=int((m & ~u).sum()),
+                 reused=int((m & u).sum()))
+            for m, u in zip(masks, self.used)
+        ]  # fmt: skip
+        self.masks.append(masks)
+        self.used = [u | m for u, m in zip(self.used, masks)]  # m^{<=t} = max(m^t, m^{<t})
+        self.own[-1].requires_grad_(False).eval()
+        return counts
+
+    def state(self) -> dict:
+        """Everything, in tensors, lists and numbers; masks in sparse form."""
+        return {
+            "W": [W.detach() for W in self.W], "e": [e.detach() for e in self.e],
+            "own": [own.state_dict() for own in self.own],
+            "used": [to_sparse(u) for u in self.used],
+            "masks": [[to_sparse(m) for m in masks] for masks in self.masks],
+        }  # fmt: skip
+
+    def load(self, state: dict) -> None:
+        """Undo `state`."""
+        device = self.W[0].device
+        self.W = nn.ParameterList(W.to(device) for W in state["W"])
+        self.e = nn.ParameterList(e.to(device) for e in state["e"])
+        self.used = [from_sparse(u, device) for u in state["used"]]
+        self.masks = [[from_sparse(m, device) for m in masks] for masks in state["masks"]]
+        self.own = nn.ModuleList()
+        for t, own in enumerate(state["own"]):
+            widths = [len(own[f"norms.{i}.weight"]) for i in range(len(self.W))]
+            self.own.append(TaskLayers(widths, self.C).to(device))
+            self.own[-1].load_state_dict(own)
+            if t < len(self.masks):
+                self.own[-1].requires_grad_(False).eval()
+
+
+class Critic(nn.Module):
+    """images -> score [B], high for real, and logits [B, K]: discriminator and classifier."""
+
+    def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm: str):
+        super().__init__()
+        (n, S, _), layers = shape, []
+        for i, p in enumerate((width, 2 * width, 4 * width)):
+            layers.append(nn.Conv2d(n, p, 5, 2, 2))
+            if i and norm != "none":
+                layers.append(nn.BatchNorm2d(p) if norm == "batch" else nn.GroupNorm(1, p))
+            layers.append(nn.LeakyReLU(0.2))
+            n, S = p, (S + 1) // 2
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.adv = nn.Linear(n * S * S, 1)
+        self.aux = nn.Linear(n * S * S, K)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.features(x)  # [B, 4 width · S/8 · S/8]
+        return self.adv(h).squeeze(1), self.aux(h)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """uint8 0..255 -> float -1..1, any shape."""
+    return x.float() / 127.5 - 1
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Undo `to_float`."""
+    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def augment(x: Tensor, most: float) -> Tensor:
+    """Turn, scale, shear and shift images [B, C, S, S] at random; edges are filled with -1.
+
+    `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
+    """
+    angle, zoom, shear, right, down = most * (2 * torch.rand(5, len(x), device=x.device) - 1)
+    # From a point of the result back to the image:  [(1 + zoom) cos   shear - sin      right]
+    #                                                [sin              (1 + zoom) cos   down ]
+    cos, sin = (1 + zoom) * angle.cos(), angle.sin()
+    matrix = torch.stack([cos, shear - sin, right, sin, cos, down], 1).view(-1, 2, 3)  # [B, 2, 3]
+    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)  # [B, S, S, 2]
+    return F.grid_sample(x + 1, grid, align_corners=False) - 1
+
+
+# --------------------------------------------------------------------------------------------
+# Losses and steps (Sec. 3.3). Labels are ranks: 0 is the first class met, 1 the second, ...
+# --------------------------------------------------------------------------------------------
+
+
+def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """L_gp = E(||∇_x D(x)|| - 1)², x between real and fake [B, C, S, S] (Gulrajani 2017, Eq. 3)."""
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    x = (share * real + (1 - share) * fake).requires_grad_(True)
+    gradient = torch.autograd.grad(D(x)[0].sum(), x, create_graph=True)[0]
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def keep_statistics(D: nn.Module, on: bool) -> None:
+    """Whether BatchNorm's running statistics, which classify at test time, follow what D sees."""
+    for module in D.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = on
+
+
+def critic_step(
+    nets: dict, real: Tensor, rank: Tensor, fake: Tensor, old: Tensor, old_rank: Tensor,
+    n_old: int, args: argparse.Namespace,
+) -> Tensor:
+    """One step of D on L_D = L_c + L_s + λ_GP L_gp; the loss, a scalar.
+
+    real, fake [B, C, S, S] are of the task, of classes rank [B]; old are replayed images, old_rank
+    their classes, n_old of them.
+    """  # fmt: skip
+    D, B = nets["D"], len(real)
+    if args.norm == "batch":  # each kind with its own statistics, as in the passes of L_gp and L_G
+        passes = [D(x) for x in (real, fake, old) if len(x)]
+        score, logits = (torch.cat(outputs) for outputs in zip(*passes))
+    else:
+        score, logits = D(torch.cat([real, fake, old]))  # [2B + len(old)], [2B + len(old), K_t]
+    adversarial = score[B : 2 * B].mean() - score[:B].mean()  # L_s of a Wasserstein critic
+    classes = F.cross_entropy(logits[:B], rank)  # L_c
+    if args.aux_fakes:
+        classes = 0.5 * classes + 0.5 * F.cross_entropy(logits[B : 2 * B], rank)  # Deviation 7
+    if len(old):
+        share = n_old / logits.shape[1]  # every class weighs the same
+        replayed = F.cross_entropy(logits[2 * B :], old_rank)
+        classes = (1 - share) * classes + share * replayed
+    keep_statistics(D, False)
+    n = args.gp_batch_size or B
+    penalty = args.gp * gradient_penalty(D, real[:n], fake[:n])
+    loss = args.aux_weight * classes + adversarial + penalty
+    keep_statistics(D, True)
+    nets["D_opt"].zero_grad()
+    loss.backward(inputs=list(D.parameters()))
+    nets["D_opt"].step()
+    return loss.detach()
+
+
+def generator_step(
+    nets: dict, fake: Tensor, rank: Tensor, masks: list[Tensor], args: argparse.Namespace
+) -> Tensor:
+    """One step of G and its masks on L_G = -E[D(G)] + L_c + λ_RU α R^t; the loss, a scalar.
+
+    fake [B, C, S, S] are images that G has just drawn with `masks`, of the classes rank [B].
+    """
+    G, D = nets["G"], nets["D"]
+    keep_statistics(D, False)
+    score, logits = D(fake)
+    keep_statistics(D, True)
+    regulariser = args.lambda_ru * nets["alpha"] * sparsity(masks, G.used)
+    loss = -score.mean() + F.cross_entropy(logits, rank) + regulariser
+    nets["G_opt"].zero_grad()
+    loss.backward(inputs=nets["G_opt"].param_groups[0]["params"])
+    if args.veto:
+        for W, used in zip(G.W, G.used):
+            W.grad = veto(W.grad, used)
+    # A gradient of exactly 0 leaves a weight as it is: Adam is new in each task, so it has no
+    # momentum there, and there is no weight decay.
+    nets["G_opt"].step()
+    return loss.detach()
+
+
+def train_classifier(
+    net: nn.Module, x: Tensor, rank: Tensor, steps: int, lr: float, decay: bool,
+    args: argparse.Namespace, what: str, batch_size: int,
+) -> None:
+    """`steps` steps of cross entropy on images x uint8 [N, C, S, S] of classes rank [N] alone."""
+    used = [p for name, p in net.named_parameters() if not name.startswith("adv")]
+    optimizer = torch.optim.Adam(used, lr, fused=True)
+    total = torch.zeros((), device=x.device)
+    net.train()
+    for step in tqdm(range(steps), desc=what, disable=None, leave=False):
+        index = torch.randint(len(x), (batch_size,), device=x.device)
+        image = to_float(x[index])
+        if args.augment:
+            image = augment(image, args.augment)
+        if decay:
+            optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
+        loss = F.cross_entropy(net(image)[1], rank[index], label_smoothing=args.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward(inputs=used)
+        optimizer.step()
+        total += loss.detach()
+    if not math.isfinite(total.item()):
+        raise common.RunError(f"{what}: the loss is {total.item()}; lower the rate")
+
+
+# --------------------------------------------------------------------------------------------
+# The memory: drawing old classes, and proof that they do not change
+# --------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def draw(G: Generator, t: int, y: Tensor, z: Tensor, chunk: int = 500) -> Tensor:
+    """Images float [N, C, S, S] of task t's classes y [N] from the noise z [N, nz].
+
+    Always in chunks of one size, the last one filled up, so that equal noise gives equal bits.
+    """
+    masks, images = [m.float() for m in G.masks[t]], []
+    for a, b in zip(z.split(chunk), y.split(chunk)):
+        n = len(a)
+        a, b = F.pad(a, (0, 0, 0, chunk - n)), F.pad(b, (0, chunk - n))
+        images.append(G(a, b, t, masks)[:n])
+    return torch.cat(images)
+
+
+def replay(
+    G: Generator, data: dict, t: int, n: int, args: argparse.Namespace
+) -> tuple[Tensor, Tensor]:
+    """n images of each class before task t: uint8 [N, C, S, S] and their ranks [N]."""
+    device = data["x"].device
+    x = torch.empty(0, *data["shape"], dtype=torch.uint8, device=device)
+    rank = torch.empty(0, dtype=torch.int64, device=device)
+    if args.replay == "none":
+        return x, rank
+    rng = torch.Generator(device).manual_seed(args.seed * 1000 + t)  # a resumed run draws the same
+    for j in range(t):
+        y = torch.tensor(data["tasks"][j], device=device).repeat_interleave(n)
+        z = torch.randn(len(y), G.nz, generator=rng, device=device)
+        x = torch.cat([x, to_uint8(draw(G, j, y, z))])
+        rank = torch.cat([rank, data["rank"][y]])
+    return x, rank
+
+
+def snapshot(G: Generator, data: dict, t: int, args: argparse.Namespace, n: int = 10) -> Tensor:
+    """n images of each class of task t from noise that only the seed and t determine, as floats."""
+    rng = torch.Generator().manual_seed(args.seed * 1000 + 500 + t)
+    y = torch.tensor(data["tasks"][t]).repeat_interleave(n)
+    z = torch.randn(len(y), G.nz, generator=rng)
+    return draw(G, t, y.to(data["x"].device), z.to(data["x"].device))
+
+
+def drift(G: Generator, data: dict, snapshots: list[Tensor], args: argparse.Namespace) -> float:
+    """The largest change of any pixel, in [-1, 1], of the snapshots of old tasks: 0, by Eq. (5).
+
+    RunError when it is not 0 although the veto is on: this is the claim of the method.
+    """
+    most = 0.0
+    for t, before in enumerate(snapshots):
+        change = (snapshot(G, data, t, args) - before).abs().max().item()
+        if change and args.veto:
+            raise common.RunError(f"images of task {t + 1} changed by {change}: report this bug")
+        most = max(most, change)
+    return most
+
+
+@torch.no_grad()
+def renew_statistics(G: Generator, data: dict, t: int, args: argparse.Namespace) -> None:
+    """BatchNorm's mean and variance of task t, taken anew with its binary mask (Deviation 5)."""
+    classes = torch.tensor(data["tasks"][t], device=data["x"].device)
+    masks = [m.float() for m in G.masks[t]]
+    for norm in G.own[t].norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the batches
+    G.own[t].train()
+    for _ in range(50):
+        y = classes[torch.randint(len(classes), (args.batch_size,), device=classes.device)]
+        G(torch.randn(len(y), G.nz, device=y.device), y, t, masks)
+    G.own[t].eval()
+
+
+def disc_bytes(G: Generator) -> dict[str, int]:
+    """Bytes that G takes: float32 weights, the tasks' own layers, masks sparse and as bits."""
+    own = [v for layers in G.own for v in layers.state_dict().values() if v.is_floating_point()]
+    sparse = sum(4 * int(m.sum()) for masks in G.masks for m in masks)
+    bits = sum(-(-m.numel() // 8) for masks in G.masks for m in masks)
+    weights = 4 * sum(W.numel() for W in G.W)
+    return {"weights": weights, "own": 4 * sum(v.numel() for v in own), "masks_sparse": sparse,
+            "masks_bits": bits}  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# Training of one task
+# --------------------------------------------------------------------------------------------
+
+
+def adam(parameters, args: argparse.Namespace) -> torch.optim.Adam:
+    """With DCGAN's moments (Radford et al. 2016)."""
+    return torch.optim.Adam(parameters, args.lr, betas=(0.5, 0.999), fused=True)
+
+
+def start_task(
+    nets: dict, data: dict, t: int, args: argparse.Namespace, grow: bool = True
+) -> None:
+    """G grows (Sec. 3.2), unless `grow` is False; D, for all classes so far, and Adam are new."""
+    G, device = nets["G"], data["x"].device
+    n_seen = sum(len(classes) for classes in data["tasks"][: t + 1])
+    if grow:
+        G.begin_task()
+    nets["D"] = Critic(data["shape"], args.ndf, n_seen, args.norm).to(device)
+    nets["D_opt"] = adam(nets["D"].parameters(), args)
+    nets["G_opt"] = adam([*G.W, *G.e, *G.own[t].parameters()], args)
+    nets["alpha"] = alpha(G.used)
+
+
+def train_epoch(
+    nets: dict, task: dict, data: dict, t: int, i: int, args: argparse.Namespace, bar: tqdm
+) -> Tensor:
+    """Epoch i (from 1) of the GAN on task t: the losses of D and G at every step, [steps, 2]."""
+    G, B, n_old = nets["G"], task["B"], len(task["seen"]) - len(task["classes"])
+    order = torch.randperm(len(task["x"]), device=task["x"].device)
+    losses = torch.zeros(task["steps"], 2, device=order.device)
+    local = args.method == "dgmw"
+    for b, index in enumerate(order[: task["steps"] * B].split(B), 1):
+        s = steepness(i, args.epochs, b, task["steps"], args.s_max, local)
+        if args.lr_decay:
+            left = 1 - ((i - 1) * task["steps"] + b - 1) / (args.epochs * task["steps"])
+            for name in ("D_opt", "G_opt"):
+                nets[name].param_groups[0]["lr"] = args.lr * min(1.0, 2 * left)
+        real, y, rank = to_float(task["x"][index]), task["y"][index], task["rank"][index]
+        masks = [soft_mask(e, s) for e in G.e]
+        fake = G(torch.randn(B, G.nz, device=y.device), y, t, masks)
+        n = (args.replay_batch_size or B) if len(task["old"]) else 0
+        chosen = torch.randint(max(len(task["old"]), 1), (n,), device=y.device)
+        old, old_rank = to_float(task["old"][chosen]), task["old_rank"][chosen]
+        loss = critic_step(nets, real, rank, fake.detach(), old, old_rank, n_old, args)
+        losses[b - 1, 0] = loss
+        if b % args.n_critic == 0:
+            nets["D"].requires_grad_(False)  # G's step needs no gradients of D's weights
+            losses[b - 1, 1] = generator_step(nets, fake, rank, masks, args)
+            nets["D"].requires_grad_(True)
+        bar.update()
+    return losses
+
+
+def evaluate(net: nn.Module, data: dict, n_seen: int) -> list[float]:
+    """A row of R: the accuracy on every task; classes not met yet are never answered."""
+    seen = torch.tensor(data["order"][:n_seen], device=data["x"].device)
+
+    def logits(x: Tensor) -> Tensor:
+        out = torch.full((len(x), data["K"]), -math.inf, device=x.device)
+        out[:, seen] = net(to_float(x))[1]  # [B, n_seen], in the order the classes were met
+        return out
+
+    net.eval()
+    return common.accuracy_by_task(logits, data["x_test"], data["y_test"], data["owner"])
+
+
+def check_finite(losses: Tensor, t: int, i: int, args: argparse.Namespace) -> None:
+    """RunError that names the task and the step when a loss [steps, 2] is NaN or infinite."""
+    bad = (~losses.isfinite().all(1)).nonzero()
+    if len(bad):
+        step = int(bad[0]) + 1
+        raise common.RunError(
+            f"task {t + 1}, epoch {i}, iteration {step}: the losses of D and G are "
+            f"{losses[step - 1].tolist()}; lower --lr or raise --gp; the last good checkpoint is "
+            f"{args.out}.ckpt, if it is there: delete it"
+        )
+
+
+def train_gan(
+    nets: dict, task: dict, data: dict, t: int, done: dict, note: dict,
+    args: argparse.Namespace, save: Callable[[], None],
+) -> None:
+    """All epochs of the GAN on task t, from epoch done["epoch"] on; then its masks are final."""
+    G = nets["G"]
+    traced = min(1, len(G.W) - 1)  # Figure 3(b) follows the masks of one layer
+    with tqdm(desc=f"task {t + 1}/{len(data['tasks'])} GAN", total=args.epochs * task["steps"],
+              initial=done["epoch"] * task["steps"], unit="it", disable=None,
+              leave=False) as bar:  # fmt: skip
+        while done["epoch"] < args.epochs:
+            clock, i = time.perf_counter(), done["epoch"] + 1
+            losses = train_epoch(nets, task, data, t, i, args, bar)
+            check_finite(losses, t, i, args)
+            s = steepness(i, args.epochs, task["steps"], task["steps"], args.s_max,
+                          args.method == "dgmw")  # fmt: skip
+            m = soft_mask(G.e[traced].detach(), s).flatten()
+            some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
+            note["trace"].append([round(v, 3) for v in [m.mean().item(), *m[some].tolist()]])
+            note["losses"].append([round(v, 3) for v in losses.mean(0).tolist()])
+            note["gan_s"] += time.perf_counter() - clock
+            done["epoch"] = i
+            save()
+    note["layers"] = G.end_task()
+    if not all(int(m.sum()) for m in G.masks[t]):
+        raise common.RunError(f"task {t + 1}: the mask of a layer is all 0; lower --lambda-ru")
+    renew_statistics(G, data, t, args)
+
+
+def learn_task(
+    nets: dict, data: dict, t: int, done: dict, record: dict, snapshots: list[Tensor],
+    args: argparse.Namespace, save: Callable[[], None],
+) -> None:
+    """One task: grow, train the GAN (its D classifies), freeze, check, finish the classifier."""
+    classes, device = data["tasks"][t], data["x"].device
+    seen = sum(data["tasks"][: t + 1], [])
+    index = common.indices_of(data["y"], classes)
+    x, y = data["x"][index], data["y"][index]
+    B = min(args.batch_size, len(x))
+    task = dict(x=x, y=y, rank=data["rank"][y], classes=classes, seen=seen, B=B, steps=len(x) // B)
+    if not done["epoch"]:
+        start_task(nets, data, t, args)
+        record["tasks"].append(dict(trace=[], losses=[], gan_s=0.0, draw_s=0.0, classifier_s=0.0))
+    note, clock = record["tasks"][t], time.perf_counter()
+    task["old"], task["old_rank"] = replay(nets["G"], data, t, len(x) // len(classes), args)
+    note["draw_s"] += time.perf_counter() - clock
+    what = f"task {t + 1}/{len(data['tasks'])} classifier"
+    net, clock = nets["D"], time.perf_counter()
+    if args.replay == "none":  # the naive bound: the classifier sees the task's images alone
+        steps = args.epochs * task["steps"]
+        train_classifier(net, x, task["rank"], steps, args.lr, args.lr_decay, args, what, B)
+    else:
+        train_gan(nets, task, data, t, done, note, args, save)
+        G = nets["G"]
+        note["drift"] = drift(G, data, snapshots, args)
+        snapshots.append(snapshot(G, data, t, args))
+        note.update(widths=G.widths(), disc=disc_bytes(G), iterations=args.epochs * task["steps"],
+                    base=sum(W.numel() for W in G.W)
+                    + sum(v.numel() for v in G.own[t].parameters()))  # fmt: skip
+        clock = time.perf_counter()
+        if args.classifier_steps:
+            if args.separate_classifier:
+                shape, width = data["shape"], args.classifier_width
+                net = Critic(shape, width, len(seen), "batch").to(device)
+            images = torch.cat([x, task["old"]])
+            ranks = torch.cat([task["rank"], task["old_rank"]])
+            lr, steps = args.classifier_lr, args.classifier_steps
+            train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
+    note["classifier_s"] = time.perf_counter() - clock
+    note["memory_mb"] = common.peak_memory(device)["peak_memory_mb"]
+    record["R"].append(evaluate(net, data, len(seen)))
+    print(f"task {t + 1}/{len(data['tasks'])}: accuracy so far "
+          f"{sum(record['R'][-1][: t + 1]) / (t + 1):.4f}", flush=True)  # fmt: skip
+    done.update(task=t + 1, epoch=0)
+
+
+# --------------------------------------------------------------------------------------------
+# The whole sequence of tasks
+# --------------------------------------------------------------------------------------------
+
+
+def load_data(args: argparse.Namespace, device: torch.device) -> dict:
+    """On the device: x, y, x_test, y_test, `rank` (class -> when it is met); order, tasks, ..."""
+    data = common.load_dataset(
+        args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
+        test_size=args.test_size, validation=args.validation, seed=args.seed,
+    )  # fmt: skip
+    K, shape = len(data.classes), tuple(data.x_train.shape[1:])
+    base = shape[1]
+    while base % 2 == 0 and base > 7:
+        base //= 2
+    if shape[1] != shape[2] or not 4 <= base <= 7 or base == shape[1]:
+        raise common.UserError(
+            f"images of {shape[1]}x{shape[2]} cannot be drawn: use --image-size 16, 28 or 32"
+        )
+    if args.nz < K:
+        raise common.UserError(f"--nz {args.nz} has no room for {K} classes")
+    if torch.bincount(data.y_train).min() < 2:
+        raise common.UserError("a class has a single training image: use more images")
+    order = common.class_order(K, args.seed, args.shuffle_classes)
+    tasks = common.split_classes(order, args.classes_per_task)
+    if args.tasks > len(tasks):
+        raise common.UserError(f"--tasks {args.tasks}: there are {len(tasks)}")
+    tasks = tasks[: args.tasks or None]
+    order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
+    tensors = {}
+    for name in ("train", "test"):
+        x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
+        index = common.indices_of(y, order)
+        tensors |= {f"x_{name}": x[index].to(device), f"y_{name}": y[index].to(device)}
+    rank = torch.zeros(K, dtype=torch.int64)
+    rank[order] = torch.arange(len(order))
+    return {"x": tensors["x_train"], "y": tensors["y_train"], "x_test": tensors["x_test"],
+            "y_test": tensors["y_test"], "rank": rank.to(device), "order": order, "tasks": tasks,
+            "owner": common.task_of_class(tasks), "K": K,
+            "shape": shape}  # fmt: skip
+
+
+def joint(nets: dict, data: dict, args: argparse.Namespace) -> dict[int, float]:
+    """JT: the classifier on all real images of the first k classes; {k: its accuracy on them}."""
+    result, K = {}, len(data["order"])
+    for k in sorted({min(mark, K) for mark in marks(K)} | {K}):
+        index = common.indices_of(data["y"], data["order"][:k])
+        x, rank = data["x"][index], data["rank"][data["y"][index]]
+        if args.separate_classifier:
+            net = Critic(data["shape"], args.classifier_width, k, "batch").to(x.device)
+            steps, B = args.classifier_steps * len(data["tasks"]), 2 * args.batch_size
+            lr = args.classifier_lr
+        else:
+            net = Critic(data["shape"], args.ndf, k, args.norm).to(x.device)
+            steps, B, lr = args.epochs * (len(x) // args.batch_size), args.batch_size, args.lr
+        decay = args.lr_decay or args.separate_classifier
+        train_classifier(net, x, rank, steps, lr, decay, args, f"joint, {k} classes", B)
+        result[k] = statistics.fmean(evaluate(net, data, k)[: sum(
+            set(task) <= set(data["order"][:k]) for task in data["tasks"])])  # fmt: skip
+    return result
+
+
+def marks(K: int) -> tuple[int, int]:
+    """The numbers of classes after which the paper reports: 5 and 10, or 30 and 50 (Sec. 4)."""
+    return (K // 2, K) if K <= 10 else (3 * K // 5, K)
+
+
+def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
+    """Say how many iterations there will be and how long they take: five are tried on copies."""
+    device = data["x"].device
+    n = sum(args.epochs * (len(common.indices_of(data["y"], task)) // args.batch_size)
+            for task in data["tasks"])  # fmt: skip
+    rng, trial = common.rng_state(device), {"G": copy.deepcopy(nets["G"])}
+    start_task(trial, data, 0, args)
+    trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm).to(device)
+    trial["D_opt"] = adam(trial["D"].parameters(), args)
+    x, B = data["x"], min(args.batch_size, len(data["x"]) // 2)
+    zeros = torch.zeros(B * 5, dtype=torch.int64, device=device)
+    x = x[torch.arange(B * 5, device=device) % len(x)]
+    task = dict(x=x, y=zeros, rank=zeros, classes=[0], seen=[0, 1], old=x, old_rank=zeros, B=B)
+    with tqdm(disable=True) as bar:
+        for steps in (1, 4):  # the first one warms up
+            clock = time.perf_counter()
+            train_epoch(trial, task | {"steps": steps}, data, 0, 1, args, bar)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = n * (time.perf_counter() - clock) / 4
+    common.set_rng_state(rng, device)
+    print(f"{len(data['tasks'])} tasks of {args.epochs} epochs, {n} iterations: about "
+          f"{seconds / 60:.0f} minutes, more as the generator grows", file=sys.stderr)  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Learn all tasks in sequence and return the result (see common.write_result)."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = common.choose_device(args.device)
+    environment = common.environment(device)
+    common.seed_everything(args.seed)
+    data = load_data(args, device)
+    T, K = len(data["tasks"]), len(data["order"])
+    nets: dict = {"G": Generator(args, data["shape"], data["K"]).to(device)}
+    nets["G"].used = [u.to(device) for u in nets["G"].used]
+    result = {"schema": common.SCHEMA, "script": "dgm", "seed": args.seed,
+              "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
+    begun = time.perf_counter()
+    if args.joint:
+        accuracy = joint(nets, data, args)
+        metrics = {"ACC": accuracy[K]} | {f"A_{k} (%)": 100 * a for k, a in accuracy.items()}
+        seconds = time.perf_counter() - begun
+        return result | {"metrics": metrics, "R": [[accuracy[K]] * T], "tasks": [],
+                         "timing": {"wall_s": seconds},
+                         "environment": environment | common.peak_memory(device)}  # fmt: skip
+
+    # done: finished tasks, epochs of the current task, seconds in all. record: what becomes JSON.
+    done: dict = {"task": 0, "epoch": 0, "seconds": 0.0}
+    untrained = Critic(data["shape"], args.ndf, K, args.norm).to(device)
+    record: dict = {"R": [evaluate(untrained, data, K)], "tasks": []}
+    snapshots: list[Tensor] = []
+    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    checkpoint = f"{args.out}.ckpt"
+    stored = common.load_checkpoint(checkpoint, identity)
+    if stored:  # continue as if nothing had happened
+        state = stored["state"]
+        done, record, snapshots = state["done"], state["record"], state["snapshots"]
+        snapshots = [x.to(device) for x in snapshots]
+        nets["G"].load(state["G"])
+        start_task(nets, data, done["task"], args, grow=False)
+        for name in ("D", "D_opt", "G_opt"):
+            nets[name].load_state_dict(state[name])
+        common.set_rng_state(stored["rng"], device)
+        print(f"continuing from {checkpoint} in task {done['task'] + 1}", file=sys.stderr)
+    elif args.replay == "gan":
+        estimate(nets, data, args)
+    begun, saved = time.perf_counter() - done["seconds"], time.perf_counter()
+
+    def save() -> None:
+        nonlocal saved
+        if time.perf_counter() - saved >= args.checkpoint_every:
+            done["seconds"] = time.perf_counter() - begun
+            state = {name: nets[name].state_dict() for name in ("D", "D_opt", "G_opt")}
+            state |= {"G": nets["G"].state(), "done": done, "record": record,
+                      "snapshots": snapshots}  # fmt: skip
+            common.save_checkpoint(checkpoint, identity, state, device)
+            saved = time.perf_counter()
+
+    for t in range(done["task"], T):
+        learn_task(nets, data, t, done, record, snapshots, args, save)
+    if args.replay == "gan":
+        record["grids"] = [common.pack_images(to_uint8(x)) for x in snapshots]
+    metrics = common.summarise(record["R"])
+    ends = np.cumsum([len(task) for task in data["tasks"]]).tolist()
+    metrics |= {f"A_{k} (%)": 100 * metrics["A"][ends.index(k)] for k in marks(K) if k in ends}
+    timing = [{k: task.pop(k) for k in ("gan_s", "draw_s", "classifier_s", "memory_mb")}
+              for task in record["tasks"]]  # fmt: skip
+    return result | {
+        "metrics": metrics, **record,
+        "images": {"n": len(data["x"]), "bytes": data["x"][0].numel()},
+        "timing": {"wall_s": time.perf_counter() - begun, "tasks": timing},
+        "environment": environment | common.peak_memory(device),
+    }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# Figures and tables, from the JSON of finished runs alone
+# --------------------------------------------------------------------------------------------
+
+# name: (the paper's item, flags, what a reader is told). `make reproduce-dgm` runs them.
+RUNS = {
+    "dgmw-paper": ("Tables 1, 3, 4", "--method dgmw", "DGMw, --preset paper"),
+    "dgma-paper": ("Tables 1, 4", "--method dgma", "DGMa, --preset paper"),
+    "joint-paper": ("Table 1, JT", "--joint", "joint training, --preset paper"),
+    "none-paper": ("–", "--replay none", "no replay, --preset paper"),
+    "dgmw": ("Tables 1, 3, 4", "--preset laptop --method dgmw", "DGMw, laptop"),
+    "dgma": ("Tables 1, 4", "--preset laptop --method dgma", "DGMa, laptop"),
+    "joint": ("Table 1, JT", "--preset laptop --joint", "joint training (upper bound), laptop"),
+    "none": ("–", "--preset laptop --replay none", "no replay (naive bound), laptop"),
+    "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0",
+            "DGMw, laptop, the classifier as the GAN leaves it"),
+    "no-veto": ("Eq. (5)", "--preset laptop --no-veto", "DGMw, laptop, without the veto"),
+    "improved": ("–", "--preset improved", "DGMw, improved"),
+    "improved-plain": ("–", "--preset improved --augment 0", "improved, no augmentation"),
+    "joint-improved": ("–", "--preset improved --joint", "joint training, improved"),
+}  # fmt: skip
+PAPER = {  # Table 1, MNIST; "laptop" is compared with it too, as what it stands for
+    "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
+    "dgma": {"A_5 (%)": 99.17, "A_10 (%)": 97.92},
+    "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
+}
+PAPER |= {f"{name}-paper": values for name, values in PAPER.items()}
+
+
+def draw_growth(runs: dict[str, list[dict]], ax: Axes) -> None:
+    """Figure 4: units of the masked layers after every task; dotted: the worst case."""
+    for name in runs:
+        units = np.array([[sum(task["widths"]) for task in run["tasks"]] for run in runs[name]])
+        t = np.arange(1, units.shape[1] + 1)
+        line = ax.plot(t, units.mean(0), marker="o", ms=4, label=runs[name][0]["label"])[0]
+        ax.fill_between(t, units.min(0), units.max(0), color=line.get_color(), alpha=0.2, lw=0)
+        ax.plot(t, units[0, 0] * t, ":", color=line.get_color(), label="worst case, linear")
+    ax.set(xlabel="task", ylabel="units", ylim=(0, None), xticks=t)
+    ax.figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+
+
+def draw_reuse(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
+    """Figure 3(a): what a task's mask covers, newly blocked and reused, as shares of their sum."""
+    for ax, name in zip(np.atleast_1d(axes), runs):
+        layers = [[[sum(layer[key] for layer in task["layers"]) for key in ("new", "reused")]
+                   for task in run["tasks"]] for run in runs[name]]  # fmt: skip
+        share = np.array(layers, float)  # [seeds, tasks, 2]
+        share /= share.sum(2, keepdims=True)
+        t = np.arange(1, share.shape[1] + 1)
+        new, reused = share.mean(0).T
+        ax.bar(t, reused, label="reused")
+        ax.bar(t, new, bottom=reused, label="newly blocked")
+        ax.set(xlabel="task", ylabel="share of the units a task uses", xticks=t,
+               title=runs[name][0]["label"])  # fmt: skip
+    ax.figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=2,
+                     loc="outside lower center")  # fmt: skip
+
+
+def draw_trace(runs: dict[str, list[dict]], axes: list[Axes], t: int = 1) -> None:
+    """Figure 3(b): mask values of one layer during task t + 1; bold: the layer's occupation."""
+    for ax, name in zip(np.atleast_1d(axes), runs):
+        tasks = runs[name][0]["tasks"]
+        trace = np.array(tasks[min(t, len(tasks) - 1)]["trace"])  # [epochs, 1 + units]
+        epochs = range(1, len(trace) + 1)
+        ax.plot(epochs, trace[:, 1:], lw=0.7, alpha=0.7)
+        ax.plot(epochs, trace[:, 0], "k", lw=2.5, label="occupation")
+        ax.set(xlabel="epoch", ylabel="mask value", ylim=(-0.02, 1.02),
+               title=f"{runs[name][0]['label']}, task {min(t, len(tasks) - 1) + 1}")  # fmt: skip
+        ax.legend(fontsize=8)
+
+
+def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
+    """Milliseconds for an iteration, and the process's peak memory, task by task."""
+    for name in runs:
+        ms = [[1000 * time["gan_s"] / task["iterations"]
+               for time, task in zip(run["timing"]["tasks"], run["tasks"])]
+              for run in runs[name]]  # fmt: skip
+        memory = [[task["memory_mb"] for task in run["timing"]["tasks"]] for run in runs[name]]
+        for ax, values in zip(axes, (ms, memory)):
+            mean = np.mean(values, axis=0)
+            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=runs[name][0]["label"])
+    for ax, what in zip(axes, ("ms an iteration", "peak memory, MB")):
+        ax.set(xlabel="task", ylabel=what, ylim=(0, None), xticks=range(1, len(mean) + 1))
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
+                          loc="outside lower center")  # fmt: skip
+
+
+def draw_samples(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
+    """Figure 5: ten images of every class, one row a class, drawn after the last task."""
+    for ax, name in zip(np.atleast_1d(axes), runs):
+        x = np.concatenate([common.unpack_images(g) for g in runs[name][0]["grids"]])
+        N, C, H, W = x.shape
+        tiled = x.reshape(N // 10, 10, C, H, W).transpose(0, 3, 1, 4, 2).reshape(-1, 10 * W, C)
+        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.set(xticks=[], yticks=[], title=runs[name][0]["label"])
+
+
+def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
+    """A_t, the accuracy on the classes met so far, after every task."""
+    for name in runs:
+        A = np.array([run["metrics"]["A"] for run in runs[name]])  # [seeds, T]
+        t = range(1, A.shape[1] + 1)
+        ax.plot(t, A.mean(0), marker="o", ms=4, label=runs[name][0]["label"])
+    ax.set(xlabel="after task", ylabel="accuracy on the classes so far", xticks=t)
+    ax.figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+
+
+def size_table(runs: dict[str, list[dict]]) -> str:
+    """Table 3: parameters of the base network, at first and after the last task, and A."""
+    rows = [["DGMw (paper)", "5.58e+04", "3.83e+05", "96.46"],
+            ["MeRGAN (paper)", "5.18e+05", "5.18e+05", "97.00"]]  # fmt: skip
+    for some in runs.values():
+        first, last = ([run["tasks"][i]["base"] for run in some] for i in (0, -1))
+        final = common.mean_sd([100 * run["metrics"]["ACC"] for run in some], 2)
+        rows.append([some[0]["label"], *(f"{np.mean(v):.2e}" for v in (first, last)), final])
+    return common.markdown_table(["generator", "size at first", "final size", "accuracy (%)"], rows)
+
+
+def disc_table(runs: dict[str, list[dict]]) -> str:
+    """Table 4: MB (10^6 bytes) to keep the memory, after half of the tasks and after all."""
+    rows = [["DGMa (paper)", "6.7 / 14.0", "", "0.4 / 0.8", "7.1 / 14.8", ""],
+            ["DGMw (paper)", "1.1 / 2.0", "", "3.8 / 9.9", "4.9 / 11.9", ""]]  # fmt: skip
+    for some in runs.values():
+        run, T = some[0], len(some[0]["tasks"])
+        pair = [run["tasks"][i]["disc"] for i in (max(T // 2 - 1, 0), T - 1)]
+        total = [sum(v.values()) - v["masks_bits"] for v in pair]
+        cells = [[v[key] for v in pair] for key in ("weights", "own", "masks_sparse")]
+        cells += [total, [v["masks_bits"] for v in pair]]
+        rows.append([run["label"], *(" / ".join(f"{v / 1e6:.2f}" for v in c) for c in cells)])
+        stored = run["images"]["n"] * run["images"]["bytes"] / 1e6
+        rows.append(["of this size, all real images as bytes", "", "", "", f"{stored:.2f}", ""])
+    header = ["kept on disc, MB, after half / all tasks", "weights", "BatchNorm and last layers",
+              "masks (sparse)", "total", "masks, one bit each"]  # fmt: skip
+    return common.markdown_table(header, rows)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Draw every figure and table that the results in --report allow; name what is missing."""
+    runs = common.read_results(args.report, "dgm")
+    common.check_writable(Path(args.figures) / "tables.md")
+    one = next(iter(runs.values()))[0]["args"]
+    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
+    for name, (_, flags, _) in RUNS.items():
+        if name not in runs and not name.endswith("-paper"):
+            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
+            print(f"missing: python dgm.py {flags} {rest}", file=sys.stderr)
+    runs = {name: runs[name] for name in RUNS if name in runs}
+    for name, (first, *_) in runs.items():
+        first["label"] = RUNS[name][2]
+    grown = {name: some for name, some in runs.items() if "grids" in some[0]}
+    paper_scale = [name for name in ("dgmw-paper", "dgma-paper") if name in grown]
+    pair = {k: grown[k] for k in paper_scale or ("dgmw", "dgma") if k in grown}
+    if not pair:
+        raise common.UserError(f"{args.report} has no run of dgmw or dgma: see the lines above")
+
+    def figure(file: str, draw_it, chosen: dict, title: str, columns: int = 1, **size):
+        fig = Figure(layout="constrained", dpi=150, **size)
+        fig.suptitle(title, fontsize=10)
+        draw_it(chosen, fig.subplots(1, columns))
+        common.save_figure(fig, Path(args.figures) / f"{file}.png")
+
+    n = len(pair)
+    figure("figure3a", draw_reuse, pair, "Figure 3(a): new and reused", n, figsize=(4 * n, 3.6))
+    figure("figure3b", draw_trace, pair, "Figure 3(b): mask values", n, figsize=(4 * n, 3.4))
+    figure("figure4", draw_growth, pair, "Figure 4: growth", figsize=(6, 4))
+    samples = pair | {k: v for k, v in grown.items() if k == "improved"}
+    figure("figure5", draw_samples, samples, "Figure 5: what is drawn after the last task",
+           len(samples), figsize=(3 * len(samples), 3.4))  # fmt: skip
+    figure("cost", draw_cost, grown, "Cost of a task", 2, figsize=(8, 3.6))
+    curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
+    figure("averages", draw_averages, curves, "Accuracy on the classes so far", figsize=(6, 4.4))
+    paper = PAPER if one["dataset"] == "mnist" and not one["train_size"] else {}
+    metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
+                      if key.endswith("(%)")}, key=lambda key: int(key[2:-4]))  # fmt: skip
+    tables = {
+        "dgm results": common.results_table(runs, RUNS, [*metrics, "forgetting"], paper),
+        "dgm size": size_table(grown), "dgm disc": disc_table(pair),
+    }  # fmt: skip
+    text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
+    common.write_text(Path(args.figures) / "tables.md", text)
+    for name, table in tables.items() if args.readme else ():
+        common.fill_between_markers(args.readme, name, table)
+    print(f"figures and tables are in {args.figures}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse_args(argv)
+    if args.compare:
+        metrics = ("A_5 (%)", "A_10 (%)", "forgetting")
+        return print(common.comparison(*args.compare, "dgm", RUNS, metrics, PAPER), end="")
+    if args.report or "--report" in argv:
+        return report(args)
+    common.check_writable(args.out)
+    result = {"command": shlex.join(["python", "dgm.py", *argv]), **run(args)}
+    common.write_result(args.out, result)
+    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
+    print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
+
+
+if __name__ == "__main__":
+    common.exit_in_one_line(main)

@@ -1,0 +1,510 @@
+"""dgm.py: its equations, the four invariants, learning, the command line, killing and resuming."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import common
+import dgm
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+TINY = (
+    "--preset laptop --dataset glyphs --train-size 640 --test-size 200 --tasks 3 --epochs 2 "
+    "--ngf 4 --ndf 4 --batch-size 16 --classifier-steps 4 --device cpu --threads 1"
+).split()
+METHODS = pytest.mark.parametrize("method", ["dgmw", "dgma"])
+
+
+def parse(*flags):
+    return dgm.parse_args([*TINY, *flags])
+
+
+def run(path, *flags):
+    """Run the script in this process and return its result."""
+    dgm.main([*TINY, *flags, "--out", str(path)])
+    return json.loads(Path(path).read_text())
+
+
+def numbers(path):
+    """The lines of a result that must not depend on the machine's speed, the date or the path."""
+    skip = ('"args"', '"command"', '"timing"', '"environment"')
+    return [line for line in Path(path).read_text().splitlines() if not line.startswith(skip)]
+
+
+def generator(*flags, shape=(1, 16, 16)):
+    torch.manual_seed(0)
+    return dgm.Generator(parse(*flags), shape, 10)
+
+
+def finish(G, share, seed=0):
+    """End the task with a random mask that covers about `share` of every layer."""
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for e in G.e:
+            e.copy_(torch.rand(e.shape, generator=rng) - 1 + share)
+    return G.end_task()
+
+
+# ------------------------------------------------------------------------------------ equations
+
+
+@METHODS
+def test_eq_1_against_a_loop(method):
+    """Masked transposed convolutions, written out pixel by pixel."""
+    G = generator("--method", method, "--ngf", "2", "--nz", "12")
+    G.begin_task()
+    finish(G, 0.6)
+    with torch.no_grad():
+        for W in G.W:
+            W.copy_(torch.randn_like(W))
+        for norm in G.own[0].norms:
+            norm.weight.uniform_(0.5, 2)
+            norm.bias.normal_()
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    z, y = torch.randn(2, 12), torch.tensor([3, 0])
+    masks = [m.float() for m in G.masks[0]]
+    image = G(z, y, 0, masks)
+    h = z.clone()
+    h[:, :10] = 0
+    h[0, 3] = h[1, 0] = 1
+    h = h.view(2, 12, 1, 1)
+    for layer, (W, m, norm) in enumerate(zip(G.W, masks, G.own[0].norms)):
+        W = W * m if method == "dgmw" else W
+        stride, padding = (1, 0) if layer == 0 else (2, 1)
+        size = (h.shape[2] - 1) * stride - 2 * padding + W.shape[2]
+        out = torch.zeros(2, W.shape[1], size, size)
+        for i in range(h.shape[2]):
+            for j in range(h.shape[3]):
+                for a in range(W.shape[2]):
+                    for b in range(W.shape[3]):
+                        r, c = i * stride - padding + a, j * stride - padding + b
+                        if 0 <= r < size and 0 <= c < size:
+                            out[:, :, r, c] += h[:, :, i, j] @ W[:, :, a, b]
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        out = (out - norm.running_mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
+        h = (out + norm.bias.view(1, -1, 1, 1)).relu()
+        h = h * m if method == "dgma" else h
+    assert torch.allclose(image, torch.tanh(G.own[0].last(h)), atol=1e-4)
+    assert image.shape == (2, 1, 16, 16)
+
+
+def test_eq_2_forwards_and_its_gradient():
+    e = torch.tensor([-3.0, -0.1, 0.0, 0.2, 4.0], dtype=torch.double, requires_grad=True)
+    m = dgm.soft_mask(e, 7.0)
+    assert m.tolist() == pytest.approx([1 / (1 + math.exp(-7 * v)) for v in e.tolist()])
+    m.sum().backward()
+    # HAT (Serrà et al. 2018): q' = s_max/s · (cosh(s e) + 1)/(cosh(e) + 1) · q; here s_max = 1.
+    for v, g in zip(e.tolist(), e.grad.tolist()):
+        q = 7 * math.exp(-7 * v) / (1 + math.exp(-7 * v)) ** 2
+        assert g == pytest.approx((math.cosh(7 * v) + 1) / (math.cosh(v) + 1) / 7 * q)
+    saturated = torch.tensor([5.0], requires_grad=True)
+    dgm.soft_mask(saturated, 1e5).sum().backward()
+    assert saturated.grad.item() > 1e-3  # the mask still learns where σ(s·e) is 1 in float32
+
+
+def test_eqs_3_and_4():
+    s_max, epochs, batches = 100.0, 5, 4
+    for i in range(1, 6):
+        for b in range(1, 5):
+            s_i = 1 / s_max + (s_max - 1 / s_max) * (i - 1) / (epochs - 1)
+            s_i = max(s_i, 1)  # Deviation 3
+            s = 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (batches - 1)
+            assert dgm.steepness(i, epochs, b, batches, s_max, True) == pytest.approx(s)
+            assert dgm.steepness(i, epochs, b, batches, s_max, False) == pytest.approx(s_i)
+    assert dgm.steepness(5, 5, 4, 4, s_max, True) == pytest.approx(s_max)
+    first = [dgm.steepness(1, 5, b, 4, s_max, True) for b in range(1, 5)]
+    assert first == sorted(first)  # never backwards
+    assert dgm.steepness(1, 1, 1, 1, s_max, True) == s_max
+
+
+def test_eq_5_and_eq_6_and_alpha_by_hand():
+    used = [torch.tensor([[True, False], [False, False]]), torch.tensor([[True, True, False]])]
+    masks = [torch.tensor([[0.9, 0.2], [0.4, 1.0]]), torch.tensor([[0.3, 0.1, 0.5]])]
+    gradient = torch.tensor([[5.0, 6.0], [7.0, 8.0]])
+    assert dgm.veto(gradient, used[0]).tolist() == [[0, 6], [7, 8]]
+    assert dgm.sparsity(masks, used).item() == pytest.approx((0.2 + 0.4 + 1.0 + 0.5) / 4)
+    assert dgm.alpha(used) == pytest.approx(7 / 4)
+    assert dgm.count_free(used) == 4
+
+
+def test_more_units_is_the_papers_rounded_quotient():
+    n, p = 12, 8
+    for reserved, units in ((0, 0), (12, 1), (24, 2), (25, 3), (1, 1), (96, 8)):
+        assert dgm.more_units(n * p, n * p - reserved, n) == units == math.ceil(reserved / n)
+    assert dgm.more_units(96, 120, 12) == 0  # a layer that gained inputs may have enough
+
+
+def test_gradient_penalty_against_a_finite_difference():
+    torch.manual_seed(0)
+
+    class Score(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(9, 5), nn.Tanh(), nn.Linear(5, 1))
+
+        def forward(self, x):
+            return self.net(x).squeeze(1), None
+
+    D = Score().double()
+    real, fake = torch.randn(2, 4, 1, 3, 3, dtype=torch.double).unbind()
+    torch.manual_seed(1)
+    share = torch.rand(4, 1, 1, 1)  # what gradient_penalty draws
+    x, h = share * real + (1 - share) * fake, 1e-5
+    norms = torch.zeros(4, dtype=torch.double)
+    for k in range(9):
+        step = torch.zeros(9, dtype=torch.double)
+        step[k] = h
+        step = step.view(1, 1, 3, 3)
+        norms += ((D(x + step)[0] - D(x - step)[0]) / (2 * h)).square().detach()
+    torch.manual_seed(1)
+    penalty = dgm.gradient_penalty(D, real, fake)
+    assert penalty.item() == pytest.approx((norms.sqrt() - 1).square().mean().item(), rel=1e-6)
+
+
+def test_critic_loss_weighs_every_class_the_same(monkeypatch):
+    """L_c is the mean over classes of the cross entropy of each; L_s and L_gp are Sec. 3.3's."""
+    torch.manual_seed(0)
+    args = parse("--no-aux-fakes")
+    monkeypatch.setattr(dgm, "gradient_penalty", lambda D, real, fake: torch.tensor(0.25))
+    D = dgm.Critic((1, 16, 16), 4, 4, "layer")
+    nets = {"D": D, "D_opt": torch.optim.SGD(D.parameters(), 0.0)}
+    real, fake, old = torch.randn(3, 6, 1, 16, 16).unbind()
+    rank, old_rank = torch.full((6,), 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    loss = dgm.critic_step(nets, real, rank, fake, old, old_rank, 3, args)
+    ce = nn.functional.cross_entropy
+    by_class = [ce(D(real)[1], rank)]
+    by_class += [ce(D(old[old_rank == c])[1], old_rank[old_rank == c]) for c in range(3)]
+    by_hand = args.aux_weight * sum(by_class) / 4 + D(fake)[0].mean() - D(real)[0].mean()
+    by_hand = by_hand + args.gp * 0.25
+    assert loss.item() == pytest.approx(by_hand.item(), abs=1e-5)
+
+
+# ----------------------------------------------------------------------------------- invariants
+
+
+@METHODS
+@pytest.mark.parametrize("size", [16, 28, 32])
+def test_growth_restores_the_free_part_of_every_layer(method, size):
+    G = generator("--method", method, shape=(1, size, size))
+    G.begin_task()
+    goal, widths = list(G.goal), G.widths()
+    for task, share in enumerate((0.3, 0.5, 0.0, 0.9)):
+        finish(G, share, task)
+        G.begin_task()
+        for W, used, free, before, w in zip(G.W, G.used, goal, widths, G.widths()):
+            now = int((~used).sum())
+            if method == "dgma":
+                assert now == free
+            else:
+                assert now >= free
+                assert now < free + W[:, 0].numel() or w == before  # no unit more than needed
+        inputs = [W.shape[0] for W in G.W]
+        assert inputs[1:] == G.widths()[:-1] and inputs[0] == 128
+        widths = G.widths()
+
+
+@METHODS
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_what_old_tasks_need_never_changes(method, norm, tmp_path, monkeypatch):
+    """Weights, own layers, statistics and images of old tasks, bit by bit."""
+    learn, before = dgm.learn_task, {}
+
+    def spy(nets, data, t, *rest):
+        learn(nets, data, t, *rest)
+        G, changed = nets["G"], False
+        assert all(m.dtype is torch.bool for masks in G.masks for m in masks)
+        if t:
+            for W, now, used in zip(before["W"], G.W, before["used"]):
+                n, p = W.shape[:2]
+                frozen = used.expand(W.shape)
+                assert torch.equal(now.detach()[:n, :p][frozen], W[frozen])
+                changed = changed or not torch.equal(now.detach()[:n, :p], W)
+            assert changed  # the rest did learn
+            for own, state in zip(G.own, before["own"]):
+                assert all(torch.equal(v, state[key]) for key, v in own.state_dict().items())
+        before.update(
+            W=[W.detach().clone() for W in G.W],
+            used=[u.clone() for u in G.used],
+            own=[{k: v.clone() for k, v in own.state_dict().items()} for own in G.own],
+        )
+
+    monkeypatch.setattr(dgm, "learn_task", spy)
+    result = run(tmp_path / "r.json", "--method", method, "--norm", norm, "--ngf", "8")
+    assert [task["drift"] for task in result["tasks"]] == [0, 0, 0]
+    assert result["tasks"][0]["layers"][0]["new"] > 0
+
+
+@METHODS
+def test_without_the_veto_old_images_change(method, tmp_path):
+    result = run(tmp_path / "r.json", "--method", method, "--no-veto")
+    assert result["tasks"][0]["drift"] == 0  # there is nothing old yet
+    assert result["tasks"][1]["drift"] > 0 and result["tasks"][2]["drift"] > 0
+
+
+def test_a_broken_veto_stops_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(dgm, "veto", lambda gradient, used: gradient)
+    line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
+    assert "images of task 1 changed" in line
+
+
+@METHODS
+def test_masks_and_generator_survive_storing(method, tmp_path):
+    G = generator("--method", method)
+    for task in range(3):
+        G.begin_task()
+        finish(G, 0.4, task)
+    for m in [m for masks in G.masks for m in masks]:
+        assert torch.equal(dgm.from_sparse(dgm.to_sparse(m), CPU), m)
+    torch.save(G.state(), tmp_path / "g")
+    other = generator("--method", method)
+    other.load(torch.load(tmp_path / "g", weights_only=True))
+    z, y = torch.randn(7, 128), torch.arange(7)
+    for t in range(3):
+        assert torch.equal(dgm.draw(G, t, y, z), dgm.draw(other, t, y, z))
+    assert dgm.disc_bytes(G) == dgm.disc_bytes(other)
+    assert dgm.disc_bytes(G)["masks_sparse"] == 4 * sum(
+        int(m.sum()) for masks in G.masks for m in masks
+    )
+
+
+def test_replay_is_of_old_classes_only_and_nothing_real_is_kept(tmp_path, monkeypatch):
+    """Erase every image after its task: the result must be the same."""
+    run(tmp_path / "a.json")
+    learn = dgm.learn_task
+
+    def forgetful(nets, data, t, *rest):
+        learn(nets, data, t, *rest)
+        data["x"][common.indices_of(data["y"], data["tasks"][t])] = 0
+
+    monkeypatch.setattr(dgm, "learn_task", forgetful)
+    run(tmp_path / "b.json")
+    same = [line for line in numbers(tmp_path / "a.json")]
+    assert same == numbers(tmp_path / "b.json")
+    args, G = parse(), generator()
+    for t in range(2):
+        G.begin_task()
+        finish(G, 0.5, t)
+    data = {"x": torch.zeros(1), "shape": (1, 16, 16), "tasks": [[4], [7], [1]],
+            "rank": torch.tensor([9, 2, 9, 9, 0, 9, 9, 1, 9, 9])}  # fmt: skip
+    x, rank = dgm.replay(G, data, 2, 30, args)
+    assert x.shape == (60, 1, 16, 16) and x.dtype is torch.uint8
+    assert rank.tolist() == [0] * 30 + [1] * 30
+    assert len(dgm.replay(G, data, 0, 30, args)[0]) == 0
+
+
+# ------------------------------------------------------------------------------------- learning
+
+
+def test_dgm_remembers_what_no_replay_forgets(tmp_path, monkeypatch):
+    """Three digits drawn from fonts: classified, and drawn so that another net knows them."""
+    flags = ["--train-size", "3000", "--test-size", "800", "--epochs", "18", "--ngf", "8",
+             "--ndf", "8", "--classifier-steps", "60", "--augment", "0.1"]  # fmt: skip
+    nets_seen = {}
+    learn = dgm.learn_task
+
+    def spy(nets, *rest):
+        learn(nets, *rest)
+        nets_seen.update(nets)
+
+    monkeypatch.setattr(dgm, "learn_task", spy)
+    with_replay = run(tmp_path / "a.json", *flags)["metrics"]["ACC"]
+    G = nets_seen["G"]
+    without = run(tmp_path / "b.json", *flags, "--replay", "none")["metrics"]["ACC"]
+    assert without < 0.34 and with_replay > 0.8
+    args = parse(*flags)
+    data = dgm.load_data(args, CPU)
+    judge = dgm.Critic(data["shape"], 16, 3, "batch")
+    dgm.train_classifier(judge, data["x"], data["rank"][data["y"]], 300, 1e-3, True, args, "", 64)
+    judge.eval()
+    for t in range(3):
+        x = dgm.draw(G, t, torch.full((200,), t), torch.randn(200, 128))
+        with torch.no_grad():
+            named = judge(x)[1].argmax(1)
+        assert (named == t).float().mean() > 0.9
+
+
+# -------------------------------------------------------------------------- same bytes, resumed
+
+
+@METHODS
+def test_the_same_seed_gives_the_same_bytes(method, tmp_path):
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        run(tmp_path / f"{name}.json", "--method", method, "--seed", seed)
+    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
+    assert numbers(tmp_path / "a.json") != numbers(tmp_path / "c.json")
+
+
+@METHODS
+def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(method, tmp_path, monkeypatch):
+    flags = ["--method", method, "--checkpoint-every", "0"]
+    run(tmp_path / "whole.json", *flags)
+    save, target = common.save_checkpoint, tmp_path / "parts.json"
+
+    def save_and_stop(*args):
+        save(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(common, "save_checkpoint", save_and_stop)
+    for _ in range(20):
+        try:
+            run(target, *flags)
+            break
+        except KeyboardInterrupt:
+            assert not target.exists()
+    assert numbers(target) == numbers(tmp_path / "whole.json")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.json", "whole.json"]
+
+
+def test_kill_minus_nine_and_the_same_command_again(tmp_path):
+    flags = [*TINY, "--epochs", "4", "--checkpoint-every", "0"]
+    whole, target = tmp_path / "whole.json", tmp_path / "killed.json"
+    dgm.main([*flags, "--out", str(whole)])
+    command = [sys.executable, str(ROOT / "dgm.py"), *flags, "--out", str(target)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    checkpoint = Path(f"{target}.ckpt")
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists() and not target.exists()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and "continuing from" in again.stderr
+    assert numbers(target) == numbers(whole)
+
+
+# --------------------------------------------------------------------------------- wrong inputs
+
+
+def fails(capsys, argv, code=2):
+    """The one line that the script prints when it exits with `code`."""
+    with pytest.raises(SystemExit) as stop:
+        common.exit_in_one_line(lambda: dgm.main(argv))
+    lines = capsys.readouterr().err.strip().splitlines()
+    lines = [line for line in lines if "iterations: about" not in line]
+    assert stop.value.code == code and len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--dataset mnits", "no dataset 'mnits'"),
+        ("--method dgmx", "invalid choice"),
+        ("--preset best", "invalid choice"),
+        ("--epochs 0", "--epochs takes numbers from 1"),
+        ("--epochs many", "invalid int value"),
+        ("--batch-size 1", "--batch-size takes numbers from 2"),
+        ("--lambda-ru -1", "--lambda-ru takes numbers from 0"),
+        ("--s-max 0.5", "--s-max takes numbers from 1"),
+        ("--s-max nan", "--s-max takes numbers"),
+        ("--lr 0", "between 0 and 1"),
+        ("--label-smoothing 1", "between 0 and 1"),
+        ("--nz 5", "no room for 10 classes"),
+        ("--tasks 11", "there are 10"),
+        ("--classes-per-task 11", "between 1 and 10"),
+        ("--image-size 30", "use --image-size 16"),
+        ("--image-size 6", "use --image-size 16"),
+        ("--device cuda:7", "try --device cpu"),
+        ("--train-size 5", "there is no training image of class"),
+        ("--classifier-steps 0 --augment 0.1", "give some"),
+        ("--classifier-steps 0 --separate-classifier", "give some"),
+        ("--threads 100000", "--threads takes numbers"),
+        ("--seed -1", "--seed takes numbers"),
+        ("--out {tmp}", "is a folder"),
+        ("--report {tmp}/nothing", "no results"),
+        ("--nonsense", "unrecognized arguments"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
+    out = [] if "--out" in flags else ["--out", str(tmp_path / "r.json")]
+    line = fails(capsys, [*TINY, *out, *flags.format(tmp=tmp_path).split()])
+    assert says in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path, capsys):
+    common.save_checkpoint(tmp_path / "r.json.ckpt", {"ngf": 5}, {}, CPU)
+    assert "delete" in fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")])
+
+
+@pytest.mark.parametrize("what", ["gradient_penalty", "sparsity"])
+def test_a_diverging_net_names_task_iteration_and_checkpoint(what, tmp_path, capsys, monkeypatch):
+    good = getattr(dgm, what)
+    monkeypatch.setattr(dgm, what, lambda *args: good(*args) * math.nan)
+    line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
+    assert "task 1, epoch 1, iteration 1" in line and "r.json.ckpt" in line
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_an_empty_mask_is_named(tmp_path, capsys):
+    line = fails(capsys, [*TINY, "--lambda-ru", "1e6", "--out", str(tmp_path / "r.json")], code=1)
+    assert "mask of a layer is all 0" in line and "--lambda-ru" in line
+
+
+# ----------------------------------------------------------------------------- report, Makefile
+
+
+def test_presets_move_defaults_and_flags_undo_them():
+    paper = dgm.parse_args(["--method", "dgma"])
+    assert (paper.ngf, paper.s_max, paper.epochs, paper.image_size) == (20, 1e5, 101, 32)
+    laptop = dgm.parse_args(["--preset", "laptop", "--epochs", "7"])
+    assert (laptop.image_size, laptop.epochs, laptop.lambda_ru) == (16, 7, 0.08)
+    assert dgm.parse_args(["--preset", "improved"]).separate_classifier
+
+
+def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
+    folder, figures = tmp_path / "results", tmp_path / "figures"
+    run(folder / "dgmw-seed0.json")
+    run(folder / "dgmw-seed1.json", "--seed", "1")
+    run(folder / "dgma-seed0.json", "--method", "dgma")
+    run(folder / "joint-seed0.json", "--joint")
+    run(folder / "none-seed0.json", "--replay", "none")
+    page = tmp_path / "page.md"
+    marks = "<!-- begin dgm {0} -->\n<!-- end dgm {0} -->\n"
+    page.write_text("".join(marks.format(name) for name in ("results", "size", "disc")))
+    dgm.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    err = capsys.readouterr().err
+    assert "missing: python dgm.py --preset improved --dataset glyphs" in err
+    drawn = {p.name for p in figures.iterdir()}
+    assert {"figure3a.png", "figure3b.png", "figure4.png", "figure5.png", "cost.png",
+            "averages.png", "tables.md"} == drawn  # fmt: skip
+    assert "5.58e+04" in page.read_text() and "paper 98.75" not in page.read_text()
+    dgm.main(["--compare", str(folder), str(folder)])
+    assert "| 96.46 |" in capsys.readouterr().out
+
+
+def test_the_makefile_runs_what_the_report_expects():
+    plans = {}
+    for preset in ("paper", "laptop"):
+        plans[preset] = subprocess.run(
+            ["make", "-n", "reproduce-dgm", "VENV=", "SEEDS=0", f"PRESET={preset}"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    for name, (_, flags, _) in dgm.RUNS.items():
+        plan = plans["paper" if name.endswith("-paper") else "laptop"]
+        line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
+        assert f"dgm.py {flags} --dataset" in line
+
+
+def test_the_script_runs_from_the_command_line(tmp_path):
+    out = tmp_path / "deep" / "run-seed0.json"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "dgm.py"), *TINY, "--out", str(out)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "ACC" in done.stdout and "iterations: about" in done.stderr
+    result = json.loads(out.read_text())
+    assert len(result["R"]) == 4 and all(len(row) == 3 for row in result["R"])
+    assert result["metrics"]["ACC"] == pytest.approx(sum(result["R"][-1]) / 3)
+    assert [p.name for p in out.parent.iterdir()] == ["run-seed0.json"]
