@@ -52,7 +52,7 @@ else
 	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
 endif
 
-reproduce: reproduce-gan_replay reproduce-dgm  ## every figure and table of every paper, at the paper's settings
+reproduce: reproduce-gan_replay reproduce-dgm  ## every figure and table of every paper, on MNIST
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 	$(foreach script,gan_replay dgm,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
@@ -62,9 +62,13 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
 	$(PY) dgm.py --report reference/dgm --figures reference/dgm --readme README.md
 
-bench: $(READY)  ## GAN images a second on one core and on two (leave the machine idle)
+BENCH_DGM = $(PY) dgm.py --dataset glyphs --train-size 12800 --tasks 2 --threads 1 --device $(strip $(DEVICE))
+bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine idle)
 	$(foreach n,1 2,$(PY) gan_replay.py --dataset glyphs --train-size 12000 --n-gen 2400 --gan-epochs 2 \
 		--threads $(n) --device $(strip $(DEVICE)) --out reference/gan_replay/speed-$(n)-seed0.json &&) true
+	$(BENCH_DGM) --epochs 2 --out reference/dgm/speed-paper-seed0.json
+	$(BENCH_DGM) --epochs 2 --gp-batch-size 0 --replay-batch-size 0 --out reference/dgm/speed-whole-seed0.json
+	$(BENCH_DGM) --epochs 4 --preset laptop --out reference/dgm/speed-laptop-seed0.json
 
 # Data are fetched once, before runs that may go in parallel.
 results/$(NAME)/.data-is-there: | $(READY)
@@ -144,6 +148,9 @@ figures/demo/gan_replay/tables.md: $(DEMO_GAN_REPLAY:%=results/demo/gan_replay/%
 
 ifeq (auto,$(strip $(PRESET)))
 override PRESET := $(shell nvidia-smi -L >/dev/null 2>&1 && echo paper || echo laptop)
+endif
+ifeq (,$(filter paper laptop,$(strip $(PRESET))))
+$(error PRESET must be auto, paper or laptop)
 endif
 DGM := $(if $(filter paper,$(strip $(PRESET))),dgmw-paper dgma-paper joint-paper none-paper,\
 	dgmw dgma joint none raw no-veto) improved improved-plain joint-improved

@@ -7,36 +7,41 @@ says which weights (DGMw) or units (DGMa) the class needs. At the end of a task 
 what it covers never changes again, and the net grows by as much as was frozen. So the images of an
 old class are the same for ever, bit for bit (this file checks it after every task).
 
-    task t:  z, y ─► G with mask m_t ─► fakes ─┐
-             real images of the task ──────────┼─► D: real or fake? (adv)   which class? (aux)
-             G with m_1 ... m_{t-1} ─► replay ─┘       classifies only ─────────┘ is the result
+    task t:  z, y ─► G under mask m_t ───► fakes ─► D: real or fake? which class?
+             the task's images ──────────────────► D: real or fake? which class?
+             G under m_1 ... m_{t-1} ──► replay ─► D:                which class?
+
+D's answer to "which class?" is the classifier, and the result.
 
 paper            here                 shape
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
 e_l^t, s         G.e[l], s            as m; a number that rises to s_max
-m_l^{<=t}        G.used[l]            as m, bool: what any task so far has reserved
+m_l^{<t}         G.used[l]            as m, bool: what earlier tasks have reserved
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of the layer
 D                D                    images -> score [B], logits [B, classes so far]
 A_t              "A_5 (%)"            accuracy on the classes so far, one head (Sec. 4)
 
-Deviations, and choices where the paper is silent (README.md measures those that matter):
- 1. Nets and rates are not given but in part. G: 128 inputs, of which the first K are the one-hot
-    class, masked layers of 4, 2, 1 x ngf units without biases; each task has its own BatchNorm and
-    last layer. D: 5x5 convolutions of ndf, 2 ndf, 4 ndf channels, new for every task. Adam.
- 2. Mask: its gradient is taken through σ(e), not σ(s·e): that is HAT's compensation (Serrà et al.
-    2018, Eq. 5) up to a factor which Adam cancels, and it does not vanish where σ(s·e) saturates.
+Deviations, and choices where the paper is silent (README.md gives the reasons and the numbers):
+ 1. Sizes and rates are mostly not given. The first inputs of G are the one-hot class. BatchNorm and
+    the last layer of G belong to a task each, unmasked. D is new for every task (the paper adds
+    outputs to it). λ_GP, λ_RU, s_max, epochs, batches, Adam: our choice. In L_G the cross entropy
+    is added (Sec. 3.3 prints a minus).
+ 2. The mask's gradient is taken through σ(e), not σ(s·e): HAT's compensation (Serrà et al. 2018) up
+    to a factor that Adam cancels, without vanishing where σ(s·e) saturates.
  3. Eq. (3) starts below 1, so the first epoch's s would fall instead of rise: s^i_max >= 1 here.
- 4. DGMa masks behind BatchNorm and ReLU, or the shift of BatchNorm would leak through the mask.
+ 4. DGMa masks behind BatchNorm and ReLU, or the shift of BatchNorm would leak through the mask; and
+    nothing new flows into reserved units.
  5. A task's mask is cut at e > 0, and BatchNorm's statistics are taken anew with the binary mask.
+    Eq. (5) takes the union of the masks of all earlier tasks, not of the last two.
  6. Growth counts the weights that a layer gains when the one below grows (`more_units`).
- 7. D classifies the fakes too (as in AC-GAN; --aux-fakes): else it may tell the new class from the
-    old ones by "real", which at test time all classes are. Every class weighs the same in L_c.
+ 7. D classifies the fakes too, as in AC-GAN (--aux-fakes); every class weighs the same in L_c.
  8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
- 9. laptop: 16x16 pixels, a smaller D with LayerNorm (per image, as the gradient penalty is), rates
-    that fall, 13 epochs; D's classifier then learns alone for some steps, with G frozen.
+ 9. laptop: fewer pixels and epochs, LayerNorm in D, falling rates, more weight on L_c; when G is
+    frozen, D's classifier learns some steps more, on slightly distorted images.
 
-    python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3    # @@@
-    python dgm.py --preset laptop                                                 # @@@
+    python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
+    python dgm.py --preset laptop
+    # One core of an AMD EPYC: @@@
 """
 
 import argparse
@@ -83,8 +88,9 @@ NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset` and `--method` move defaults, so that each change can be undone by name."""
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+        description=__doc__.split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
     common.errors_in_one_line(parser)
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
@@ -107,17 +113,18 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
         help="normalisation in D's layers 2 and 3 (our choice)")
-    add("--lr", type=float, default=2e-3, help="Adam's rate for D, G and the masks (our choice)")
+    add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
     add("--lr-decay", action=yes_no, default=False,
-        help="the rate falls to 0 over the second half of a task (our choice)")
-    add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3)")
+        help="the rate falls to 0: the GAN's over the second half of a task (our choice)")
+    add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3; our choice)")
     add("--gp-batch-size", type=int, default=32,
         help="images a step that it is measured on; 0: the batch (our choice)")
     add("--replay-batch-size", type=int, default=32,
         help="replayed images a step; 0: the batch (our choice)")
-    add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3: 1)")
-    add("--lambda-ru", type=float, default=0.08, help="λ_RU, sparsity of the masks (Sec. 3.3)")
-    add("--s-max", type=float, default=1e4, help="s_max, last steepness of the masks (Eq. 3)")
+    add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3)")
+    add("--lambda-ru", type=float, default=0.08,
+        help="λ_RU, sparsity of the masks (Sec. 3.3; our choice)")
+    add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
     add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
     beyond = parser.add_argument_group("beyond the paper")
@@ -184,6 +191,8 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")
     if args.separate_classifier and not args.classifier_steps:
         raise common.UserError("--separate-classifier learns in --classifier-steps: give some")
+    if args.readme and not args.report:
+        raise common.UserError("--readme is renewed by --report DIR")
     if args.augment and not args.classifier_steps:
         raise common.UserError("--augment changes the images of --classifier-steps: give some")
     args.out = args.out.replace("{seed}", str(args.seed))
@@ -214,7 +223,7 @@ def steepness(i: int, n_i: int, b: int, n_b: int, s_max: float, local: bool) -> 
 
 def veto(gradient: Tensor, used: Tensor) -> Tensor:
     """A layer's gradient [n, p, k, k] where nothing is reserved yet; used: as the mask, bool."""
-    # Eq. (5): g' = [1 - m^{<=t}] g
+    # Eq. (5): g' = [1 - m] g, m what tasks before t have reserved: t itself may still learn
     return gradient * ~used
 
 
@@ -294,7 +303,7 @@ class Generator(nn.Module):
         self.own = nn.ModuleList()
         self.used = [torch.zeros(self.mask_shape(W), dtype=torch.bool) for W in self.W]
         self.masks: list[list[Tensor]] = []
-        self.goal = [u.numel() for u in self.used]  # free weights or units that every task finds
+        self.goal = [u.numel() for u in self.used]  # weights (units) that each task finds free
 
     def mask_shape(self, W: Tensor) -> tuple[int, ...]:
         """DGMw: as the weights W [n, p, k, k]; DGMa: one for each unit, [1, p, 1, 1]."""
@@ -313,13 +322,13 @@ class Generator(nn.Module):
         one_hot = F.one_hot(y, self.K).to(z.dtype)
         h = torch.cat([one_hot, z[:, self.K :]], dim=1)  # [B, nz]
         for layer, (W, m, norm) in enumerate(zip(self.W, masks, self.own[t].norms)):
-            W = W[: h.shape[1], : norm.num_features]  # [n, p, k, k]
+            W = W[: h.shape[1], : norm.num_features].contiguous()  # [n, p, k, k]
             # Eq. (1): y_l = act[(m_l ∘ W_l)^T x]
             W = W * m if self.weights_masked else W
             if layer == 0:  # a transposed convolution of a 1x1 image is a matrix product
                 h = (h @ W.flatten(1)).view(len(h), -1, self.base, self.base)
             else:
-                h = F.conv_transpose2d(h, W.contiguous(), stride=2, padding=1)
+                h = F.conv_transpose2d(h, W, stride=2, padding=1)
             h = F.relu(norm(h))
             h = h if self.weights_masked else h * m  # Deviation 4
         return torch.tanh(self.own[t].last(h))
@@ -691,8 +700,8 @@ def check_finite(losses: Tensor, t: int, i: int, args: argparse.Namespace) -> No
         step = int(bad[0]) + 1
         raise common.RunError(
             f"task {t + 1}, epoch {i}, iteration {step}: the losses of D and G are "
-            f"{losses[step - 1].tolist()}; lower --lr or raise --gp; the last good checkpoint is "
-            f"{args.out}.ckpt, if it is there: delete it"
+            f"{losses[step - 1].tolist()}; lower --lr or raise --gp, which needs a new start: "
+            f"delete {args.out}.ckpt, the last good checkpoint, if it is there"
         )
 
 
@@ -765,7 +774,8 @@ def learn_task(
             lr, steps = args.classifier_lr, args.classifier_steps
             train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
     note["classifier_s"] = time.perf_counter() - clock
-    note["memory_mb"] = common.peak_memory(device)["peak_memory_mb"]
+    memory = common.peak_memory(device)
+    note["memory_mb"] = memory["peak_device_memory_mb"] or memory["peak_memory_mb"]
     record["R"].append(evaluate(net, data, len(seen)))
     print(f"task {t + 1}/{len(data['tasks'])}: accuracy so far "
           f"{sum(record['R'][-1][: t + 1]) / (t + 1):.4f}", flush=True)  # fmt: skip
@@ -791,8 +801,8 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         raise common.UserError(
             f"images of {shape[1]}x{shape[2]} cannot be drawn: use --image-size 16, 28 or 32"
         )
-    if args.nz < K:
-        raise common.UserError(f"--nz {args.nz} has no room for {K} classes")
+    if args.nz <= K:
+        raise common.UserError(f"--nz {args.nz} has no room for {K} classes and noise")
     if torch.bincount(data.y_train).min() < 2:
         raise common.UserError("a class has a single training image: use more images")
     order = common.class_order(K, args.seed, args.shuffle_classes)
@@ -806,6 +816,9 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
         index = common.indices_of(y, order)
         tensors |= {f"x_{name}": x[index].to(device), f"y_{name}": y[index].to(device)}
+    images = min(len(common.indices_of(tensors["y_train"], task)) for task in tasks)
+    if images // min(args.batch_size, images) < args.n_critic:
+        raise common.UserError(f"--n-critic {args.n_critic}: an epoch has too few steps for it")
     rank = torch.zeros(K, dtype=torch.int64)
     rank[order] = torch.arange(len(order))
     return {"x": tensors["x_train"], "y": tensors["y_train"], "x_test": tensors["x_test"],
@@ -814,10 +827,10 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
             "shape": shape}  # fmt: skip
 
 
-def joint(nets: dict, data: dict, args: argparse.Namespace) -> dict[int, float]:
+def joint(data: dict, args: argparse.Namespace) -> dict[int, float]:
     """JT: the classifier on all real images of the first k classes; {k: its accuracy on them}."""
-    result, K = {}, len(data["order"])
-    for k in sorted({min(mark, K) for mark in marks(K)} | {K}):
+    result = {}
+    for k in marks(data):
         index = common.indices_of(data["y"], data["order"][:k])
         x, rank = data["x"][index], data["rank"][data["y"][index]]
         if args.separate_classifier:
@@ -826,24 +839,28 @@ def joint(nets: dict, data: dict, args: argparse.Namespace) -> dict[int, float]:
             lr = args.classifier_lr
         else:
             net = Critic(data["shape"], args.ndf, k, args.norm).to(x.device)
-            steps, B, lr = args.epochs * (len(x) // args.batch_size), args.batch_size, args.lr
+            B, lr = min(args.batch_size, len(x)), args.lr
+            steps = args.epochs * (len(x) // B)
         decay = args.lr_decay or args.separate_classifier
         train_classifier(net, x, rank, steps, lr, decay, args, f"joint, {k} classes", B)
-        result[k] = statistics.fmean(evaluate(net, data, k)[: sum(
-            set(task) <= set(data["order"][:k]) for task in data["tasks"])])  # fmt: skip
+        row = evaluate(net, data, k)
+        met = [set(task) <= set(data["order"][:k]) for task in data["tasks"]]
+        result[k] = statistics.fmean(a for a, yes in zip(row, met) if yes)
     return result
 
 
-def marks(K: int) -> tuple[int, int]:
-    """The numbers of classes after which the paper reports: 5 and 10, or 30 and 50 (Sec. 4)."""
-    return (K // 2, K) if K <= 10 else (3 * K // 5, K)
+def marks(data: dict) -> list[int]:
+    """Class counts that the paper reports at, 5 and 10 or 30 and 50, where a task ends there."""
+    K = len(data["order"])
+    ends = np.cumsum([len(task) for task in data["tasks"]]).tolist()
+    return [k for k in ((K // 2, K) if K <= 10 else (3 * K // 5, K)) if k in ends]
 
 
 def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     """Say how many iterations there will be and how long they take: five are tried on copies."""
     device = data["x"].device
-    n = sum(args.epochs * (len(common.indices_of(data["y"], task)) // args.batch_size)
-            for task in data["tasks"])  # fmt: skip
+    sizes = [len(common.indices_of(data["y"], task)) for task in data["tasks"]]
+    n = sum(args.epochs * (size // min(args.batch_size, size)) for size in sizes)
     rng, trial = common.rng_state(device), {"G": copy.deepcopy(nets["G"])}
     start_task(trial, data, 0, args)
     trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm).to(device)
@@ -879,7 +896,7 @@ def run(args: argparse.Namespace) -> dict:
               "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
     begun = time.perf_counter()
     if args.joint:
-        accuracy = joint(nets, data, args)
+        accuracy = joint(data, args)
         metrics = {"ACC": accuracy[K]} | {f"A_{k} (%)": 100 * a for k, a in accuracy.items()}
         seconds = time.perf_counter() - begun
         return result | {"metrics": metrics, "R": [[accuracy[K]] * T], "tasks": [],
@@ -924,7 +941,7 @@ def run(args: argparse.Namespace) -> dict:
         record["grids"] = [common.pack_images(to_uint8(x)) for x in snapshots]
     metrics = common.summarise(record["R"])
     ends = np.cumsum([len(task) for task in data["tasks"]]).tolist()
-    metrics |= {f"A_{k} (%)": 100 * metrics["A"][ends.index(k)] for k in marks(K) if k in ends}
+    metrics |= {f"A_{k} (%)": 100 * metrics["A"][ends.index(k)] for k in marks(data)}
     timing = [{k: task.pop(k) for k in ("gan_s", "draw_s", "classifier_s", "memory_mb")}
               for task in record["tasks"]]  # fmt: skip
     return result | {
@@ -1053,6 +1070,20 @@ def size_table(runs: dict[str, list[dict]]) -> str:
     return common.markdown_table(["generator", "size at first", "final size", "accuracy (%)"], rows)
 
 
+def speed_table(runs: dict[str, list[dict]]) -> str:
+    """Milliseconds an iteration in a task with replay, from `make bench`."""
+    rows = []
+    for run in sum(runs.values(), []):
+        seconds, task = run["timing"]["tasks"][-1]["gan_s"], run["tasks"][-1]
+        flags, env = run["args"], run["environment"]
+        batches = [str(flags[f"{name}_batch_size"] or flags["batch_size"])
+                   for name in ("gp", "replay")]  # fmt: skip
+        rows.append([flags["preset"], *batches, env["device"], str(env["threads"]),
+                     f"{1000 * seconds / task['iterations']:.0f}"])  # fmt: skip
+    header = ["preset", "images for L_gp", "replayed images", "device", "threads", "ms a step"]
+    return common.markdown_table(header, rows)
+
+
 def disc_table(runs: dict[str, list[dict]]) -> str:
     """Table 4: MB (10^6 bytes) to keep the memory, after half of the tasks and after all."""
     rows = [["DGMa (paper)", "6.7 / 14.0", "", "0.4 / 0.8", "7.1 / 14.8", ""],
@@ -1081,10 +1112,11 @@ def report(args: argparse.Namespace) -> None:
         if name not in runs and not name.endswith("-paper"):
             rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
             print(f"missing: python dgm.py {flags} {rest}", file=sys.stderr)
+    speed = {name: runs[name] for name in runs if name.startswith("speed")}
     runs = {name: runs[name] for name in RUNS if name in runs}
     for name, (first, *_) in runs.items():
         first["label"] = RUNS[name][2]
-    grown = {name: some for name, some in runs.items() if "grids" in some[0]}
+    grown = {name: some for name, some in runs.items() if all("grids" in run for run in some)}
     paper_scale = [name for name in ("dgmw-paper", "dgma-paper") if name in grown]
     pair = {k: grown[k] for k in paper_scale or ("dgmw", "dgma") if k in grown}
     if not pair:
@@ -1106,12 +1138,15 @@ def report(args: argparse.Namespace) -> None:
     figure("cost", draw_cost, grown, "Cost of a task", 2, figsize=(8, 3.6))
     curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
     figure("averages", draw_averages, curves, "Accuracy on the classes so far", figsize=(6, 4.4))
-    paper = PAPER if one["dataset"] == "mnist" and not one["train_size"] else {}
+    whole = dict(dataset="mnist", train_size=0, validation=0, tasks=0, classes_per_task=1)
+    every = [run["args"] for some in runs.values() for run in some]
+    paper = PAPER if all(whole.items() <= given.items() for given in every) else {}
     metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
                       if key.endswith("(%)")}, key=lambda key: int(key[2:-4]))  # fmt: skip
     tables = {
         "dgm results": common.results_table(runs, RUNS, [*metrics, "forgetting"], paper),
         "dgm size": size_table(grown), "dgm disc": disc_table(pair),
+        "dgm speed": speed_table(speed),
     }  # fmt: skip
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)

@@ -71,8 +71,9 @@ NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+        description=__doc__.split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
     common.errors_in_one_line(parser)
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")

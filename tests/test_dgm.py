@@ -189,6 +189,36 @@ def test_critic_loss_weighs_every_class_the_same(monkeypatch):
     assert loss.item() == pytest.approx(by_hand.item(), abs=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_generator_loss_and_its_veto(norm):
+    """L_G = -E[D(G)] + L_c + λ_RU α R^t, and only free weights move."""
+    torch.manual_seed(0)
+    args = parse("--norm", norm, "--lambda-ru", "0.5")
+    G = generator("--ngf", "4")
+    for task in range(2):
+        G.begin_task()
+        if not task:
+            finish(G, 0.5)
+    nets = {"G": G, "D": dgm.Critic((1, 16, 16), 4, 2, norm), "alpha": 3.0}
+    nets["G_opt"] = dgm.adam([*G.W, *G.e, *G.own[1].parameters()], args)
+    y = torch.ones(6, dtype=torch.int64)
+    masks = [dgm.soft_mask(e, 1.0) for e in G.e]
+    fake = G(torch.randn(6, 128), y, 1, masks)
+    score, logits = nets["D"](fake)
+    ce = nn.functional.cross_entropy(logits, y)
+    by_hand = -score.mean() + ce + 0.5 * 3.0 * dgm.sparsity(masks, G.used)
+    before = [W.detach().clone() for W in G.W]
+    statistics = {k: v.clone() for k, v in nets["D"].state_dict().items() if "running" in k}
+    loss = dgm.generator_step(nets, fake, y, masks, args)
+    assert loss.item() == pytest.approx(by_hand.item(), abs=1e-5)
+    for W, old, used in zip(G.W, before, G.used):
+        assert torch.equal(W.detach()[used], old[used])
+        assert (W.detach() != old)[~used].float().mean() > 0.5
+    # what G is shown to D does not move D's running statistics, which the line above did
+    if norm == "batch":
+        assert all(torch.equal(nets["D"].state_dict()[k], v) for k, v in statistics.items())
+
+
 # ----------------------------------------------------------------------------------- invariants
 
 
@@ -298,6 +328,10 @@ def test_replay_is_of_old_classes_only_and_nothing_real_is_kept(tmp_path, monkey
             "rank": torch.tensor([9, 2, 9, 9, 0, 9, 9, 1, 9, 9])}  # fmt: skip
     x, rank = dgm.replay(G, data, 2, 30, args)
     assert x.shape == (60, 1, 16, 16) and x.dtype is torch.uint8
+    rng = torch.Generator().manual_seed(args.seed * 1000 + 2)
+    for t, part in enumerate(x.split(30)):  # each class by its own task's mask
+        y, z = torch.tensor(data["tasks"][t]).repeat(30), torch.randn(30, 128, generator=rng)
+        assert torch.equal(part, dgm.to_uint8(dgm.draw(G, t, y, z)))
     assert rank.tolist() == [0] * 30 + [1] * 30
     assert len(dgm.replay(G, data, 0, 30, args)[0]) == 0
 
@@ -410,12 +444,15 @@ def fails(capsys, argv, code=2):
         ("--s-max nan", "--s-max takes numbers"),
         ("--lr 0", "between 0 and 1"),
         ("--label-smoothing 1", "between 0 and 1"),
-        ("--nz 5", "no room for 10 classes"),
+        ("--nz 10", "no room for 10 classes"),
+        ("--n-critic 500", "too few steps"),
+        ("--readme x.md", "renewed by --report"),
+        ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
         ("--classes-per-task 11", "between 1 and 10"),
         ("--image-size 30", "use --image-size 16"),
         ("--image-size 6", "use --image-size 16"),
-        ("--device cuda:7", "try --device cpu"),
+        ("--device cuda:999", "try --device cpu"),
         ("--train-size 5", "there is no training image of class"),
         ("--classifier-steps 0 --augment 0.1", "give some"),
         ("--classifier-steps 0 --separate-classifier", "give some"),
@@ -455,6 +492,35 @@ def test_an_empty_mask_is_named(tmp_path, capsys):
 # ----------------------------------------------------------------------------- report, Makefile
 
 
+@pytest.mark.parametrize(
+    "flags, shape",
+    [
+        ("--preset paper --dataset glyphs-rgb --classes-per-task 4 --shuffle-classes", (3, 2)),
+        ("--preset paper --method dgma --image-size 28 --n-critic 2 --tasks 2", (3, 2)),
+        ("--preset improved --classes-per-task 5 --classifier-steps 2", (3, 2)),
+    ],
+)
+def test_other_ways_to_run(flags, shape, tmp_path):
+    base = ("--dataset glyphs --train-size 320 --test-size 100 --tasks 2 --epochs 1 --ngf 2 "
+            "--ndf 2 --batch-size 16 --device cpu --threads 1").split()  # fmt: skip
+    out = tmp_path / "r.json"
+    dgm.main([*base, *flags.split(), "--out", str(out)])
+    result = json.loads(out.read_text())
+    assert (len(result["R"]), len(result["R"][0])) == shape
+    dgm.main([*base, *flags.split(), "--joint", "--out", str(out)])
+    assert 0 <= json.loads(out.read_text())["metrics"]["ACC"] <= 1
+
+
+def test_joint_training_reports_at_the_ends_of_tasks(tmp_path):
+    args = ["--joint", "--epochs", "1"]
+    assert "A_5 (%)" not in run(tmp_path / "a.json", *args, "--classes-per-task", "3")["metrics"]
+    metrics = run(tmp_path / "b.json", *args, "--tasks", "10")["metrics"]
+    assert {"A_5 (%)", "A_10 (%)", "ACC"} == metrics.keys()
+    run(tmp_path / "c.json", *args, "--tasks", "1")
+    assert run(tmp_path / "d.json", *args, "--batch-size", "4000", "--tasks", "10", "--epochs",
+               "30")["metrics"]["ACC"] > 0.15  # fmt: skip
+
+
 def test_presets_move_defaults_and_flags_undo_them():
     paper = dgm.parse_args(["--method", "dgma"])
     assert (paper.ngf, paper.s_max, paper.epochs, paper.image_size) == (20, 1e5, 101, 32)
@@ -470,15 +536,17 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     run(folder / "dgma-seed0.json", "--method", "dgma")
     run(folder / "joint-seed0.json", "--joint")
     run(folder / "none-seed0.json", "--replay", "none")
+    run(folder / "speed-laptop-seed0.json", "--tasks", "2")
     page = tmp_path / "page.md"
     marks = "<!-- begin dgm {0} -->\n<!-- end dgm {0} -->\n"
-    page.write_text("".join(marks.format(name) for name in ("results", "size", "disc")))
+    page.write_text("".join(marks.format(name) for name in ("results", "size", "disc", "speed")))
     dgm.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
     err = capsys.readouterr().err
     assert "missing: python dgm.py --preset improved --dataset glyphs" in err
     drawn = {p.name for p in figures.iterdir()}
     assert {"figure3a.png", "figure3b.png", "figure4.png", "figure5.png", "cost.png",
             "averages.png", "tables.md"} == drawn  # fmt: skip
+    assert "| laptop | 32 | 64 |" in page.read_text()
     assert "5.58e+04" in page.read_text() and "paper 98.75" not in page.read_text()
     dgm.main(["--compare", str(folder), str(folder)])
     assert "| 96.46 |" in capsys.readouterr().out
