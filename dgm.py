@@ -981,16 +981,47 @@ PAPER = {  # Table 1, MNIST; "laptop" is compared with it too, as what it stands
 PAPER |= {f"{name}-paper": values for name, values in PAPER.items()}
 
 
+def draw_curves(
+    runs: dict[str, list[dict]], ax: Axes, what: str, value: Callable[[dict], list],
+    worst: bool = False,
+) -> None:
+    """A number for every task, mean and range over seeds; dotted: growth if all were reserved."""
+    for some in runs.values():
+        values = np.array([value(run) for run in some])  # [seeds, T]
+        t = np.arange(1, values.shape[1] + 1)
+        line = ax.plot(t, values.mean(0), marker="o", ms=4, label=some[0]["label"])[0]
+        ax.fill_between(t, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
+        if worst:
+            ax.plot(t, values[0, 0] * t, ":", color=line.get_color(), label="worst case, linear")
+    ax.set(xlabel="task", ylabel=what, xticks=t)
+    for old in ax.figure.legends:  # one legend, of the last axes
+        old.remove()
+    ax.figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=2,
+                     loc="outside lower center")  # fmt: skip
+
+
 def draw_growth(runs: dict[str, list[dict]], ax: Axes) -> None:
-    """Figure 4: units of the masked layers after every task; dotted: the worst case."""
-    for name in runs:
-        units = np.array([[sum(task["widths"]) for task in run["tasks"]] for run in runs[name]])
-        t = np.arange(1, units.shape[1] + 1)
-        line = ax.plot(t, units.mean(0), marker="o", ms=4, label=runs[name][0]["label"])[0]
-        ax.fill_between(t, units.min(0), units.max(0), color=line.get_color(), alpha=0.2, lw=0)
-        ax.plot(t, units[0, 0] * t, ":", color=line.get_color(), label="worst case, linear")
-    ax.set(xlabel="task", ylabel="units", ylim=(0, None), xticks=t)
-    ax.figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+    """Figure 4: units of the masked layers after every task."""
+    draw_curves(runs, ax, "units", lambda run: [sum(t["widths"]) for t in run["tasks"]], worst=True)
+
+
+def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
+    """A_t, the accuracy on the classes met so far."""
+    draw_curves(runs, ax, "accuracy on the classes so far", lambda run: run["metrics"]["A"])
+
+
+def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
+    """Milliseconds for an iteration, and the process's peak memory, task by task."""
+
+    def milliseconds(run: dict) -> list[float]:
+        pairs = zip(run["timing"]["tasks"], run["tasks"])
+        return [1000 * time["gan_s"] / task["iterations"] for time, task in pairs]
+
+    draw_curves(runs, axes[0], "ms an iteration", milliseconds)
+    draw_curves(runs, axes[1], "peak memory, MB",
+                lambda run: [task["memory_mb"] for task in run["timing"]["tasks"]])  # fmt: skip
+    for ax in axes:
+        ax.set_ylim(0, None)
 
 
 def draw_reuse(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
@@ -1023,22 +1054,6 @@ def draw_trace(runs: dict[str, list[dict]], axes: list[Axes], t: int = 1) -> Non
         ax.legend(fontsize=8)
 
 
-def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Milliseconds for an iteration, and the process's peak memory, task by task."""
-    for name in runs:
-        ms = [[1000 * time["gan_s"] / task["iterations"]
-               for time, task in zip(run["timing"]["tasks"], run["tasks"])]
-              for run in runs[name]]  # fmt: skip
-        memory = [[task["memory_mb"] for task in run["timing"]["tasks"]] for run in runs[name]]
-        for ax, values in zip(axes, (ms, memory)):
-            mean = np.mean(values, axis=0)
-            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=runs[name][0]["label"])
-    for ax, what in zip(axes, ("ms an iteration", "peak memory, MB")):
-        ax.set(xlabel="task", ylabel=what, ylim=(0, None), xticks=range(1, len(mean) + 1))
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
-                          loc="outside lower center")  # fmt: skip
-
-
 def draw_samples(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
     """Figure 5: ten images of every class, one row a class, drawn after the last task."""
     for ax, name in zip(np.atleast_1d(axes), runs):
@@ -1047,16 +1062,6 @@ def draw_samples(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
         tiled = x.reshape(N // 10, 10, C, H, W).transpose(0, 3, 1, 4, 2).reshape(-1, 10 * W, C)
         ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], title=runs[name][0]["label"])
-
-
-def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
-    """A_t, the accuracy on the classes met so far, after every task."""
-    for name in runs:
-        A = np.array([run["metrics"]["A"] for run in runs[name]])  # [seeds, T]
-        t = range(1, A.shape[1] + 1)
-        ax.plot(t, A.mean(0), marker="o", ms=4, label=runs[name][0]["label"])
-    ax.set(xlabel="after task", ylabel="accuracy on the classes so far", xticks=t)
-    ax.figure.legend(fontsize=8, loc="outside lower center", ncols=2)
 
 
 def size_table(runs: dict[str, list[dict]]) -> str:
