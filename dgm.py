@@ -711,7 +711,8 @@ def train_gan(
 ) -> None:
     """All epochs of the GAN on task t, from epoch done["epoch"] on; then its masks are final."""
     G = nets["G"]
-    traced = min(1, len(G.W) - 1)  # Figure 3(b) follows the masks of one layer
+    # Figure 3(b) follows one layer: the first where units are masked, else the second.
+    traced = min(1, len(G.W) - 1) if G.weights_masked else 0
     with tqdm(desc=f"task {t + 1}/{len(data['tasks'])} GAN", total=args.epochs * task["steps"],
               initial=done["epoch"] * task["steps"], unit="it", disable=None,
               leave=False) as bar:  # fmt: skip
