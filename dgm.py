@@ -41,7 +41,7 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
     python dgm.py --preset laptop
-    # One core of an AMD EPYC: @@@
+    # A_3 98 % in half a minute, A_10 96.7 % in 8 minutes, on one core of an AMD EPYC
 """
 
 import argparse
@@ -879,7 +879,7 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     seconds = n * (time.perf_counter() - clock) / 4
     common.set_rng_state(rng, device)
     print(f"{len(data['tasks'])} tasks of {args.epochs} epochs, {n} iterations: about "
-          f"{seconds / 60:.0f} minutes, more as the generator grows", file=sys.stderr)  # fmt: skip
+          f"{seconds / 60:.1f} minutes, more as the generator grows", file=sys.stderr)  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> dict:
