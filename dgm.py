@@ -1045,7 +1045,7 @@ def draw_reuse(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
 def draw_trace(runs: dict[str, list[dict]], axes: list[Axes], t: int = 1) -> None:
     """Figure 3(b): mask values of one layer during task t + 1; bold: the layer's occupation."""
     for ax, name in zip(np.atleast_1d(axes), runs):
-        tasks = runs[name][0]["tasks"]
+        tasks = runs[name][-1]["tasks"]
         trace = np.array(tasks[min(t, len(tasks) - 1)]["trace"])  # [epochs, 1 + units]
         epochs = range(1, len(trace) + 1)
         ax.plot(epochs, trace[:, 1:], lw=0.7, alpha=0.7)
