@@ -55,6 +55,8 @@ endif
 reproduce: reproduce-gan_replay reproduce-dgm  ## every figure and table of every paper, on MNIST
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
+	@test -n "$(wildcard results/$(NAME)/*/*.json)" || \
+		{ echo "error: results/$(NAME) has no results of yours yet: make reproduce" >&2; exit 2; }
 	$(foreach script,gan_replay dgm,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
 		$(PY) $(script).py --compare reference/$(script) results/$(NAME)/$(script) &&)) true
 
