@@ -155,7 +155,7 @@ ifeq (,$(filter paper laptop,$(strip $(PRESET))))
 $(error PRESET must be auto, paper or laptop)
 endif
 DGM := $(if $(filter paper,$(strip $(PRESET))),dgmw-paper dgma-paper joint-paper none-paper,\
-	dgmw dgma joint none raw no-veto) improved improved-plain joint-improved
+	dgmw dgma joint joint-raw none raw no-veto) improved improved-plain joint-improved
 dgm.dgmw-paper     = --method dgmw
 dgm.dgma-paper     = --method dgma
 dgm.joint-paper    = --joint
@@ -163,6 +163,7 @@ dgm.none-paper     = --replay none
 dgm.dgmw           = --preset laptop --method dgmw
 dgm.dgma           = --preset laptop --method dgma
 dgm.joint          = --preset laptop --joint
+dgm.joint-raw      = --preset laptop --joint --classifier-steps 0 --augment 0
 dgm.none           = --preset laptop --replay none
 dgm.raw            = --preset laptop --classifier-steps 0 --augment 0
 dgm.no-veto        = --preset laptop --no-veto
