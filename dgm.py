@@ -135,9 +135,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="a net of its own instead of D's auxiliary output takes these steps")
     add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
     add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
-    add("--label-smoothing", type=float, default=0.0, help="in these steps (Szegedy et al. 2016)")
+    add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
+        "--replay none (Szegedy et al. 2016)")
     add("--augment", type=float, default=0.0,
-        help="in these steps images are turned, scaled, sheared and shifted by up to this")
+        help="there, too, images are turned, scaled, sheared and shifted by up to this")
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
@@ -229,7 +230,7 @@ def veto(gradient: Tensor, used: Tensor) -> Tensor:
 
 def sparsity(masks: list[Tensor], used: list[Tensor]) -> Tensor:
     """R^t: the share of what was free (not `used` by earlier tasks) that the masks now claim."""
-    # Eq. (6)
+    # Eq. (6): R^t = Σ m^t (1 - m^{<t}) / Σ (1 - m^{<t}), over layers and weights (units)
     claimed = sum((m * ~u).sum() for m, u in zip(masks, used))
     return claimed / max(count_free(used), 1)
 
@@ -244,13 +245,13 @@ def alpha(used: list[Tensor]) -> float:
     return sum(u.numel() for u in used) / max(count_free(used), 1)
 
 
-def more_units(goal: int, free: int, fan_in: int) -> int:
-    """Units to add to a layer so that at least `goal` weights are free again (Sec. 3.2, DGMw).
+def more_units(goal: int, free: int, brings: int) -> int:
+    """Units to add to a layer so that at least `goal` weights or units are free again (Sec. 3.2).
 
-    A unit brings fan_in weights. With n = fan_in unchanged and goal = np, free = np - δ this is the
-    paper's ⌈δ/n⌉; `free` counts too what a wider layer below has brought (Deviation 6).
+    DGMw: a unit brings n weights; with goal = np and free = np - δ this is the paper's ⌈δ/n⌉, and
+    `free` also counts what a wider layer below has brought (Deviation 6). DGMa: n = 1, so it is δ.
     """
-    return max(0, -(-(goal - free) // fan_in))
+    return max(0, -(-(goal - free) // brings))
 
 
 def to_sparse(mask: Tensor) -> dict:
@@ -268,6 +269,14 @@ def from_sparse(stored: dict, device: torch.device) -> Tensor:
 # --------------------------------------------------------------------------------------------
 # Models: images are [B, C, S, S] in [-1, 1]
 # --------------------------------------------------------------------------------------------
+
+
+def halvings(S: int) -> tuple[int, int]:
+    """(base, d) with S = base·2^d, d as large as leaves a base above 3: 16 -> 4·2², 28 -> 7·2²."""
+    d = 0
+    while S % 2 == 0 and S > 7:
+        S, d = S // 2, d + 1
+    return S, d
 
 
 class TaskLayers(nn.Module):
@@ -291,10 +300,8 @@ class Generator(nn.Module):
         super().__init__()
         C, S, _ = shape
         self.weights_masked = args.method == "dgmw"
-        self.C, self.K, self.nz, self.base = C, K, args.nz, S
-        doublings = 0
-        while self.base % 2 == 0 and self.base > 7:
-            self.base, doublings = self.base // 2, doublings + 1
+        self.C, self.K, self.nz = C, K, args.nz
+        self.base, doublings = halvings(S)
         widths = [args.ngf * 2**k for k in reversed(range(doublings))]
         kernels = [self.base] + [4] * (doublings - 1)
         sizes = list(zip([args.nz, *widths], widths, kernels))
@@ -339,11 +346,10 @@ class Generator(nn.Module):
         added = 0  # units that the layer below has gained
         for i, (W, used) in enumerate(zip(self.W, self.used)):
             n, p, k, _ = W.shape
-            if self.weights_masked:
-                free = int((~used).sum()) + added * p * k * k
-                more = more_units(self.goal[i], free, (n + added) * k * k)
-            else:
-                more = int(used.sum()) + self.goal[i] - p  # δ_t units were reserved, δ_t are added
+            free, brings = int((~used).sum()), 1  # DGMa: a unit brings one free unit, itself
+            if self.weights_masked:  # DGMw: its weights; so did each unit that the layer below got
+                free, brings = free + added * p * k * k, (n + added) * k * k
+            more = more_units(self.goal[i], free, brings)
             if added or more:
                 wider = 0.02 * torch.randn(n + added, p + more, k, k, device=device)
                 if not self.weights_masked:  # nothing new flows into units that are reserved
@@ -795,10 +801,8 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         test_size=args.test_size, validation=args.validation, seed=args.seed,
     )  # fmt: skip
     K, shape = len(data.classes), tuple(data.x_train.shape[1:])
-    base = shape[1]
-    while base % 2 == 0 and base > 7:
-        base //= 2
-    if shape[1] != shape[2] or not 4 <= base <= 7 or base == shape[1]:
+    base, doublings = halvings(shape[1])
+    if shape[1] != shape[2] or not 4 <= base <= 7 or not doublings:
         raise common.UserError(
             f"images of {shape[1]}x{shape[2]} cannot be drawn: use --image-size 16, 28 or 32"
         )
@@ -976,7 +980,7 @@ RUNS = {
     "improved-plain": ("–", "--preset improved --augment 0", "improved, no augmentation"),
     "joint-improved": ("–", "--preset improved --joint", "joint training, improved"),
 }  # fmt: skip
-PAPER = {  # Table 1, MNIST; "laptop" is compared with it too, as what it stands for
+PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README says
     "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
     "dgma": {"A_5 (%)": 99.17, "A_10 (%)": 97.92},
     "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
@@ -1046,7 +1050,7 @@ def draw_reuse(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
 
 
 def draw_trace(runs: dict[str, list[dict]], axes: list[Axes], t: int = 1) -> None:
-    """Figure 3(b): mask values of one layer during task t + 1; bold: the layer's occupation."""
+    """Figure 3(b), of the last seed: one layer's masks in task t + 1; bold: their mean."""
     for ax, name in zip(np.atleast_1d(axes), runs):
         tasks = runs[name][-1]["tasks"]
         trace = np.array(tasks[min(t, len(tasks) - 1)]["trace"])  # [epochs, 1 + units]
@@ -1141,10 +1145,10 @@ def report(args: argparse.Namespace) -> None:
     figure("figure3a", draw_reuse, pair, "Figure 3(a): new and reused", n, figsize=(4 * n, 3.6))
     figure("figure3b", draw_trace, pair, "Figure 3(b): mask values", n, figsize=(4 * n, 3.4))
     figure("figure4", draw_growth, pair, "Figure 4: growth", figsize=(6, 4))
-    samples = pair | {k: v for k, v in grown.items() if k == "improved"}
-    figure("figure5", draw_samples, samples, "Figure 5: what is drawn after the last task",
-           len(samples), figsize=(3 * len(samples), 3.4))  # fmt: skip
-    figure("cost", draw_cost, grown, "Cost of a task", 2, figsize=(8, 3.6))
+    chosen = pair | {k: v for k, v in grown.items() if k == "improved"}
+    figure("figure5", draw_samples, chosen, "Figure 5: what is drawn after the last task",
+           len(chosen), figsize=(3 * len(chosen), 3.4))  # fmt: skip
+    figure("cost", draw_cost, chosen, "Cost of a task", 2, figsize=(8, 3.6))
     curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
     figure("averages", draw_averages, curves, "Accuracy on the classes so far", figsize=(6, 4.4))
     whole = dict(dataset="mnist", train_size=0, validation=0, tasks=0, classes_per_task=1)
