@@ -62,8 +62,9 @@ import common
 Weights = dict[str, Tensor]  # a learner's parameters (and running statistics) by name
 # What --preset improved changes; each is a flag (see README.md for what each one buys).
 IMPROVED = dict(
-    inner_loss="each", bias=-2.2, bn="none", bn_logits=False, channels=[16, 64], frozen_convs=2,
-    learners=4, lr=0.004, real_batch=250,
+    inner_loss="each", bias=-3.0, bn="none", bn_logits=False, norm_last=True, frozen_convs=2,
+    filters="mirrored", channels=[18, 128], noise="learned", pool=100, lr=0.002, hyper_lr=0.02,
+    real_batch=250,
 )  # fmt: skip
 SHOWN = 3  # images of each class in Figure 3
 REPORT = ("report", "figures", "readme", "compare")
@@ -122,6 +123,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--init-lr", type=float, default=2e-3, help="--init learned: Adam's rate")
     add("--frozen-convs", type=int, choices=[0, 1, 2], default=0,
         help="so many of S's convolutions keep their initial weights (needs --bn none)")
+    add("--norm-last", action=yes_no, default=False,
+        help="S normalises behind ReLU, not before: features without a common offset")
     add("--filters", choices=["gaussian", "mirrored"], default="gaussian",
         help="S's convolutions at first: independent, or orthogonal, each with its negative")
     add("--noise", choices=["random", "learned"], default="random",
@@ -189,8 +192,10 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--lr must not be above --max-lr")
     if args.kernel % 2 == 0:
         raise common.UserError("--kernel must be odd")
-    if not 0 < args.clip < math.inf:
-        raise common.UserError("--clip must be above 0")
+    if not (0 < args.clip < math.inf and abs(args.bias) < math.inf):
+        raise common.UserError("--clip must be above 0, and --bias a number")
+    if args.readme and not args.report:
+        raise common.UserError("--readme is renewed by --report: name its folder")
     for size in (args.batch_size, *args.batches):
         if size < 1 or size % args.classes_per_task:
             raise common.UserError(f"a step takes as many images of each class: --batch-size and "
@@ -248,11 +253,12 @@ def make_learner(args: argparse.Namespace, shape: tuple[int, int, int], K: int) 
                              nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, K))  # fmt: skip
     norm = (lambda c: nn.GroupNorm(1, c)) if args.bn == "none" else nn.BatchNorm2d
     h, w = -(-H // 4), -(-W // 4)  # two strides of 2, rounded up
-    layers = {
-        "conv1": nn.Conv2d(C, a, k, 2, k // 2, bias=False), "norm1": norm(a), "relu1": nn.ReLU(),
-        "conv2": nn.Conv2d(a, b, k, 2, k // 2, bias=False), "norm2": norm(b), "relu2": nn.ReLU(),
-        "flat": nn.Flatten(), "fc": nn.Linear(b * h * w, K, bias=not args.bn_logits),
-    }  # fmt: skip
+    layers: dict[str, nn.Module] = {}
+    for i, (inputs, outputs) in enumerate(((C, a), (a, b)), 1):
+        layers[f"conv{i}"] = nn.Conv2d(inputs, outputs, k, 2, k // 2, bias=False)
+        rest = [(f"norm{i}", norm(outputs)), (f"relu{i}", nn.ReLU())]
+        layers |= dict(rest[::-1] if args.norm_last else rest)
+    layers |= {"flat": nn.Flatten(), "fc": nn.Linear(b * h * w, K, bias=not args.bn_logits)}
     if args.bn_logits:
         layers["norm3"] = nn.BatchNorm1d(K)
     return nn.Sequential(OrderedDict(layers))
@@ -677,7 +683,7 @@ def evaluate(nets: dict, data: dict, args: argparse.Namespace) -> dict:
         controls["an epoch a task"] = finals([
             new_learner(nets, data, args, pool(s, everything), s, epoch, size) for s in fewer[:3]])
     if args.source == "real":
-        controls["best 250 of 20"] = best_pool(nets, data, args, pool, fewer)
+        controls["best pool of 20"] = best_pool(nets, data, args, pool, fewer)
     return out | {"controls": controls}
 
 

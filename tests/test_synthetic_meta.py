@@ -1,0 +1,546 @@
+"""synthetic_meta.py: the differentiable learner, the meta-gradient, learning, the command line."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import common
+import synthetic_meta as sm
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+TINY = (
+    "--dataset glyphs --image-size 8 --train-size 400 --test-size 200 --steps 2 --batch-size 8 "
+    "--pool 12 --channels 4 4 --latent 4 --gen-hidden 8 --gen-width 4 --real-batch 20 "
+    "--meta-steps 3 --learner-seeds 2 --horizons 2 3 --batches 8 30 --device cpu --threads 1"
+).split()
+
+
+def parse(*flags):
+    return sm.parse_args([*TINY, *flags])
+
+
+def run(path, *flags):
+    """Run the script in this process and return its result."""
+    sm.main([*TINY, *flags, "--out", str(path)])
+    return json.loads(Path(path).read_text())
+
+
+def numbers(path):
+    """The lines of a result that must not depend on the machine's speed, the date or the path."""
+    skip = ('"args"', '"command"', '"timing"', '"environment"')
+    return [line for line in Path(path).read_text().splitlines() if not line.startswith(skip)]
+
+
+def build(*flags, seed=0):
+    """args, data and nets of a run that has not begun."""
+    args = parse(*flags)
+    common.seed_everything(seed)
+    data = sm.load_data(args, CPU)
+    return args, data, sm.make_nets(data, args)
+
+
+# ------------------------------------------------------------------- the meta-gradient, Eq. (1)
+
+
+@pytest.fixture
+def restore_dtype():
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "--inner-loss all --rates one",
+        "--inner-loss each --no-bn-logits --bias -2 --learners 2",
+        "--bn none --no-bn-logits --frozen-convs 2 --filters mirrored --noise learned",
+        "--bn none --no-bn-logits --frozen-convs 1 --init learned --inner-loss each",
+        "--init learned",
+        "--init fixed --no-bn-logits",
+    ],
+)
+def test_the_meta_gradient_against_central_differences(flags, restore_dtype):
+    args, data, _ = build(*flags.split())
+    torch.set_default_dtype(torch.float64)
+    nets = sm.make_nets(data, args)
+    mean, sd = data["mean"].double(), data["sd"].double()
+    data["standard"] = lambda x: (x.double() / 255 - mean) / sd
+
+    def loss():
+        torch.manual_seed(1)  # the same noise, learner, order and real images each time
+        return sm.meta_loss(nets, data, args)
+
+    places = [(nets["log_rates"], i) for i in range(len(nets["log_rates"]))]
+    places += [(nets["momentum"], ())]
+    first, last = list(nets["G"].parameters())[0], list(nets["G"].parameters())[-1]
+    places += [(first, (1, 2)), (first, (3, 10)), (last, 0)]
+    if args.noise == "learned":
+        places += [(nets["z"], (2, 3, 1))]
+    if args.init == "learned":
+        places += [(v, (0,) * v.ndim) for v in nets["init"].values()]
+    tensors = list({id(t): t for t, _ in places}.values())
+    grads = dict(zip(map(id, tensors), torch.autograd.grad(loss(), tensors)))
+    assert any(g.abs().sum() > 0 for g in grads.values())
+    for tensor, place in places:
+        ends = []
+        for step in (1e-6, -1e-6):
+            with torch.no_grad():
+                tensor[place] += step
+            ends.append(loss().item())
+            with torch.no_grad():
+                tensor[place] -= step
+        slope = (ends[0] - ends[1]) / 2e-6
+        assert grads[id(tensor)][place].item() == pytest.approx(slope, rel=2e-4, abs=2e-8)
+
+
+def test_every_learned_quantity_has_a_gradient():
+    args, data, nets = build("--init", "learned", "--noise", "learned", "--pool", "4")
+    sm.meta_loss(nets, data, args).backward()
+    for v in (nets["log_rates"], nets["momentum"], nets["z"], *nets["init"].values()):
+        assert v.grad.abs().max() > 0
+    assert all(p.grad is not None for p in nets["G"].parameters())
+
+
+def test_sgd_with_momentum_is_torchs_step_for_step():
+    torch.manual_seed(0)
+    rates = {"a": torch.tensor(0.1), "b": torch.tensor(0.03)}
+    w = {"a": torch.randn(3, 2), "b": torch.randn(4), "fixed": torch.ones(1)}
+    theirs = {k: w[k].clone().requires_grad_() for k in rates}
+    groups = [{"params": [theirs[k]], "lr": rates[k].item()} for k in rates]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.8)
+    v = {k: torch.zeros_like(w[k]) for k in rates}
+    for _ in range(6):
+        x = torch.randn(2)
+
+        def loss(now, x=x):
+            return (now["a"] @ x).square().sum() + (now["b"] * x.sum()).sin().sum()
+
+        optimizer.zero_grad()
+        loss(theirs).backward()
+        optimizer.step()
+        now = {k: w[k].clone().requires_grad_() for k in rates}
+        grads = torch.autograd.grad(loss(now), list(now.values()))
+        w, v = sm.sgd_step(w, v, grads, rates, torch.tensor(0.8))
+        for k in rates:
+            torch.testing.assert_close(w[k], theirs[k].detach())
+    assert torch.equal(w["fixed"], torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    "flags", ["", "--source mlp", "--no-bn-logits", "--bn none --no-bn-logits"]
+)
+def test_learning_is_the_same_with_and_without_the_graph(flags):
+    args, data, nets = build(*flags.split())
+    tasks = torch.arange(10).view(5, 2)
+    images = torch.randn(120, 1, 8, 8)
+    rows = sm.draw_batches(tasks, 12, 2, 8)
+    y = torch.arange(10).repeat_interleave(12)
+    rates, momentum = sm.hyperparameters(nets)
+    start, S = sm.start(nets, data, args), nets["S"]
+    ends = []
+    for keep in (True, False):
+        w = start | sm.buffers(S, CPU)
+        ends.append(sm.learn(S, w, images[rows], y[rows], tasks, rates, momentum, args, keep))
+    for name in nets["trained"]:
+        torch.testing.assert_close(ends[0][name], ends[1][name])
+        assert not torch.equal(ends[0][name], start[name])
+    assert ends[0][nets["trained"][0]].grad_fn is not None
+    assert ends[1][nets["trained"][0]].grad_fn is None
+
+
+def test_inner_losses_by_hand():
+    torch.manual_seed(0)
+    logits, task = torch.randn(6, 5), torch.tensor([3, 1])
+    y = torch.tensor([1, 3, 3, 1, 1, 3])
+    every = pair = each = 0.0
+    for row, c in zip(logits, y.tolist()):
+        other = 4 - c
+        every -= (row[c].exp() / row.exp().sum()).log() / 6
+        pair -= (row[c].exp() / (row[c].exp() + row[other].exp())).log() / 6
+        each -= (row[c].sigmoid().log() + (1 - row[other].sigmoid()).log()) / 6
+    for kind, value in (("all", every), ("task", pair), ("each", each)):
+        assert sm.inner_loss(logits, y, task, kind).item() == pytest.approx(value.item(), rel=1e-5)
+
+
+# ------------------------------------------------------------------ tasks, batches, initial nets
+
+
+@pytest.mark.parametrize("C", [2, 5])
+def test_tasks_are_disjoint_and_hold_every_class(C):
+    args = parse("--classes-per-task", str(C), "--batch-size", "20", "--batches", "20")
+    orders = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        tasks = sm.draw_tasks(10, args, CPU)
+        assert tasks.shape == (10 // C, C) and sorted(tasks.flatten().tolist()) == list(range(10))
+        orders.add(tuple(tasks.flatten().tolist()))
+    assert len(orders) > 15
+    fixed = parse("--order", "fixed")
+    assert sm.draw_tasks(10, fixed, CPU).flatten().tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("n, steps, size", [(100, 5, 40), (12, 2, 8), (12, 5, 8), (7, 2, 30)])
+def test_batches_are_balanced_and_no_image_outlives_its_task(n, steps, size):
+    torch.manual_seed(0)
+    tasks = torch.randperm(10).view(5, 2)
+    rows = sm.draw_batches(tasks, n, steps, size)
+    assert rows.shape == (5 * steps, size)
+    used = []
+    for t, task in enumerate(tasks):
+        mine = rows[t * steps : (t + 1) * steps]
+        for batch in mine:
+            classes = torch.bincount(batch // n, minlength=10)
+            assert classes[task].tolist() == [size // 2] * 2 and classes.sum() == size
+            if size // 2 <= n:
+                assert len(batch.unique()) == size
+        if steps * size // 2 <= n:
+            assert len(mine.unique()) == mine.numel()  # "one time per sample"
+        used.append(set(mine.flatten().tolist()))
+    assert all(not used[i] & used[j] for i in range(5) for j in range(i))
+
+
+def test_draw_images_takes_each_class_from_where_it_should():
+    args, data, nets = build("--source", "real")
+    x = sm.draw_images(nets, data, args, 15).view(10, 15, -1)
+    for c in range(10):
+        own = data["standard"](data["x"][data["y"] == c]).flatten(1)
+        assert all((own == image).all(1).any() for image in x[c])
+        assert len(x[c].unique(dim=0)) == 15
+    args, data, nets = build("--noise", "learned", "--pool", "6")
+    nets["G"].eval()
+    x = sm.draw_images(nets, data, args, 6).view(10, 6, -1)
+    y = torch.arange(10).repeat_interleave(6)
+    known = nets["G"](nets["z"].flatten(0, 1), y).view(10, 6, -1)
+    for c in range(10):
+        gaps = (x[c][:, None] - known[c][None]).abs().amax(2)
+        assert sorted(gaps.argmin(1).tolist()) == list(range(6)) and gaps.amin(1).max() < 1e-5
+
+
+def test_mirrored_filters_are_orthogonal_and_have_their_negatives():
+    torch.manual_seed(0)
+    f = sm.mirrored_filters(torch.Size([18, 1, 3, 3])).flatten(1)
+    torch.testing.assert_close(f[:9], -f[9:])
+    torch.testing.assert_close(f[:9] @ f[:9].T, 2 * torch.eye(9), atol=1e-5, rtol=0)
+    assert sm.mirrored_filters(torch.Size([50, 2, 3, 3])).shape == (50, 2, 3, 3)
+    odd = sm.mirrored_filters(torch.Size([7, 1, 3, 3])).flatten(1)
+    torch.testing.assert_close(odd.norm(dim=1), torch.full((7,), math.sqrt(2)))
+
+
+def test_a_new_learner_has_kaimings_scale_and_a_small_last_layer():
+    args, data, nets = build("--channels", "64", "64", "--no-bn-logits", "--bias", "-2")
+    w = sm.initial_weights(nets["S"], args, CPU)
+    assert w["conv1.weight"].std().item() == pytest.approx(math.sqrt(2 / 9), rel=0.1)
+    assert w["conv2.weight"].std().item() == pytest.approx(math.sqrt(2 / 576), rel=0.1)
+    assert w["fc.weight"].std().item() == pytest.approx(0.1 * math.sqrt(2 / 256), rel=0.1)
+    assert w["norm1.weight"].eq(1).all() and w["norm1.bias"].eq(0).all()
+    assert w["fc.bias"].eq(-2).all()
+    again = sm.initial_weights(nets["S"], args, CPU)
+    assert not torch.equal(w["conv1.weight"], again["conv1.weight"])
+
+
+# --------------------------------------------------------------------------------- evaluation
+
+
+@pytest.mark.parametrize("mode", ["batch", "running"])
+def test_accuracies_against_a_loop(mode):
+    args, data, nets = build()
+    w = sm.start(nets, data, args) | sm.buffers(nets["S"], CPU)
+    tasks = torch.randperm(10, generator=torch.Generator().manual_seed(1)).view(5, 2)
+    x, y = data["standard"](data["x_test"]), data["y_test"]
+    nets["S"].train(mode == "batch")
+    before = w["norm1.running_mean"].clone()
+    for seen in (0, 2, 5):
+        want = [0.0] * 5
+        for group in (tasks[:seen], tasks[seen:]):
+            if len(group):
+                rows = torch.isin(y, group)
+                got = sm.call(nets["S"], {k: v.clone() for k, v in w.items()}, x[rows]).argmax(1)
+                for t, task in enumerate(tasks):
+                    if (group == task[0]).any():
+                        mine = torch.isin(y[rows], task)
+                        want[t] = (got[mine] == y[rows][mine]).float().mean().item()
+        assert sm.accuracies(nets["S"], w, data, tasks, mode, seen) == pytest.approx(want)
+    masked = sm.accuracies(nets["S"], w, data, tasks, mode, 5, masked=True)
+    assert torch.equal(before, w["norm1.running_mean"])  # a test leaves no trace
+    for t, task in enumerate(tasks):
+        rows = torch.isin(y, task)
+        nets["S"].train(mode == "batch")
+        logits = sm.call(nets["S"], {k: v.clone() for k, v in w.items()}, x[rows])
+        got = task[logits[:, task].argmax(1)]
+        assert masked[t] == pytest.approx((got == y[rows]).float().mean().item())
+
+
+def test_running_statistics_are_those_of_the_learners_own_batches():
+    args, data, nets = build()
+    S = nets["S"].train()
+    w = sm.start(nets, data, args) | sm.buffers(S, CPU)
+    x = torch.randn(8, 1, 8, 8)
+    sm.call(S, w, x)
+    h = F.conv2d(x, w["conv1.weight"], stride=2, padding=1)
+    torch.testing.assert_close(w["norm1.running_mean"], 0.1 * h.mean((0, 2, 3)).detach())
+    assert torch.equal(S.norm1.running_mean, torch.zeros(4))  # the structure keeps nothing
+
+
+def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
+    result = run(tmp_path / "r.json", "--source", "synthetic")
+    assert len(result["R"]) == 6 and len(result["R"][0]) == 5
+    assert set(result["learners"]) == {"batch", "running"}
+    assert [len(v) for v in result["learners"]["batch"]["seen"]] == [5, 5]
+    last = result["learners"]["batch"]["last"]
+    assert result["metrics"]["ACC"] == pytest.approx(sum(map(sum, last)) / 10)
+    assert set(result["by_steps"]) == {"2", "3"} and set(result["by_batch"]) == {"8", "30"}
+    assert len(result["grids"]) == 2 and result["grids"][-1][0] == 3
+    assert common.unpack_images(result["grids"][0][1]).shape == (30, 1, 8, 8)
+    names = {"fixed order", "one pass, shuffled", "real images, same start and rates",
+             "real images, same start and rates, 3 steps a task"}  # fmt: skip
+    assert set(result["controls"]) == names
+    real = run(tmp_path / "real.json", "--source", "real")
+    assert {"an epoch a task", "best pool of 20"} <= set(real["controls"]) and not real["grids"]
+    gan = run(tmp_path / "gan.json", "--source", "gan", "--gan-epochs", "1")
+    assert 0 <= gan["judge"]["agreement"] <= 1 and gan["judge"]["accuracy"] > 0.3
+
+
+# ----------------------------------------------------------------------------------- learning
+
+
+def test_meta_training_lowers_the_loss_and_beats_real_images(tmp_path):
+    flags = ("--image-size 12 --train-size 2000 --test-size 500 --batch-size 20 --steps 3 "
+             "--pool 30 --channels 8 16 --gen-hidden 32 --gen-width 16 --meta-steps 120 "
+             "--real-batch 100 --inner-loss all --bn running --gen-lr 0.01 --horizons 3 "
+             "--batches 20 --learner-seeds 4").split()  # fmt: skip
+    made = run(tmp_path / "made.json", *flags)
+    real = run(tmp_path / "real.json", *flags, "--source", "real")
+    losses = [row[1] for row in made["curve"]]
+    assert losses[-1] < 0.8 * losses[0]
+    assert made["metrics"]["ACC"] > real["metrics"]["ACC"] + 0.08
+    assert made["metrics"]["ACC"] > 0.4
+    same = made["controls"]["real images, same start and rates"]["none"]
+    assert made["metrics"]["ACC"] > sum(same) / len(same) + 0.08
+
+
+def test_rates_stay_below_their_cap():
+    args, data, nets = build("--hyper-lr", "0.5", "--max-lr", "0.021")
+    before = nets["log_rates"].detach().clone()
+    for step in range(3):
+        sm.meta_step(nets, data, step, args)
+        rates, momentum = sm.hyperparameters(nets)
+        assert max(rates.values()) <= 0.021 * (1 + 1e-6) and 0 < momentum < 1
+    assert not torch.equal(before, nets["log_rates"])
+
+
+def test_learners_share_images_but_not_the_order(monkeypatch):
+    args, data, nets = build("--learners", "3")
+    seen = []
+    good = sm.learn
+    monkeypatch.setattr(sm, "learn", lambda *a, **k: seen.append(a[4]) or good(*a, **k))
+    sm.meta_loss(nets, data, args)
+    assert len(seen) == 3 and len({tuple(t.flatten().tolist()) for t in seen}) == 3
+
+
+def test_initial_weights_are_new_or_not_as_asked():
+    for init, same in (("fresh", False), ("fixed", True), ("learned", True)):
+        args, data, nets = build("--init", init)
+        a, b = sm.start(nets, data, args), sm.start(nets, data, args)
+        assert torch.equal(a["conv1.weight"], b["conv1.weight"]) == same
+        old = a["conv1.weight"].detach().clone()
+        sm.meta_step(nets, data, 0, args)
+        moved = not torch.equal(old, sm.start(nets, data, args)["conv1.weight"])
+        assert moved == (init != "fixed")
+
+
+# --------------------------------------------------------------------- the same bytes, always
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    a, b, c = (tmp_path / f"{name}.json" for name in "abc")
+    run(a)
+    run(b)
+    run(c, "--seed", "1")
+    assert numbers(a) == numbers(b) != numbers(c)
+
+
+@pytest.mark.parametrize(
+    "flags", ["--meta-steps 30", "--source gan --gan-epochs 2 --meta-steps 20",
+              "--preset improved --noise learned --init learned --meta-steps 20"],
+)  # fmt: skip
+def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(flags, tmp_path, monkeypatch):
+    flags = [*flags.split(), "--learner-seeds", "1", "--checkpoint-every", "0"]
+    whole = tmp_path / "whole.json"
+    run(whole, *flags)
+    good, saved = common.save_checkpoint, 0
+
+    def save_and_stop(*args):
+        nonlocal saved
+        good(*args)
+        saved += 1
+        raise KeyboardInterrupt
+
+    target = tmp_path / "stopped.json"
+    monkeypatch.setattr(common, "save_checkpoint", save_and_stop)
+    for _ in range(20):
+        try:
+            run(target, *flags)
+        except KeyboardInterrupt:
+            continue
+        break
+    assert saved >= 2
+    monkeypatch.setattr(common, "save_checkpoint", good)
+    run(target, *flags)
+    assert numbers(target) == numbers(whole) and not Path(f"{target}.ckpt").exists()
+
+
+def test_kill_minus_nine_and_the_same_command_again(tmp_path):
+    flags = [*TINY, "--meta-steps", "60", "--checkpoint-every", "0"]
+    whole, target = tmp_path / "whole.json", tmp_path / "killed.json"
+    sm.main([*flags, "--out", str(whole)])
+    command = [sys.executable, str(ROOT / "synthetic_meta.py"), *flags, "--out", str(target)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    checkpoint = Path(f"{target}.ckpt")
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists() and not target.exists()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and "continuing from" in again.stderr
+    assert numbers(target) == numbers(whole)
+
+
+# --------------------------------------------------------------------------------- wrong inputs
+
+
+def fails(capsys, argv, code=2):
+    """The one line that the script prints when it exits with `code`."""
+    with pytest.raises(SystemExit) as stop:
+        common.exit_in_one_line(lambda: sm.main(argv))
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == code and len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--dataset mnits", "no dataset 'mnits'"),
+        ("--source glyphs", "invalid choice"),
+        ("--preset best", "invalid choice"),
+        ("--meta-steps -1", "--meta-steps takes numbers from 0"),
+        ("--steps 0", "--steps takes numbers from 1"),
+        ("--steps many", "invalid int value"),
+        ("--batch-size 7", "multiples of 2"),
+        ("--batches 40 41", "multiples of 2"),
+        ("--lr 0", "between 0 and 1"),
+        ("--lr nan", "between 0 and 1"),
+        ("--lr 0.4", "not be above --max-lr"),
+        ("--momentum 1", "between 0 and 1"),
+        ("--clip 0", "--clip must be above 0"),
+        ("--bias nan", "--bias"),
+        ("--kernel 4", "must be odd"),
+        ("--frozen-convs 2", "needs --bn none"),
+        ("--bn none", "--no-bn-logits"),
+        ("--source mlp --init learned", "leave --init out"),
+        ("--readme x.md", "renewed by --report"),
+        ("--classes-per-task 3 --batch-size 9 --batches 9", "must divide the 10 classes"),
+        ("--image-size 30", "sides that 4 divides"),
+        ("--pres paper", "unrecognized arguments"),
+        ("--device cuda:999", "try --device cpu"),
+        ("--train-size 5", "there is no training image of class"),
+        ("--threads 100000", "--threads takes numbers"),
+        ("--seed -1", "--seed takes numbers"),
+        ("--out {tmp}", "is a folder"),
+        ("--report {tmp}/nothing", "no results"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
+    out = [] if "--out" in flags else ["--out", str(tmp_path / "r.json")]
+    line = fails(capsys, [*TINY, *out, *flags.format(tmp=tmp_path).split()])
+    assert says in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path, capsys):
+    common.save_checkpoint(tmp_path / "r.json.ckpt", {"steps": 7}, {}, CPU)
+    assert "delete" in fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")])
+
+
+def test_a_diverging_loss_names_step_and_checkpoint(tmp_path, capsys, monkeypatch):
+    good = sm.meta_loss
+    monkeypatch.setattr(sm, "meta_loss", lambda *args: good(*args) * math.nan)
+    line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
+    assert "meta-step 3" in line and "r.json.ckpt" in line and "--gen-lr" in line
+    assert not (tmp_path / "r.json").exists()
+
+
+# ----------------------------------------------------------------------------- report, Makefile
+
+
+def test_presets_move_defaults_and_flags_undo_them():
+    paper = sm.parse_args([])
+    assert (paper.steps, paper.batch_size, paper.pool, paper.bn_logits) == (5, 40, 250, True)
+    assert (paper.init, paper.frozen_convs, paper.noise) == ("fresh", 0, "random")
+    improved = sm.parse_args(["--preset", "improved", "--frozen-convs", "0"])
+    assert improved.bn == "none" and improved.frozen_convs == 0 and improved.init == "fresh"
+
+
+@pytest.mark.parametrize(
+    "flags", ["--dataset glyphs-rgb --image-size 8", "--classes-per-task 5 --batch-size 20 "
+              "--batches 20 --pool 8", "--preset improved --channels 6 8 --kernel 5",
+              "--bn running --init fixed --order fixed", "--source mlp --learners 2"],
+)  # fmt: skip
+def test_other_ways_to_run(flags, tmp_path):
+    result = run(tmp_path / "r.json", *flags.split())
+    assert 0 <= result["metrics"]["ACC"] <= 1
+    assert all(0 <= v <= 1 for row in result["R"] for v in row)
+
+
+def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
+    folder, figures = tmp_path / "results", tmp_path / "figures"
+    for name in ("synthetic", "real", "gan", "mlp", "improved"):
+        flags = sm.RUNS[name][1].split()
+        run(folder / f"{name}-seed0.json", *flags, "--gan-epochs", "1")
+    run(folder / "synthetic-seed1.json", "--seed", "1")
+    page = tmp_path / "page.md"
+    marks = "<!-- begin synthetic_meta {0} -->\n<!-- end synthetic_meta {0} -->\n"
+    page.write_text("".join(marks.format(name) for name in ("results", "controls", "tasks")))
+    sm.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    err = capsys.readouterr().err
+    assert "missing: python synthetic_meta.py --preset improved --init learned --dataset gl" in err
+    assert "not drawn" in err  # a GAN of one short epoch does not convince the judge
+    assert {p.name for p in figures.iterdir()} == {
+        "figure1.png", "figure3_synthetic.png", "figure3_improved.png", "figure4.png",
+        "figure5.png", "curves.png", "tasks.png", "tables.md",
+    }  # fmt: skip
+    assert "| synthetic data |" in page.read_text() and "(2)" in page.read_text()
+    sm.main(["--compare", str(folder), str(folder)])
+    assert "synthetic data: ACC" in capsys.readouterr().out
+
+
+def test_the_makefile_runs_what_the_report_expects():
+    plan = subprocess.run(
+        ["make", "-n", "reproduce-synthetic_meta", "VENV=", "SEEDS=0"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name, (_, flags, _) in sm.RUNS.items():
+        line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
+        assert f"synthetic_meta.py {flags} --dataset" in line
+
+
+def test_the_script_runs_from_the_command_line(tmp_path):
+    out = tmp_path / "deep" / "run-seed0.json"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "synthetic_meta.py"), *TINY, "--out", str(out)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "ACC" in done.stdout
+    assert [p.name for p in out.parent.iterdir()] == ["run-seed0.json"]
