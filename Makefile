@@ -15,7 +15,8 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm compare readme bench
+.PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
+	compare readme bench bench-higher
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -43,7 +44,8 @@ test: $(READY)  ## the whole suite, offline, at most 3 minutes
 	$(PY) -m pytest
 
 # Two runs at a time, one thread each; under make -n the plan itself.
-DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md
+DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md \
+	figures/demo/synthetic_meta/tables.md
 demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
 ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
 demo: $(DEMO_TARGETS)
@@ -52,17 +54,19 @@ else
 	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
 endif
 
-reproduce: reproduce-gan_replay reproduce-dgm  ## every figure and table of every paper, on MNIST
+reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta  ## every figure and table of every paper, on MNIST
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 	@test -n "$(wildcard results/$(NAME)/*/*.json)" || \
 		{ echo "error: results/$(NAME) has no results of yours yet: make reproduce" >&2; exit 2; }
-	$(foreach script,gan_replay dgm,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
+	$(foreach script,gan_replay dgm synthetic_meta,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
 		$(PY) $(script).py --compare reference/$(script) results/$(NAME)/$(script) &&)) true
 
 readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
 	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
 	$(PY) dgm.py --report reference/dgm --figures reference/dgm --readme README.md
+	$(PY) synthetic_meta.py --report reference/synthetic_meta --figures reference/synthetic_meta \
+		--readme README.md
 
 BENCH_DGM = $(PY) dgm.py --dataset glyphs --train-size 12800 --tasks 2 --threads 1 --device $(strip $(DEVICE))
 bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine idle)
@@ -71,6 +75,10 @@ bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine
 	$(BENCH_DGM) --epochs 2 --out reference/dgm/speed-paper-seed0.json
 	$(BENCH_DGM) --epochs 2 --gp-batch-size 0 --replay-batch-size 0 --out reference/dgm/speed-whole-seed0.json
 	$(BENCH_DGM) --epochs 4 --preset laptop --out reference/dgm/speed-laptop-seed0.json
+
+bench-higher: $(READY)  ## a meta-step of synthetic_meta.py against `higher`, and against more inner steps
+	$(PY) -m pip install $(strip $(PIP_FLAGS)) higher
+	$(PY) tests/bench_synthetic_meta.py --out reference/synthetic_meta/bench.json
 
 # Data are fetched once, before runs that may go in parallel.
 results/$(NAME)/.data-is-there: | $(READY)
@@ -193,3 +201,50 @@ $(foreach run,$(DEMO_DGM),$(eval $(call dgm_demo,$(run))))
 
 figures/demo/dgm/tables.md: $(DEMO_DGM:%=results/demo/dgm/%-seed0.json)
 	$(PY) dgm.py --report results/demo/dgm --figures $(@D)
+
+# ---- synthetic_meta: run name -> flags (the same names and flags as RUNS there; tested) ----
+
+SYNTHETIC_META := synthetic real gan mlp all running plain-logits one-rate fixed-order \
+	fixed-init improved improved-learned improved-real improved-task improved-first improved-gaussian improved-narrow improved-trained
+synthetic_meta.synthetic        = --source synthetic
+synthetic_meta.real             = --source real
+synthetic_meta.gan              = --source gan
+synthetic_meta.mlp              = --source mlp
+synthetic_meta.all              = --inner-loss all
+synthetic_meta.running          = --bn running
+synthetic_meta.plain-logits     = --bn running --no-bn-logits
+synthetic_meta.one-rate         = --rates one
+synthetic_meta.fixed-order      = --order fixed
+synthetic_meta.fixed-init       = --init fixed
+synthetic_meta.improved         = --preset improved
+synthetic_meta.improved-learned = --preset improved --init learned
+synthetic_meta.improved-real    = --preset improved --source real
+synthetic_meta.improved-task    = --preset improved --inner-loss task --bias 0
+synthetic_meta.improved-first   = --preset improved --no-norm-last
+synthetic_meta.improved-gaussian= --preset improved --filters gaussian
+synthetic_meta.improved-narrow  = --preset improved --channels 18 32
+synthetic_meta.improved-trained = --preset improved --frozen-convs 0
+
+define synthetic_meta_run
+results/$(NAME)/synthetic_meta/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$(TRAIN) synthetic_meta.py $(synthetic_meta.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach run,$(SYNTHETIC_META),$(eval $(call synthetic_meta_run,$(run),$(seed)))))
+
+reproduce-synthetic_meta: figures/$(NAME)/synthetic_meta/tables.md  ## Masarczyk & Tautkute 2020
+figures/$(NAME)/synthetic_meta/tables.md: \
+		$(foreach seed,$(SEEDS),$(SYNTHETIC_META:%=results/$(NAME)/synthetic_meta/%-seed$(seed).json))
+	$(PY) synthetic_meta.py --report results/$(NAME)/synthetic_meta --figures $(@D)
+
+DEMO_SYNTHETIC_META := synthetic real mlp improved improved-learned
+SYNTHETIC_META_DEMO := --dataset glyphs --image-size 16 --train-size 3000 --test-size 1000 --channels 18 32 \
+	--gen-width 16 --meta-steps 100 --real-batch 200 --learner-seeds 4 --horizons 5 15 --batches 40 200
+
+define synthetic_meta_demo
+results/demo/synthetic_meta/$(1)-seed0.json: | $(READY)
+	$(TRAIN) synthetic_meta.py $(synthetic_meta.$(1)) $(SYNTHETIC_META_DEMO) $(RUN) --seed 0 --out $$@
+endef
+$(foreach run,$(DEMO_SYNTHETIC_META),$(eval $(call synthetic_meta_demo,$(run))))
+
+figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synthetic_meta/%-seed0.json)
+	$(PY) synthetic_meta.py --report results/demo/synthetic_meta --figures $(@D)

@@ -63,8 +63,7 @@ Weights = dict[str, Tensor]  # a learner's parameters (and running statistics) b
 # What --preset improved changes; each is a flag (see README.md for what each one buys).
 IMPROVED = dict(
     inner_loss="each", bias=-3.0, bn="none", bn_logits=False, norm_last=True, frozen_convs=2,
-    filters="mirrored", channels=[18, 128], noise="learned", pool=100, lr=0.002, hyper_lr=0.02,
-    real_batch=250,
+    filters="mirrored", channels=[18, 128], lr=0.002, hyper_lr=0.02, real_batch=250,
 )  # fmt: skip
 SHOWN = 3  # images of each class in Figure 3
 REPORT = ("report", "figures", "readme", "compare")
@@ -127,9 +126,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="S normalises behind ReLU, not before: features without a common offset")
     add("--filters", choices=["gaussian", "mirrored"], default="gaussian",
         help="S's convolutions at first: independent, or orthogonal, each with its negative")
-    add("--noise", choices=["random", "learned"], default="random",
-        help="z: drawn anew, or a learned vector for each of the pool's images")
-    add("--noise-lr", type=float, default=0.05, help="--noise learned: Adam's rate")
     add("--bias", type=float, default=0.0, help="S's last bias at first (without --bn-logits)")
     add("--learners", type=int, default=1,
         help="learners a meta-step: the same initial weights and images, each its own order")
@@ -185,7 +181,7 @@ def check(args: argparse.Namespace) -> None:
         if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
             flag = f"--{name.replace('_', '-')}"
             raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
-    for name in ("gen_lr", "hyper_lr", "init_lr", "noise_lr", "lr", "max_lr", "momentum"):
+    for name in ("gen_lr", "hyper_lr", "init_lr", "lr", "max_lr", "momentum"):
         if not 0 < getattr(args, name) < 1:
             raise common.UserError(f"--{name.replace('_', '-')} must lie between 0 and 1")
     if args.lr > args.max_lr:
@@ -393,10 +389,6 @@ def draw_images(nets: dict, data: dict, args: argparse.Namespace, n: int) -> Ten
     if args.source == "synthetic":
         y = torch.arange(K, device=device).repeat_interleave(n)
         z = torch.randn(K * n, args.latent, device=device)
-        if args.noise == "learned":  # n different ones of each class, or all over and over
-            order = torch.rand(K, args.pool, device=device).argsort(1)  # [K, p]
-            order = order[:, torch.arange(n, device=device) % args.pool]  # [K, n]
-            z = nets["z"].gather(1, order[:, :, None].expand(K, n, args.latent)).flatten(0, 1)
         return nets["G"](z, y)  # x = G(z, y_ij)
     own = data["rows"]
     if args.source == "gan":
@@ -455,8 +447,7 @@ def meta_step(nets: dict, data: dict, step: int, args: argparse.Namespace) -> Te
     """Eq. (1) for G, for the learner's rates and momentum, and for what else is learned."""
     loss = meta_loss(nets, data, args)
     decay = (1 + math.cos(math.pi * step / args.meta_steps)) / 2
-    rates = {"G": args.gen_lr * decay, "z": args.noise_lr * decay, "init": args.init_lr * decay,
-             "hyper": args.hyper_lr}  # fmt: skip
+    rates = {"G": args.gen_lr * decay, "init": args.init_lr * decay, "hyper": args.hyper_lr}
     for name, rate in rates.items():
         if optimizer := nets.get(f"{name}_opt"):
             optimizer.zero_grad()
@@ -766,9 +757,6 @@ def make_nets(data: dict, args: argparse.Namespace) -> dict:
     if args.source == "synthetic":
         nets["G"] = Generator(args, shape, K, nn.BatchNorm2d(shape[0])).to(device)
         nets["G_opt"] = adam(nets["G"].parameters())
-        if args.noise == "learned":
-            nets["z"] = torch.randn(K, args.pool, args.latent, device=device, requires_grad=True)
-            nets["z_opt"] = adam([nets["z"]])
     if args.source == "gan":
         nets["gan_G"] = Generator(args, shape, K, nn.Tanh()).to(device)
         nets["gan_D"] = Discriminator(shape, K).to(device)
@@ -784,9 +772,8 @@ def make_nets(data: dict, args: argparse.Namespace) -> dict:
     return nets
 
 
-MODULES = ("G", "G_opt", "gan_G", "gan_D", "gan_G_opt", "gan_D_opt", "hyper_opt", "init_opt",
-           "z_opt")  # fmt: skip
-TENSORS = ("log_rates", "momentum", "z", "gan_x")
+MODULES = ("G", "G_opt", "gan_G", "gan_D", "gan_G_opt", "gan_D_opt", "hyper_opt", "init_opt")
+TENSORS = ("log_rates", "momentum", "gan_x")
 
 
 def state_of(nets: dict) -> dict:
@@ -936,7 +923,7 @@ def run(args: argparse.Namespace) -> dict:
 # name: (the paper's item, flags, what a reader is told). `make reproduce-synthetic_meta` runs them.
 RUNS = {
     "synthetic": ("Figs. 1, 3, 4, 5", "--source synthetic", "synthetic data"),
-    "real": ("Figs. 1, 4, 5", "--source real", "real data, rates learned"),
+    "real": ("Figs. 1, 4, 5", "--source real", "real data, its rates learned"),
     "gan": ("Fig. 4", "--source gan", "conditional GAN's images, rates learned"),
     "mlp": ("Fig. 4", "--source mlp", "MLP on real data"),
     "all": ("Sec. 3", "--inner-loss all", "inner loss over all classes"),
@@ -947,7 +934,16 @@ RUNS = {
     "fixed-init": ("Sec. 3", "--init fixed", "one fixed initial learner"),
     "improved": ("–", "--preset improved", "(a) improved, new random learners"),
     "improved-learned": ("–", "--preset improved --init learned",
-                         "(b) improved, learned initial weights"),
+        "(b) improved, learned initial weights"),
+    "improved-real": ("–", "--preset improved --source real",
+        "improved learner on real data, its rates learned"),
+    "improved-task": ("–", "--preset improved --inner-loss task --bias 0",
+        "(a), loss over the task's two classes"),
+    "improved-first": ("–", "--preset improved --no-norm-last", "(a), ReLU behind normalisation"),
+    "improved-gaussian": ("–", "--preset improved --filters gaussian", "(a), independent filters"),
+    "improved-narrow": ("–", "--preset improved --channels 18 32", "(a), 32 channels, not 128"),
+    "improved-trained": ("–", "--preset improved --frozen-convs 0",
+        "(a), convolutions trained too"),
 }  # fmt: skip
 METRICS = ("ACC", "no transduction", "masked", "longest", "one pass, shuffled", "on real images")
 PAPER: dict = {}  # its results are curves without numbers

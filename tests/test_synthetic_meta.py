@@ -63,7 +63,7 @@ def restore_dtype():
         "",
         "--inner-loss all --rates one",
         "--inner-loss each --no-bn-logits --bias -2 --learners 2",
-        "--bn none --no-bn-logits --frozen-convs 2 --filters mirrored --noise learned",
+        "--bn none --no-bn-logits --frozen-convs 2 --filters mirrored --norm-last",
         "--bn none --no-bn-logits --frozen-convs 1 --init learned --inner-loss each",
         "--init learned",
         "--init fixed --no-bn-logits",
@@ -84,8 +84,6 @@ def test_the_meta_gradient_against_central_differences(flags, restore_dtype):
     places += [(nets["momentum"], ())]
     first, last = list(nets["G"].parameters())[0], list(nets["G"].parameters())[-1]
     places += [(first, (1, 2)), (first, (3, 10)), (last, 0)]
-    if args.noise == "learned":
-        places += [(nets["z"], (2, 3, 1))]
     if args.init == "learned":
         places += [(v, (0,) * v.ndim) for v in nets["init"].values()]
     tensors = list({id(t): t for t, _ in places}.values())
@@ -104,9 +102,9 @@ def test_the_meta_gradient_against_central_differences(flags, restore_dtype):
 
 
 def test_every_learned_quantity_has_a_gradient():
-    args, data, nets = build("--init", "learned", "--noise", "learned", "--pool", "4")
+    args, data, nets = build("--init", "learned")
     sm.meta_loss(nets, data, args).backward()
-    for v in (nets["log_rates"], nets["momentum"], nets["z"], *nets["init"].values()):
+    for v in (nets["log_rates"], nets["momentum"], *nets["init"].values()):
         assert v.grad.abs().max() > 0
     assert all(p.grad is not None for p in nets["G"].parameters())
 
@@ -216,14 +214,6 @@ def test_draw_images_takes_each_class_from_where_it_should():
         own = data["standard"](data["x"][data["y"] == c]).flatten(1)
         assert all((own == image).all(1).any() for image in x[c])
         assert len(x[c].unique(dim=0)) == 15
-    args, data, nets = build("--noise", "learned", "--pool", "6")
-    nets["G"].eval()
-    x = sm.draw_images(nets, data, args, 6).view(10, 6, -1)
-    y = torch.arange(10).repeat_interleave(6)
-    known = nets["G"](nets["z"].flatten(0, 1), y).view(10, 6, -1)
-    for c in range(10):
-        gaps = (x[c][:, None] - known[c][None]).abs().amax(2)
-        assert sorted(gaps.argmin(1).tolist()) == list(range(6)) and gaps.amin(1).max() < 1e-5
 
 
 def test_mirrored_filters_are_orthogonal_and_have_their_negatives():
@@ -314,16 +304,16 @@ def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
 
 
 def test_meta_training_lowers_the_loss_and_beats_real_images(tmp_path):
-    flags = ("--image-size 12 --train-size 2000 --test-size 500 --batch-size 20 --steps 3 "
-             "--pool 30 --channels 8 16 --gen-hidden 32 --gen-width 16 --meta-steps 120 "
-             "--real-batch 100 --inner-loss all --bn running --gen-lr 0.01 --horizons 3 "
-             "--batches 20 --learner-seeds 4").split()  # fmt: skip
+    flags = ("--preset improved --image-size 16 --train-size 2000 --test-size 500 --batch-size 20 "
+             "--steps 4 --pool 40 --channels 18 32 --gen-hidden 64 --gen-width 16 --lr 0.005 "
+             "--meta-steps 140 --real-batch 200 --horizons 4 --batches 20 --learner-seeds 4"
+             ).split()  # fmt: skip
     made = run(tmp_path / "made.json", *flags)
     real = run(tmp_path / "real.json", *flags, "--source", "real")
     losses = [row[1] for row in made["curve"]]
-    assert losses[-1] < 0.8 * losses[0]
-    assert made["metrics"]["ACC"] > real["metrics"]["ACC"] + 0.08
-    assert made["metrics"]["ACC"] > 0.4
+    assert losses[-1] < 0.6 * losses[0]
+    assert made["metrics"]["ACC"] > real["metrics"]["ACC"] + 0.05
+    assert made["metrics"]["ACC"] > 0.55
     same = made["controls"]["real images, same start and rates"]["none"]
     assert made["metrics"]["ACC"] > sum(same) / len(same) + 0.08
 
@@ -371,7 +361,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize(
     "flags", ["--meta-steps 30", "--source gan --gan-epochs 2 --meta-steps 20",
-              "--preset improved --noise learned --init learned --meta-steps 20"],
+              "--preset improved --init learned --meta-steps 20"],
 )  # fmt: skip
 def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(flags, tmp_path, monkeypatch):
     flags = [*flags.split(), "--learner-seeds", "1", "--checkpoint-every", "0"]
@@ -488,7 +478,7 @@ def test_a_diverging_loss_names_step_and_checkpoint(tmp_path, capsys, monkeypatc
 def test_presets_move_defaults_and_flags_undo_them():
     paper = sm.parse_args([])
     assert (paper.steps, paper.batch_size, paper.pool, paper.bn_logits) == (5, 40, 250, True)
-    assert (paper.init, paper.frozen_convs, paper.noise) == ("fresh", 0, "random")
+    assert (paper.init, paper.frozen_convs, paper.learners) == ("fresh", 0, 1)
     improved = sm.parse_args(["--preset", "improved", "--frozen-convs", "0"])
     assert improved.bn == "none" and improved.frozen_convs == 0 and improved.init == "fresh"
 

@@ -1,0 +1,101 @@
+"""Seconds and memory of a meta-step: ours, that of `higher`, and how both grow with inner steps.
+
+    python -m pip install higher && python tests/bench_synthetic_meta.py --out bench.json
+
+Each measurement is a process of its own, one thread, the paper's preset on glyphs. Identical nets,
+images and steps; `higher` (Grefenstette et al. 2019) unrolls torch's own SGD. The two meta-gradients
+are compared first: if they differ, nothing is timed.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import common
+import synthetic_meta as sm
+
+
+def with_higher(nets: dict, data: dict, args: argparse.Namespace) -> torch.Tensor:
+    """The same as sm.meta_loss for one learner, as the examples of `higher` do it."""
+    import higher
+
+    S, device = nets["S"], data["x"].device
+    n = args.steps * args.batch_size // args.classes_per_task
+    S.train()
+    with torch.no_grad():
+        for name, value in sm.start(nets, data, args).items():
+            S.get_parameter(name).copy_(value)
+    x = sm.draw_images(nets, data, args, n)
+    chosen = torch.randint(len(data["y"]), (args.real_batch,), device=device)
+    x_r = data["standard"](data["x"][chosen])
+    y = torch.arange(data["K"], device=device).repeat_interleave(n)
+    tasks = sm.draw_tasks(data["K"], args, device)
+    rows = sm.draw_batches(tasks, n, args.steps, args.batch_size)
+    batches = x[rows.flatten()].split(args.batch_size)
+    rates, momentum = sm.hyperparameters(nets)
+    groups = [{"params": [p], "lr": args.lr} for p in S.parameters()]
+    optimizer = torch.optim.SGD(groups, lr=args.lr, momentum=args.momentum)
+    override = {"lr": list(rates.values()), "momentum": [momentum] * len(rates)}
+    with higher.innerloop_ctx(S, optimizer, override=override) as (learner, inner):
+        for step, (images, labels) in enumerate(zip(batches, y[rows])):
+            task = tasks[step // args.steps]
+            inner.step(sm.inner_loss(learner(images), labels, task, args.inner_loss))
+        return F.cross_entropy(learner(x_r), data["y"][chosen])
+
+
+def one(kind: str, steps: int) -> dict:
+    """Median seconds of a meta-step, peak MB of the process, and one gradient's norm."""
+    torch.set_num_threads(1)
+    args = sm.parse_args(["--dataset", "glyphs", "--train-size", "5000", "--steps", str(steps)])
+    common.seed_everything(0)
+    data = sm.load_data(args, torch.device("cpu"))
+    nets = sm.make_nets(data, args)
+    loss_of = sm.meta_loss if kind == "ours" else with_higher
+    seconds = []
+    for _ in range(8):
+        torch.manual_seed(1)
+        begun = time.perf_counter()
+        loss = loss_of(nets, data, args)
+        nets["hyper_opt"].zero_grad()
+        nets["G_opt"].zero_grad()
+        loss.backward()
+        seconds.append(time.perf_counter() - begun)
+    norm = torch.cat([p.grad.flatten() for p in nets["G"].parameters()]).norm().item()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {"kind": kind, "steps": steps, "seconds": sorted(seconds[2:])[3], "peak_mb": peak,
+            "loss": loss.item(), "gradient_norm": norm}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", default="bench.json")
+    parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 15, 25])
+    parser.add_argument("--one", nargs=2, default=[], metavar=("KIND", "STEPS"))
+    args = parser.parse_args()
+    if args.one:
+        return print(json.dumps(one(args.one[0], int(args.one[1]))))
+    rows = []
+    for steps in args.steps:
+        for kind in ("ours", "higher"):
+            command = [sys.executable, __file__, "--one", kind, str(steps)]
+            rows.append(json.loads(subprocess.check_output(command, text=True)))
+            print(rows[-1])
+        ours, theirs = rows[-2:]
+        if abs(ours["gradient_norm"] / theirs["gradient_norm"] - 1) > 1e-2:
+            sys.exit(f"the meta-gradients differ: {ours} {theirs}")
+    environment = common.environment(torch.device("cpu")) | {
+        "threads": 1, "higher": importlib.metadata.version("higher")}  # fmt: skip
+    common.write_result(args.out, {"rows": rows, "environment": environment})
+
+
+if __name__ == "__main__":
+    main()
