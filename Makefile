@@ -204,13 +204,13 @@ figures/demo/dgm/tables.md: $(DEMO_DGM:%=results/demo/dgm/%-seed0.json)
 
 # ---- synthetic_meta: run name -> flags (the same names and flags as RUNS there; tested) ----
 
-SYNTHETIC_META := synthetic real gan mlp all running plain-logits one-rate fixed-order \
+SYNTHETIC_META := synthetic real gan mlp task running plain-logits one-rate fixed-order \
 	fixed-init improved improved-learned improved-real improved-task improved-first improved-gaussian improved-narrow improved-trained
-synthetic_meta.synthetic        = --source synthetic
+synthetic_meta.synthetic        = --inner-loss all
 synthetic_meta.real             = --source real
 synthetic_meta.gan              = --source gan
 synthetic_meta.mlp              = --source mlp
-synthetic_meta.all              = --inner-loss all
+synthetic_meta.task             = --inner-loss task
 synthetic_meta.running          = --bn running
 synthetic_meta.plain-logits     = --bn running --no-bn-logits
 synthetic_meta.one-rate         = --rates one
