@@ -38,6 +38,7 @@ Deviations, and choices where the paper is silent (README.md measures those that
 """
 
 import argparse
+import json
 import math
 import os
 import shlex
@@ -604,24 +605,28 @@ def new_learner(
     rates, momentum = hyperparameters(nets)
     R: dict = {mode: [] for mode in modes(args)}
 
+    S.train()
+    with torch.no_grad():
+        x = call(features, w, images)
+        if args.frozen_convs:  # the same from the first task to the last
+            parts = [call(features, w, data["standard"](b)) for b in data["x_test"].split(2000)]
+            data = data | {"x_test": torch.cat(parts), "standard": lambda x: x}
+
     def test(w_now: Weights) -> None:
         for mode in R:
-            R[mode].append(accuracies(S, w_now, data, tasks, mode, len(R[mode])))
+            R[mode].append(accuracies(head, w_now, data, tasks, mode, len(R[mode])))
         S.train()
 
     if each_task:
         test(w)
-    S.train()
-    with torch.no_grad():
-        x = call(features, w, images)
     w = learn(head, w, (x[r] for r in rows), (y[r] for r in rows), tasks, rates, momentum, args,
               differentiable=False, after_task=test if each_task else None)  # fmt: skip
     T, out = len(tasks), {}
     for mode in R:
-        last = R[mode][-1] if each_task else accuracies(S, w, data, tasks, mode, T)
+        last = R[mode][-1] if each_task else accuracies(head, w, data, tasks, mode, T)
         out[mode] = {"last": last}
         if each_task:
-            out[mode] |= {"R": R[mode], "masked": accuracies(S, w, data, tasks, mode, T, True)}
+            out[mode] |= {"R": R[mode], "masked": accuracies(head, w, data, tasks, mode, T, True)}
     return out
 
 
@@ -946,6 +951,8 @@ RUNS = {
         "(a), convolutions trained too"),
 }  # fmt: skip
 METRICS = ("ACC", "no transduction", "masked", "longest", "one pass, shuffled", "on real images")
+COLORS = {"synthetic": "C2", "real": "C1", "gan": "C0", "mlp": "C3", "improved": "C4",
+          "improved-learned": "C5"}  # as in the paper: green, yellow, blue, red
 PAPER: dict = {}  # its results are curves without numbers
 
 
@@ -972,17 +979,19 @@ def draw_samples(runs: list[dict], axes: list[Axes]) -> None:
     """Figure 3: three images of each class, at the beginning, along the way and at the end."""
     for ax, (step, packed) in zip(np.atleast_1d(axes), runs[0]["grids"]):
         x = common.unpack_images(packed)  # [K * n, C, H, W], by class
+        x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=255)  # white lines
         _, C, H, W = x.shape
         n = SHOWN
         K = len(x) // n
         tiled = x.reshape(K, n, C, H, W).transpose(1, 3, 0, 4, 2).reshape(n * H, K * W, C)
         ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], ylabel=f"step {step}")
+    ax.set(xticks=[W * (c + 0.5) for c in range(K)], xticklabels=range(K), xlabel="class")
 
 
 def draw_seen(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
     """Figure 4: accuracy on the classes seen so far; mean and SD over learners and seeds."""
-    for name in ("synthetic", "real", "gan", "mlp", "improved", "improved-learned"):
+    for name in COLORS:
         if name not in runs or not drawable(runs[name]):
             continue
         for ax, mode_of in zip(axes, (lambda run: run["args"]["bn"], honest)):
@@ -990,7 +999,7 @@ def draw_seen(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
                                    ["seen"] for run in runs[name]])  # [learners, T]
             t = np.arange(1, seen.shape[1] + 1)
             ax.errorbar(t, seen.mean(0), seen.std(0, ddof=min(1, len(seen) - 1)), marker="o", ms=4,
-                        capsize=2, label=runs[name][0]["label"])  # fmt: skip
+                        capsize=2, color=COLORS[name], label=runs[name][0]["label"])  # fmt: skip
             ax.set(xlabel="after task", xticks=t, ylim=(0, 1.02))
     for ax, title in zip(axes, ("as --bn says", "without transduction")):
         ax.set_title(title, fontsize=9)
@@ -1019,8 +1028,9 @@ def draw_robustness(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
                     continue
                 x = [int(v) for v in runs[name][0][key]]
                 y = [np.mean([run[key][str(v)][mode] for run in runs[name]]) for v in x]
-                ax.plot(x, y, style, marker="o", ms=4, color=f"C{list(RUNS).index(name)}",
-                               label=f"{runs[name][0]['label']}, {mode} statistics")  # fmt: skip
+                how = f", {mode} statistics" if mode != "none" else ""
+                ax.plot(x, y, style, marker="o", ms=4, color=COLORS[name],
+                        label=runs[name][0]["label"] + how)  # fmt: skip
         ax.set(xlabel=what, ylim=(0, 1.02))
     axes[0].set(ylabel="accuracy after the last task")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
@@ -1032,7 +1042,8 @@ def draw_curves(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
     for name in ("synthetic", "real", "improved", "improved-learned"):
         if name in runs and runs[name][0]["curve"]:
             curve = np.mean([run["curve"] for run in runs[name]], axis=0)
-            axes[0].plot(curve[:, 0], curve[:, 1], lw=1, label=runs[name][0]["label"])
+            axes[0].plot(curve[:, 0], curve[:, 1], lw=1, color=COLORS[name],
+                         label=runs[name][0]["label"])  # fmt: skip
     axes[0].set(xlabel="meta-step", ylabel="meta-loss", ylim=(0, 2.6))
     axes[0].legend(fontsize=7)
     if "synthetic" in runs:
@@ -1040,8 +1051,10 @@ def draw_curves(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
         for i, what in enumerate(["momentum", *runs["synthetic"][0]["trained"]]):
             if 2 + i < curve.shape[1]:
                 axes[1].plot(curve[:, 0], curve[:, 2 + i], lw=1, label=what)
+        axes[1].set(title=runs["synthetic"][0]["label"])
+        axes[1].title.set_fontsize(8)
+        axes[1].figure.legend(*axes[1].get_legend_handles_labels(), fontsize=7, loc="outside right")
     axes[1].set(xlabel="meta-step", ylabel="momentum, rates", yscale="log")
-    axes[1].legend(fontsize=6, ncols=2)
 
 
 def draw_by_task(runs: dict[str, list[dict]], ax: Axes) -> None:
@@ -1049,7 +1062,7 @@ def draw_by_task(runs: dict[str, list[dict]], ax: Axes) -> None:
     for name in ("synthetic", "real", "improved", "improved-learned"):
         if name not in runs:
             continue
-        color = f"C{list(RUNS).index(name)}"
+        color = COLORS[name]
         for what, style in (("last", "-"), ("masked", ":")):
             values = np.concatenate([r["learners"][honest(r)][what] for r in runs[name]])
             label = runs[name][0]["label"] + (", masked" if what == "masked" else "")
@@ -1086,6 +1099,31 @@ def tasks_table(runs: dict[str, list[dict]]) -> str:
     return common.markdown_table(header, rows)
 
 
+def draw_cost(rows: list[dict], axes: list[Axes]) -> None:
+    """Seconds and memory of a meta-step against the learner's steps, from `make bench-higher`."""
+    for kind, style in (("ours", "o-"), ("higher", "s--")):
+        own = [row for row in rows if row["kind"] == kind]
+        for ax, what in zip(axes, ("seconds", "peak_mb")):
+            ax.plot([5 * r["steps"] for r in own], [r[what] for r in own], style, ms=4, label=kind)
+    for ax, what in zip(axes, ("seconds a meta-step", "peak memory of the process, MB")):
+        ax.set(xlabel="the learner's steps, all tasks", ylabel=what, ylim=(0, None))
+    axes[0].legend(fontsize=8)
+
+
+def speed_table(bench: dict) -> str:
+    """Our meta-step beside that of `higher`, on identical nets, images and steps."""
+    rows = []
+    ours, theirs = ([r for r in bench["rows"] if r["kind"] == k] for k in ("ours", "higher"))
+    for a, b in zip(ours, theirs):
+        rows.append([f"5 x {a['steps']}", f"{a['seconds']:.2f}", f"{b['seconds']:.2f}",
+                     f"{b['seconds'] / a['seconds']:.2f}", f"{a['peak_mb']:.0f}",
+                     f"{b['peak_mb']:.0f}"])  # fmt: skip
+    env = bench["environment"]
+    header = [f"the learner's steps ({env['device']}, {env['threads']} thread)", "s, ours",
+              f"s, higher {env['higher']}", "ratio", "MB, ours", "MB, higher"]  # fmt: skip
+    return common.markdown_table(header, rows)
+
+
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "synthetic_meta")
@@ -1118,14 +1156,20 @@ def report(args: argparse.Namespace) -> None:
            figsize=(9, 4.4))  # fmt: skip
     figure("figure5", draw_robustness, runs, "Figure 5: longer training, larger batches", 1, 2,
            figsize=(9, 4.6))  # fmt: skip
-    figure("curves", draw_curves, runs, "Meta-training", 1, 2, figsize=(9, 3.6))
+    figure("curves", draw_curves, runs, "Meta-training", 1, 2, figsize=(10, 3.6))
     figure("tasks", draw_by_task, runs, "Oldest to newest task, without transduction",
            figsize=(6, 4.6))  # fmt: skip
-    tables = {
-        "synthetic_meta results": common.results_table(runs, RUNS, METRICS, PAPER),
-        "synthetic_meta controls": controls_table(runs),
-        "synthetic_meta tasks": tasks_table(runs),
-    }
+    tables = {}
+    for part in ("results", "improved"):
+        own = {k: v for k, v in runs.items() if ("improved" in k) == (part == "improved")}
+        tables[f"synthetic_meta {part}"] = common.results_table(own, RUNS, METRICS, PAPER)
+    tables |= {"synthetic_meta controls": controls_table(runs),
+               "synthetic_meta tasks": tasks_table(runs)}  # fmt: skip
+    if (bench := Path(args.report) / "bench.json").exists():
+        bench = json.loads(bench.read_text())
+        title = "A meta-step of the paper's preset"
+        figure("cost", draw_cost, bench["rows"], title, 1, 2, figsize=(8, 3.4))
+        tables["synthetic_meta speed"] = speed_table(bench)
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     for name, table in tables.items() if args.readme else ():

@@ -3,8 +3,8 @@
     python -m pip install higher && python tests/bench_synthetic_meta.py --out bench.json
 
 Each measurement is a process of its own, one thread, the paper's preset on glyphs. Identical nets,
-images and steps; `higher` (Grefenstette et al. 2019) unrolls torch's own SGD. The two meta-gradients
-are compared first: if they differ, nothing is timed.
+images and steps; `higher` (Grefenstette et al. 2019) unrolls torch's own SGD. The meta-gradients
+are compared too: if they differ, nothing is written.
 """
 
 import argparse

@@ -17,6 +17,7 @@ import synthetic_meta as sm
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
+MARKS = ("results", "improved", "controls", "tasks", "speed")
 TINY = (
     "--dataset glyphs --image-size 8 --train-size 400 --test-size 200 --steps 2 --batch-size 8 "
     "--pool 12 --channels 4 4 --latent 4 --gen-hidden 8 --gen-width 4 --real-batch 20 "
@@ -500,18 +501,23 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
         flags = sm.RUNS[name][1].split()
         run(folder / f"{name}-seed0.json", *flags, "--gan-epochs", "1")
     run(folder / "synthetic-seed1.json", "--seed", "1")
+    rows = [{"kind": kind, "steps": 5, "seconds": seconds, "peak_mb": 900.0}
+            for kind, seconds in (("ours", 0.5), ("higher", 0.75))]  # fmt: skip
+    bench = {"rows": rows, "environment": {"device": "x", "threads": 1, "higher": "0.2.1"}}
+    (folder / "bench.json").write_text(json.dumps(bench))
     page = tmp_path / "page.md"
     marks = "<!-- begin synthetic_meta {0} -->\n<!-- end synthetic_meta {0} -->\n"
-    page.write_text("".join(marks.format(name) for name in ("results", "controls", "tasks")))
+    page.write_text("".join(marks.format(name) for name in MARKS))
     sm.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
     err = capsys.readouterr().err
     assert "missing: python synthetic_meta.py --preset improved --init learned --dataset gl" in err
     assert "not drawn" in err  # a GAN of one short epoch does not convince the judge
     assert {p.name for p in figures.iterdir()} == {
         "figure1.png", "figure3_synthetic.png", "figure3_improved.png", "figure4.png",
-        "figure5.png", "curves.png", "tasks.png", "tables.md",
+        "figure5.png", "curves.png", "tasks.png", "cost.png", "tables.md",
     }  # fmt: skip
     assert "| synthetic data |" in page.read_text() and "(2)" in page.read_text()
+    assert "| 5 x 5 | 0.50 | 0.75 | 1.50 | 900 | 900 |" in page.read_text()
     sm.main(["--compare", str(folder), str(folder)])
     assert "synthetic data: ACC" in capsys.readouterr().out
 
