@@ -985,7 +985,8 @@ def draw_samples(runs: list[dict], axes: list[Axes]) -> None:
         K = len(x) // n
         tiled = x.reshape(K, n, C, H, W).transpose(1, 3, 0, 4, 2).reshape(n * H, K * W, C)
         ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[], ylabel=f"step {step}")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"meta-step {step}", fontsize=8)
     ax.set(xticks=[W * (c + 0.5) for c in range(K)], xticklabels=range(K), xlabel="class")
 
 
