@@ -205,7 +205,7 @@ figures/demo/dgm/tables.md: $(DEMO_DGM:%=results/demo/dgm/%-seed0.json)
 # ---- synthetic_meta: run name -> flags (the same names and flags as RUNS there; tested) ----
 
 SYNTHETIC_META := synthetic real gan mlp task running plain-logits one-rate fixed-order \
-	fixed-init improved improved-learned improved-real improved-task improved-first improved-gaussian improved-narrow improved-trained
+	fixed-init improved improved-learned improved-all improved-real improved-task improved-first improved-gaussian improved-narrow improved-trained
 synthetic_meta.synthetic        = --inner-loss all
 synthetic_meta.real             = --source real
 synthetic_meta.gan              = --source gan
@@ -218,6 +218,7 @@ synthetic_meta.fixed-order      = --order fixed
 synthetic_meta.fixed-init       = --init fixed
 synthetic_meta.improved         = --preset improved
 synthetic_meta.improved-learned = --preset improved --init learned
+synthetic_meta.improved-all     = --preset improved --init learned-all
 synthetic_meta.improved-real    = --preset improved --source real
 synthetic_meta.improved-task    = --preset improved --inner-loss task --bias 0
 synthetic_meta.improved-first   = --preset improved --no-norm-last

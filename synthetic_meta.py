@@ -64,7 +64,7 @@ Weights = dict[str, Tensor]  # a learner's parameters (and running statistics) b
 # What --preset improved changes; each is a flag (see README.md for what each one buys).
 IMPROVED = dict(
     inner_loss="each", bias=-3.0, bn="none", bn_logits=False, norm_last=True, frozen_convs=2,
-    filters="mirrored", channels=[18, 128], lr=0.002, hyper_lr=0.02, real_batch=250,
+    filters="mirrored", channels=[18, 128], lr=0.002, gen_lr=2e-3, hyper_lr=0.02, real_batch=250,
 )  # fmt: skip
 SHOWN = 3  # images of each class in Figure 3
 REPORT = ("report", "figures", "readme", "compare")
@@ -117,10 +117,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--gan-epochs", type=int, default=4, help="--source gan: epochs of the conditional GAN")
     beyond = parser.add_argument_group("beyond the paper (some are on in --preset improved)")
     add = beyond.add_argument
-    add("--init", choices=["fresh", "fixed", "learned"], default="fresh",
+    add("--init", choices=["fresh", "fixed", "learned", "learned-all"], default="fresh",
         help="S's initial weights: drawn anew for every learner (the paper), drawn once, or "
-        "meta-learned with the data")
-    add("--init-lr", type=float, default=2e-3, help="--init learned: Adam's rate")
+        "meta-learned with the data: all but the last layer's, so that no class is known, or all")
+    add("--init-lr", type=float, default=2e-3, help="Adam's rate for learned initial weights")
     add("--frozen-convs", type=int, choices=[0, 1, 2], default=0,
         help="so many of S's convolutions keep their initial weights (needs --bn none)")
     add("--norm-last", action=yes_no, default=False,
@@ -408,15 +408,14 @@ def hyperparameters(nets: dict) -> tuple[Weights, Tensor]:
 
 
 def start(nets: dict, data: dict, args: argparse.Namespace) -> Weights:
-    """w_0 of a learner. Frozen weights need no gradient, but with --init learned."""
-    device = data["x"].device
-    if args.init == "fresh":
-        w = initial_weights(nets["S"], args, device)
-        w = {name: v.requires_grad_(name in nets["trained"]) for name, v in w.items()}
-    elif args.init == "learned":  # a copy each, so that autograd.grad stops at this learner
-        w = {name: v.view_as(v) for name, v in nets["init"].items()}
-    else:
-        w = {k: v.detach().requires_grad_(k in nets["trained"]) for k, v in nets["init"].items()}
+    """w_0 of a learner: drawn anew, but for the weights in nets["init"]."""
+    w = initial_weights(nets["S"], args, data["x"].device)
+    w = {name: v.requires_grad_(name in nets["trained"]) for name, v in w.items()}
+    for name, v in nets["init"].items():
+        if v.requires_grad:  # learned: a view, so that the learner's own gradients end there
+            w[name] = v.view_as(v)
+        else:
+            w[name] = v.detach().requires_grad_(name in nets["trained"])
     return w
 
 
@@ -768,12 +767,12 @@ def make_nets(data: dict, args: argparse.Namespace) -> dict:
         for name in ("gan_G", "gan_D"):  # beta_1 = 0.5 as in DCGAN (Radford et al. 2016)
             parameters = nets[name].parameters()
             nets[f"{name}_opt"] = torch.optim.Adam(parameters, 1e-3, betas=(0.5, 0.999))
-    if args.init != "fresh":
-        nets["init"] = initial_weights(S, args, device)
-    if args.init == "learned":
-        for v in nets["init"].values():
-            v.requires_grad_()
-        nets["init_opt"] = adam(nets["init"].values())
+    nets["init"] = {} if args.init == "fresh" else initial_weights(S, args, device)
+    if args.init == "learned":  # the last layer is new for every learner
+        below = ("conv1", "norm1", "conv2", "norm2")
+        nets["init"] = {k: v for k, v in nets["init"].items() if k.startswith(below)}
+    if args.init.startswith("learned"):
+        nets["init_opt"] = adam([v.requires_grad_() for v in nets["init"].values()])
     return nets
 
 
@@ -785,7 +784,7 @@ def state_of(nets: dict) -> dict:
     """What a checkpoint holds of the nets."""
     state = {name: nets[name].state_dict() for name in MODULES if name in nets}
     tensors = {name: nets[name].detach() for name in TENSORS if name in nets}
-    init = {name: v.detach() for name, v in nets.get("init", {}).items()}
+    init = {name: v.detach() for name, v in nets["init"].items()}
     return {"modules": state, "tensors": tensors, "init": init}
 
 
@@ -867,6 +866,7 @@ def metrics_of(record: dict, args: argparse.Namespace) -> dict:
         return float(np.mean(values))
 
     out = common.summarise(record["R"]) | {
+        "untrained": mean(record["learners"][honest]["R"][0]),
         "no transduction": mean(record["learners"][honest]["last"]),
         "masked": mean(record["learners"][honest]["masked"]),
         "longest": mean(record["by_steps"][str(max(args.horizons))][honest]),
@@ -939,7 +939,9 @@ RUNS = {
     "fixed-init": ("Sec. 3", "--init fixed", "one fixed initial learner"),
     "improved": ("–", "--preset improved", "(a) improved, new random learners"),
     "improved-learned": ("–", "--preset improved --init learned",
-        "(b) improved, learned initial weights"),
+        "(b) improved, learned initial features"),
+    "improved-all": ("–", "--preset improved --init learned-all",
+        "(b) with the last layer learned too"),
     "improved-real": ("–", "--preset improved --source real",
         "improved learner on real data, its rates learned"),
     "improved-task": ("–", "--preset improved --inner-loss task --bias 0",
@@ -950,7 +952,8 @@ RUNS = {
     "improved-trained": ("–", "--preset improved --frozen-convs 0",
         "(a), convolutions trained too"),
 }  # fmt: skip
-METRICS = ("ACC", "no transduction", "masked", "longest", "one pass, shuffled", "on real images")
+METRICS = ("untrained", "ACC", "no transduction", "masked", "longest", "one pass, shuffled",
+           "on real images")  # fmt: skip
 COLORS = {"synthetic": "C2", "real": "C1", "gan": "C0", "mlp": "C3", "improved": "C4",
           "improved-learned": "C5"}  # as in the paper: green, yellow, blue, red
 PAPER: dict = {}  # its results are curves without numbers

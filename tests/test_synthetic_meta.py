@@ -66,7 +66,7 @@ def restore_dtype():
         "--inner-loss each --no-bn-logits --bias -2 --learners 2",
         "--bn none --no-bn-logits --frozen-convs 2 --filters mirrored --norm-last",
         "--bn none --no-bn-logits --frozen-convs 1 --init learned --inner-loss each",
-        "--init learned",
+        "--init learned-all",
         "--init fixed --no-bn-logits",
     ],
 )
@@ -85,7 +85,7 @@ def test_the_meta_gradient_against_central_differences(flags, restore_dtype):
     places += [(nets["momentum"], ())]
     first, last = list(nets["G"].parameters())[0], list(nets["G"].parameters())[-1]
     places += [(first, (1, 2)), (first, (3, 10)), (last, 0)]
-    if args.init == "learned":
+    if args.init.startswith("learned"):
         places += [(v, (0,) * v.ndim) for v in nets["init"].values()]
     tensors = list({id(t): t for t, _ in places}.values())
     grads = dict(zip(map(id, tensors), torch.autograd.grad(loss(), tensors)))
@@ -103,7 +103,7 @@ def test_the_meta_gradient_against_central_differences(flags, restore_dtype):
 
 
 def test_every_learned_quantity_has_a_gradient():
-    args, data, nets = build("--init", "learned")
+    args, data, nets = build("--init", "learned-all")
     sm.meta_loss(nets, data, args).backward()
     for v in (nets["log_rates"], nets["momentum"], *nets["init"].values()):
         assert v.grad.abs().max() > 0
@@ -339,10 +339,12 @@ def test_learners_share_images_but_not_the_order(monkeypatch):
 
 
 def test_initial_weights_are_new_or_not_as_asked():
-    for init, same in (("fresh", False), ("fixed", True), ("learned", True)):
+    for init, same in (("fresh", False), ("fixed", True), ("learned", True), ("learned-all", True)):
         args, data, nets = build("--init", init)
         a, b = sm.start(nets, data, args), sm.start(nets, data, args)
         assert torch.equal(a["conv1.weight"], b["conv1.weight"]) == same
+        known = init in ("fixed", "learned-all")  # the last layer is new otherwise
+        assert torch.equal(a["fc.weight"], b["fc.weight"]) == known
         old = a["conv1.weight"].detach().clone()
         sm.meta_step(nets, data, 0, args)
         moved = not torch.equal(old, sm.start(nets, data, args)["conv1.weight"])
