@@ -490,7 +490,8 @@ def test_presets_move_defaults_and_flags_undo_them():
 @pytest.mark.parametrize(
     "flags", ["--dataset glyphs-rgb --image-size 8", "--classes-per-task 5 --batch-size 20 "
               "--batches 20 --pool 8", "--preset improved --channels 6 8 --kernel 5",
-              "--bn running --init fixed --order fixed", "--source mlp --learners 2"],
+              "--bn running --init fixed --order fixed", "--source mlp --learners 2",
+              "--meta-steps 0 --train-size 449 --source gan --gan-epochs 1 --test-size 2001"],
 )  # fmt: skip
 def test_other_ways_to_run(flags, tmp_path):
     result = run(tmp_path / "r.json", *flags.split())
