@@ -32,9 +32,14 @@ Deviations, and choices where the paper is silent (README.md measures those that
     frequent: this alone hides forgetting. --bn running does not; a result holds both.
  5. G draws the images of a meta-step in one call, so its BatchNorm sees all classes at once. One
     learner uses 100 images a class of 250; when G is trained they are drawn directly.
+ 6. The MLP's rate and momentum are where all others begin. The GAN is a projection cGAN; its curve
+    is drawn only if a classifier trained on real images agrees with nine of ten of its labels.
 
-    python synthetic_meta.py --dataset glyphs --train-size 5000 --meta-steps 60   # a minute
-    python synthetic_meta.py --seed 0
+    python synthetic_meta.py --preset improved --dataset glyphs --image-size 16 --train-size 5000 \\
+        --test-size 2000 --meta-steps 150 --learner-seeds 4 --horizons 5 75 --batches 40
+    # 40 seconds: ACC 0.82 in five steps a task, 0.48 on real images with the same start and rates
+    python synthetic_meta.py --seed 0  # ten minutes: ACC 0.72, 0.60 without transduction
+    # Both on one core of an AMD EPYC.
 """
 
 import argparse
