@@ -29,9 +29,10 @@ Deviations, and choices where the paper is silent (README.md measures those that
     or over all ten (all). We measured both and took all: better where G was trained (5 steps).
  4. "Each layer is followed by a batch normalisation layer", the logits too. S is evaluated with
     the statistics of a batch of 2,000 test images, which tell it that all classes are about as
-    frequent: this alone hides forgetting. --bn running does not; a result holds both.
+    frequent: this alone hides forgetting. --bn running does not (its statistics are constants to
+    the meta-gradient, which is thus not exact); a result holds both.
  5. G draws the images of a meta-step in one call, so its BatchNorm sees all classes at once. One
-    learner uses 100 images a class of 250; when G is trained they are drawn directly.
+    learner uses 100 images a class; in meta-training they are drawn directly, not from 250.
  6. The MLP's rate and momentum are where all others begin. The GAN is a projection cGAN; its curve
     is drawn only if a classifier trained on real images agrees with nine of ten of its labels.
 
@@ -66,7 +67,7 @@ from tqdm import tqdm
 import common
 
 Weights = dict[str, Tensor]  # a learner's parameters (and running statistics) by name
-# What --preset improved changes; each is a flag (see README.md for what each one buys).
+# What --preset improved changes; each is a flag (README.md says which were undone).
 IMPROVED = dict(
     inner_loss="each", bias=-3.0, bn="none", bn_logits=False, norm_last=True, frozen_convs=2,
     filters="mirrored", channels=[18, 128], lr=0.002, gen_lr=2e-3, hyper_lr=0.02, real_batch=250,
@@ -94,15 +95,16 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--classes-per-task", type=int, default=2, help="classes in a task (Sec. 4)")
     add("--steps", type=int, default=5, help="the learner's SGD steps on each task (Sec. 4)")
     add("--batch-size", type=int, default=40, help="images a step, as many of each class (Sec. 4)")
-    add("--pool", type=int, default=250, help="p, images a class made for one learner (Sec. 4)")
+    add("--pool", type=int, default=250,
+        help="p, images a class from which a tested learner's are drawn (Sec. 4, Deviation 5)")
     add("--order", choices=["random", "fixed"], default="random",
         help="order and pairing of the classes, when G is trained and tested (Sec. 3: random)")
     add("--inner-loss", choices=["all", "task", "each"], default="all",
         help="the learner's cross entropy: over all classes, over the task's (Deviation 3), or a "
         "binary one for each of the task's classes (beyond the paper)")
     add("--bn", choices=["batch", "running", "none"], default="batch",
-        help="statistics when the learner is evaluated, also in the meta-loss; none: GroupNorm "
-        "with one group instead of BatchNorm (Deviation 4)")
+        help="statistics when S is evaluated, also in the meta-loss (running ones are constants "
+        "there); none: GroupNorm with one group, no BatchNorm (Deviation 4)")
     add("--bn-logits", action=yes_no, default=True, help="BatchNorm on the logits (Sec. 4)")
     add("--channels", type=int, nargs=2, default=[16, 32], help="of the learner's convolutions")
     add("--kernel", type=int, default=3, help="side of the learner's convolutions")
@@ -449,7 +451,7 @@ def meta_loss(nets: dict, data: dict, args: argparse.Namespace) -> Tensor:
 
 
 def meta_step(nets: dict, data: dict, step: int, args: argparse.Namespace) -> Tensor:
-    """Eq. (1) for G, for the learner's rates and momentum, and for what else is learned."""
+    """Eq. (1) for G, the learner's rates and momentum, and its start if learned; the meta-loss."""
     loss = meta_loss(nets, data, args)
     decay = (1 + math.cos(math.pi * step / args.meta_steps)) / 2
     rates = {"G": args.gen_lr * decay, "init": args.init_lr * decay, "hyper": args.hyper_lr}
@@ -458,13 +460,15 @@ def meta_step(nets: dict, data: dict, step: int, args: argparse.Namespace) -> Te
             optimizer.zero_grad()
             optimizer.param_groups[0]["lr"] = rate
     loss.backward()
+    result = loss.detach()
     for name in rates:
         if optimizer := nets.get(f"{name}_opt"):
-            nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], args.clip)
+            norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], args.clip)
+            result = torch.where(norm.isfinite(), result, math.nan)  # what the NaN guard looks at
             optimizer.step()
     with torch.no_grad():  # Deviation 2
         nets["log_rates"].clamp_(max=math.log(args.max_lr))
-    return loss.detach()
+    return result
 
 
 # --------------------------------------------------------------------------------------------
@@ -614,7 +618,8 @@ def new_learner(
 
     S.train()
     with torch.no_grad():
-        x = call(features, w, images)
+        at_once = len(images) <= 10_000  # else features of a batch at a time, to save memory
+        x = call(features, w, images) if at_once else images
         if args.frozen_convs:  # the same from the first task to the last
             parts = [call(features, w, data["standard"](b)) for b in data["x_test"].split(2000)]
             data = data | {"x_test": torch.cat(parts), "standard": lambda x: x}
@@ -626,7 +631,8 @@ def new_learner(
 
     if each_task:
         test(w)
-    w = learn(head, w, (x[r] for r in rows), (y[r] for r in rows), tasks, rates, momentum, args,
+    batches = (x[r] if at_once else call(features, w, x[r]).detach() for r in rows)
+    w = learn(head, w, batches, (y[r] for r in rows), tasks, rates, momentum, args,
               differentiable=False, after_task=test if each_task else None)  # fmt: skip
     T, out = len(tasks), {}
     for mode in R:
@@ -742,6 +748,11 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     if K % args.classes_per_task:
         raise common.UserError(f"--classes-per-task must divide the {K} classes")
     images = {"x": data.x_train, "y": data.y_train, "x_test": data.x_test, "y_test": data.y_test}
+    for part in ("", "_test"):  # folders come class by class: a batch should hold all classes
+        x, y = images[f"x{part}"], images[f"y{part}"]
+        if (y.diff() >= 0).all():
+            order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+            images[f"x{part}"], images[f"y{part}"] = x[order], y[order]
     images = {name: tensor.to(device) for name, tensor in images.items()}
     pixels = images["x"][:10_000].float() / 255
     mean, sd = pixels.mean(), pixels.std()
@@ -802,7 +813,7 @@ def restore(nets: dict, state: dict) -> None:
         nets[name].load_state_dict(values)
     with torch.no_grad():
         for name, value in state["tensors"].items():
-            nets.setdefault(name, torch.empty_like(value)).copy_(value)
+            nets.setdefault(name, value.to(nets["momentum"].device)).copy_(value)
         for name, value in state["init"].items():
             nets["init"][name].copy_(value)
 
@@ -971,17 +982,25 @@ def honest(run: dict) -> str:
 
 
 def draw_sequence(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Figure 1, right: accuracy on each task after each task, synthetic against real."""
-    for ax, name in zip(axes, ("synthetic", "real")):
-        R = np.mean([run["R"] for run in runs[name]], axis=0)  # [T + 1, T]
+    """Figure 1, right: accuracy on each task after each task, synthetic against real.
+
+    Above with the statistics that --bn names, below without transduction.
+    """
+    panels = [(name, mode) for mode in ("batch", "running") for name in ("synthetic", "real")]
+    for ax, (name, mode) in zip(np.ravel(axes), panels):
+        R = np.mean([run["learners"][mode]["R"] for run in runs[name]], axis=0)  # [T + 1, T]
         for j in range(R.shape[1]):
             after = np.arange(j + 1, R.shape[1] + 1)
             ax.plot(after, R[after, j], marker="o", ms=4, label=f"task {j + 1}")
-        ax.set(title=runs[name][0]["label"], xlabel="after task", ylim=(-0.02, 1.02),
+        ax.set(title=f"{runs[name][0]['label']}, {mode} statistics", ylim=(-0.02, 1.02),
                xticks=range(1, R.shape[1] + 1))  # fmt: skip
         ax.title.set_fontsize(9)
-    axes[0].set(ylabel="test accuracy")
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="outside right")
+    for ax in axes[:, 0]:
+        ax.set(ylabel="test accuracy")
+    for ax in axes[-1]:
+        ax.set(xlabel="after task")
+    lines = axes[0, 0].get_legend_handles_labels()
+    axes[0, 0].figure.legend(*lines, fontsize=8, loc="outside right")
 
 
 def draw_samples(runs: list[dict], axes: list[Axes]) -> None:
@@ -1037,7 +1056,7 @@ def draw_robustness(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
                 if mode not in runs[name][0]["learners"]:
                     continue
                 x = [v for v in runs[name][0][key] if all(v in run[key] for run in runs[name])]
-                y = [np.mean([run[key][v][mode] for run in runs[name]]) for v in x]
+                y = [np.concatenate([run[key][v][mode] for run in runs[name]]).mean() for v in x]
                 x = [int(v) for v in x]
                 how = f", {mode} statistics" if mode != "none" else ""
                 ax.plot(x, y, style, marker="o", ms=4, color=COLORS[name],
@@ -1141,6 +1160,9 @@ def speed_table(bench: dict) -> str:
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "synthetic_meta")
+    if not runs.keys() & RUNS.keys():
+        names = ", ".join(RUNS)
+        raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
     common.check_writable(Path(args.figures) / "tables.md")
     one = next(iter(runs.values()))[0]["args"]
     where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
@@ -1159,8 +1181,8 @@ def report(args: argparse.Namespace) -> None:
         common.save_figure(fig, Path(args.figures) / f"{file}.png")
 
     if {"synthetic", "real"} <= runs.keys():
-        figure("figure1", draw_sequence, runs, "Figure 1: accuracy on each task", 1, 2,
-               figsize=(8, 3.4))  # fmt: skip
+        figure("figure1", draw_sequence, runs, "Figure 1: accuracy on each task", 2, 2,
+               figsize=(8, 6))  # fmt: skip
     for name in ("synthetic", "improved", "improved-learned"):
         if name in runs and runs[name][0]["grids"]:
             n, title = len(runs[name][0]["grids"]), f"Figure 3: {runs[name][0]['label']}"

@@ -479,6 +479,18 @@ def test_a_diverging_loss_names_step_and_checkpoint(tmp_path, capsys, monkeypatc
 # ----------------------------------------------------------------------------- report, Makefile
 
 
+def test_an_infinite_gradient_stops_the_run_too(tmp_path, capsys, monkeypatch):
+    good = sm.meta_loss
+
+    def endless(*args):
+        loss = good(*args)
+        return loss.detach() + (loss - loss.detach()).sqrt()  # the slope of a root at 0
+
+    monkeypatch.setattr(sm, "meta_loss", endless)
+    line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
+    assert "the loss is nan" in line and not (tmp_path / "r.json").exists()
+
+
 def test_presets_move_defaults_and_flags_undo_them():
     paper = sm.parse_args([])
     assert (paper.steps, paper.batch_size, paper.pool, paper.bn_logits) == (5, 40, 250, True)
@@ -524,6 +536,12 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     assert "| 5 x 5 | 0.50 | 0.75 | 1.50 | 900 | 900 |" in page.read_text()
     sm.main(["--compare", str(folder), str(folder)])
     assert "synthetic data: ACC" in capsys.readouterr().out
+
+
+def test_a_report_of_unknown_names_says_which_are_known(tmp_path, capsys):
+    run(tmp_path / "run-seed0.json")
+    line = fails(capsys, ["--report", str(tmp_path), "--figures", str(tmp_path / "f")])
+    assert "NAME-seedS.json" in line and "improved-learned" in line
 
 
 def test_the_makefile_runs_what_the_report_expects():
