@@ -79,6 +79,7 @@ def one(kind: str, steps: int) -> dict:
 
 
 def main() -> None:
+    """Each kind and number of steps in a process of its own; all rows into one JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", default="bench.json")
     parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 15, 25])
