@@ -29,8 +29,7 @@ Deviations, and choices where the paper is silent (README.md measures those that
     or over all ten (all). We took all for its higher test accuracy on one seed at 5 steps a task.
  4. "Each layer is followed by a batch normalisation layer", the logits too. S is evaluated with
     the statistics of a batch of 2,000 test images, which tell it that all classes are about as
-    frequent: this alone hides forgetting. --bn running does not (its statistics are constants to
-    the meta-gradient, which is thus not exact); a result holds both.
+    frequent: this alone hides forgetting. --bn running does not; a result holds both.
  5. G draws the images of a meta-step in one call, so its BatchNorm sees all classes at once. One
     learner uses 100 images a class; in meta-training they are drawn directly, not from 250.
  6. The MLP's rate and momentum are where all others begin. The GAN is a projection cGAN; its curve
@@ -103,11 +102,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="the learner's cross entropy: over all classes, over the task's (Deviation 3), or a "
         "binary one for each of the task's classes (beyond the paper)")
     add("--bn", choices=["batch", "running", "none"], default="batch",
-        help="statistics when S is evaluated, also in the meta-loss (running ones are constants "
-        "there); none: GroupNorm with one group, no BatchNorm (Deviation 4)")
+        help="statistics when S is evaluated, also in the meta-loss; none: GroupNorm with one "
+        "group, no BatchNorm (Deviation 4)")
     add("--bn-logits", action=yes_no, default=True, help="BatchNorm on the logits (Sec. 4)")
     add("--channels", type=int, nargs=2, default=[16, 32], help="of the learner's convolutions")
-    add("--kernel", type=int, default=3, help="side of the learner's convolutions")
     add("--latent", type=int, default=64, help="size of z")
     add("--gen-hidden", type=int, default=256, help="units of G's first layer")
     add("--gen-width", type=int, default=32, help="channels of G at a quarter of the size")
@@ -135,8 +133,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--filters", choices=["gaussian", "mirrored"], default="gaussian",
         help="S's convolutions at first: independent, or orthogonal, each with its negative")
     add("--bias", type=float, default=0.0, help="S's last bias at first (without --bn-logits)")
-    add("--learners", type=int, default=1,
-        help="learners a meta-step: the same initial weights and images, each its own order")
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
@@ -180,8 +176,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
     least = {"seed": 0, "threads": 0, "meta_steps": 0, "checkpoint_every": 0, "classes_per_task": 2,
-             "steps": 1, "pool": 1, "kernel": 1, "latent": 1, "gen_hidden": 1, "gen_width": 2,
-             "real_batch": 2, "gan_epochs": 1, "learners": 1, "learner_seeds": 1, "horizons": 1,
+             "steps": 1, "pool": 1, "latent": 1, "gen_hidden": 1, "gen_width": 2,
+             "real_batch": 2, "gan_epochs": 1, "learner_seeds": 1, "horizons": 1,
              "batches": 2, "channels": 1}  # fmt: skip
     for name, bound in least.items():
         most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
@@ -194,8 +190,6 @@ def check(args: argparse.Namespace) -> None:
             raise common.UserError(f"--{name.replace('_', '-')} must lie between 0 and 1")
     if args.lr > args.max_lr:
         raise common.UserError("--lr must not be above --max-lr")
-    if args.kernel % 2 == 0:
-        raise common.UserError("--kernel must be odd")
     if not (0 < args.clip < math.inf and abs(args.bias) < math.inf):
         raise common.UserError("--clip must be above 0, and --bias a number")
     if args.readme and not args.report:
@@ -245,26 +239,46 @@ class Generator(nn.Module):
         return self.net(torch.cat([z, F.one_hot(y, self.K).to(z.dtype)], dim=1))
 
 
+class RunningNorm(nn.BatchNorm2d):
+    """BatchNorm of [B, c] or [B, c, H, W] whose running statistics autograd can look through.
+
+    torch takes them for constants, but in a meta-gradient they are not: they depend on the
+    learner's images and weights, and these on G. Its formulas and its rate of 0.1.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            var, mean = torch.var_mean(x, [0, *range(2, x.ndim)])  # [c], [c]
+            self.running_mean.mul_(0.9).add_(mean, alpha=0.1)
+            self.running_var.mul_(0.9).add_(var, alpha=0.1)
+            return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
+        gain = self.weight * (self.running_var + self.eps).rsqrt()  # [c]
+        shift = self.bias - gain * self.running_mean
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        return x * gain.view(shape) + shift.view(shape)
+
+
 def make_learner(args: argparse.Namespace, shape: tuple[int, int, int], K: int) -> nn.Sequential:
     """S (Sec. 4): two convolutions and a linear layer, each followed by BatchNorm; or the MLP.
 
     Only the structure is used: weights always come from outside, by `functional_call`. So they may
     be the result of SGD steps that autograd can look through. Images -> logits [B, K].
     """
-    (C, H, W), (a, b), k = shape, args.channels, args.kernel
+    (C, H, W), (a, b) = shape, args.channels
     if args.source == "mlp":  # Kemker et al. 2017: two hidden layers of 400
         return nn.Sequential(nn.Flatten(), nn.Linear(C * H * W, 400), nn.ReLU(),
                              nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, K))  # fmt: skip
-    norm = (lambda c: nn.GroupNorm(1, c)) if args.bn == "none" else nn.BatchNorm2d
+    norm: Callable = {"batch": nn.BatchNorm2d, "running": RunningNorm,
+                      "none": lambda c: nn.GroupNorm(1, c)}[args.bn]  # fmt: skip
     h, w = -(-H // 4), -(-W // 4)  # two strides of 2, rounded up
     layers: dict[str, nn.Module] = {}
     for i, (inputs, outputs) in enumerate(((C, a), (a, b)), 1):
-        layers[f"conv{i}"] = nn.Conv2d(inputs, outputs, k, 2, k // 2, bias=False)
+        layers[f"conv{i}"] = nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False)
         rest = [(f"norm{i}", norm(outputs)), (f"relu{i}", nn.ReLU())]
         layers |= dict(rest[::-1] if args.norm_last else rest)
     layers |= {"flat": nn.Flatten(), "fc": nn.Linear(b * h * w, K, bias=not args.bn_logits)}
     if args.bn_logits:
-        layers["norm3"] = nn.BatchNorm1d(K)
+        layers["norm3"] = RunningNorm(K) if args.bn == "running" else nn.BatchNorm1d(K)
     return nn.Sequential(OrderedDict(layers))
 
 
@@ -354,7 +368,7 @@ def learn(
         grads = torch.autograd.grad(loss, [w[name] for name in v], create_graph=differentiable)
         w, v = sgd_step(w, v, grads, rates, momentum)
         if not differentiable:
-            w = w | {name: w[name].detach().requires_grad_() for name in v}
+            w = {name: value.detach().requires_grad_(name in v) for name, value in w.items()}
             v = {name: v[name].detach() for name in v}
         if after_task and step % per_task == 0:
             after_task(w)
@@ -427,7 +441,7 @@ def start(nets: dict, data: dict, args: argparse.Namespace) -> Weights:
 
 
 def meta_loss(nets: dict, data: dict, args: argparse.Namespace) -> Tensor:
-    """L(S(x_r; w_m), y_r) of Eq. (1), mean over the learners, with the graph back to G."""
+    """L(S(x_r; w_m), y_r) of Eq. (1), a number with the graph back to G."""
     S, features, head = nets["S"], nets["features"], nets["head"]
     n = args.steps * args.batch_size // args.classes_per_task
     S.train()
@@ -437,17 +451,13 @@ def meta_loss(nets: dict, data: dict, args: argparse.Namespace) -> Tensor:
     x_r = call(features, w, data["standard"](data["x"][chosen]))
     y = torch.arange(data["K"], device=x.device).repeat_interleave(n)
     rates, momentum = hyperparameters(nets)
-    losses = []
-    for _ in range(args.learners):
-        tasks = draw_tasks(data["K"], args, x.device)
-        rows = draw_batches(tasks, n, args.steps, args.batch_size)  # [m, B]
-        batches = x[rows.flatten()].split(args.batch_size)  # one gather, m views
-        head.train()
-        w_m = learn(head, w | buffers(head, x.device), batches, y[rows], tasks, rates, momentum,
-                    args, differentiable=True)  # fmt: skip
-        head.train(args.bn != "running")
-        losses.append(F.cross_entropy(call(head, w_m, x_r), data["y"][chosen]))
-    return torch.stack(losses).mean()
+    tasks = draw_tasks(data["K"], args, x.device)
+    rows = draw_batches(tasks, n, args.steps, args.batch_size)  # [m, B]
+    batches = x[rows.flatten()].split(args.batch_size)  # one gather, m views
+    w_m = learn(head, w | buffers(head, x.device), batches, y[rows], tasks, rates, momentum, args,
+                differentiable=True)  # fmt: skip
+    head.train(args.bn != "running")
+    return F.cross_entropy(call(head, w_m, x_r), data["y"][chosen])
 
 
 def meta_step(nets: dict, data: dict, step: int, args: argparse.Namespace) -> Tensor:
@@ -656,7 +666,7 @@ def evaluate(nets: dict, data: dict, args: argparse.Namespace) -> dict:
 
     @torch.no_grad()
     def pool(seed: int, n: int = args.pool, source: str = "") -> Tensor:
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + 2**32)  # not the numbers that the learner's weights come from
         which = argparse.Namespace(**vars(args) | {"source": source or args.source})
         return draw_images(nets, data, which, n)
 
@@ -668,20 +678,22 @@ def evaluate(nets: dict, data: dict, args: argparse.Namespace) -> dict:
         return finals([new_learner(nets, data, args, pool(s, source=source), s, steps, batch_size,
                                    order=order) for s in fewer])  # fmt: skip
 
-    main = [new_learner(nets, data, args, pool(s), s, args.steps, size, True) for s in seeds]
-    R = {mode: np.array([r[mode]["R"] for r in main]) for mode in main[0]}  # [learners, T + 1, T]
+    tested = [new_learner(nets, data, args, pool(s), s, args.steps, size, True) for s in seeds]
+    R = {mode: np.array([r[mode]["R"] for r in tested]) for mode in tested[0]}  # [n, T + 1, T]
     out: dict = {"R": R[modes(args)[0]].mean(0).tolist(), "learners": {}}
     for mode in R:
         seen = [[float(np.mean(row[: t + 1])) for t, row in enumerate(r[1:])] for r in R[mode]]
-        masked = [r[mode]["masked"] for r in main]
+        masked = [r[mode]["masked"] for r in tested]
         out["learners"][mode] = {
             "R": R[mode].mean(0).tolist(), "seen": seen, "last": R[mode][:, -1].tolist(),
             "masked": masked,
         }  # fmt: skip
     out["by_steps"] = {str(m): measure(m) for m in args.horizons}
     out["by_batch"] = {str(b): measure(batch_size=b) for b in args.batches}
+    used = args.steps * size // args.classes_per_task  # images a class that a learner meets
     controls = {"fixed order": measure(order="fixed"),
-                "one pass, shuffled": joint(nets, data, args, pool, fewer)}  # fmt: skip
+                "as many images and steps, shuffled": joint(nets, data, args, pool, fewer, used),
+                "one pass, shuffled": joint(nets, data, args, pool, fewer, args.pool)}  # fmt: skip
     if args.source == "synthetic":
         controls["real images, same start and rates"] = measure(source="real")
         most = str(max(args.horizons))
@@ -698,14 +710,19 @@ def evaluate(nets: dict, data: dict, args: argparse.Namespace) -> dict:
 
 
 def joint(
-    nets: dict, data: dict, args: argparse.Namespace, pool: Callable[..., Tensor], seeds: list[int]
+    nets: dict,
+    data: dict,
+    args: argparse.Namespace,
+    pool: Callable[..., Tensor],
+    seeds: list[int],
+    n: int,
 ) -> dict:
-    """No sequence: one pass over all p images a class, mixed; more steps than in sequence."""
+    """What the sequence costs: one pass over n images a class, all classes in every batch."""
     K, out = data["K"], {mode: [] for mode in modes(args)}
     one_task = argparse.Namespace(**vars(args) | {"classes_per_task": K, "order": "fixed"})
     size = max(K, args.batch_size // K * K)
     for seed in seeds:
-        images = pool(seed)
+        images = pool(seed, n)
         steps = max(1, len(images) // size)
         result = new_learner(nets, data, one_task, images, seed, steps, size)
         for mode in out:
@@ -716,19 +733,20 @@ def joint(
 def best_pool(
     nets: dict, data: dict, args: argparse.Namespace, pool: Callable[..., Tensor], seeds: list[int]
 ) -> dict:
-    """The best of 20 random choices of real images, chosen by accuracy on training images."""
+    """The best of 20 random choices of real images, by accuracy on training images in each mode."""
     held = torch.randperm(len(data["y"]), generator=torch.Generator().manual_seed(args.seed))[:2000]
     held = held.to(data["y"].device)
     on_training = data | {"x_test": data["x"][held], "y_test": data["y"][held]}
-    mode, scores = modes(args)[0], []
-    for trial in range(20):
+
+    def last(where: dict, trial: int, some: list[int]) -> dict:
         images = pool(seeds[0] + 5000 + trial)
-        results = [new_learner(nets, on_training, args, images, s, args.steps, args.batch_size)
-                   for s in seeds[:2]]  # fmt: skip
-        scores.append(np.mean([r[mode]["last"] for r in results]))
-    images = pool(seeds[0] + 5000 + int(np.argmax(scores)))
-    results = [new_learner(nets, data, args, images, s, args.steps, args.batch_size) for s in seeds]
-    return {m: [float(np.mean(r[m]["last"])) for r in results] for m in modes(args)}
+        results = [new_learner(nets, where, args, images, s, args.steps, args.batch_size)
+                   for s in some]  # fmt: skip
+        return {m: [float(np.mean(r[m]["last"])) for r in results] for m in modes(args)}
+
+    trials = [last(on_training, trial, seeds[:2]) for trial in range(20)]
+    best = {m: int(np.argmax([np.mean(trial[m]) for trial in trials])) for m in modes(args)}
+    return {m: last(data, best[m], seeds)[m] for m in modes(args)}
 
 
 # --------------------------------------------------------------------------------------------
@@ -1181,7 +1199,8 @@ def report(args: argparse.Namespace) -> None:
         draw(chosen, fig.subplots(rows, columns))
         common.save_figure(fig, Path(args.figures) / f"{file}.png")
 
-    if {"synthetic", "real"} <= runs.keys():
+    if all("running" in runs[name][0]["learners"] for name in ("synthetic", "real")
+           if name in runs) and {"synthetic", "real"} <= runs.keys():  # fmt: skip
         figure("figure1", draw_sequence, runs, "Figure 1: accuracy on each task", 2, 2,
                figsize=(8, 6))  # fmt: skip
     for name in ("synthetic", "improved", "improved-learned"):

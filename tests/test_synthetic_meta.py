@@ -63,7 +63,9 @@ def restore_dtype():
     [
         "",
         "--inner-loss all --rates one",
-        "--inner-loss each --no-bn-logits --bias -2 --learners 2",
+        "--inner-loss each --no-bn-logits --bias -2",
+        "--bn running",
+        "--bn running --no-bn-logits",
         "--bn none --no-bn-logits --frozen-convs 2 --filters mirrored --norm-last",
         "--bn none --no-bn-logits --frozen-convs 1 --init learned --inner-loss each",
         "--init learned-all",
@@ -292,7 +294,8 @@ def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
     assert set(result["by_steps"]) == {"2", "3"} and set(result["by_batch"]) == {"8", "30"}
     assert len(result["grids"]) == 2 and result["grids"][-1][0] == 3
     assert common.unpack_images(result["grids"][0][1]).shape == (30, 1, 8, 8)
-    names = {"fixed order", "one pass, shuffled", "real images, same start and rates",
+    names = {"fixed order", "as many images and steps, shuffled", "one pass, shuffled",
+             "real images, same start and rates",
              "real images, same start and rates, 3 steps a task"}  # fmt: skip
     assert set(result["controls"]) == names
     real = run(tmp_path / "real.json", "--source", "real")
@@ -329,13 +332,31 @@ def test_rates_stay_below_their_cap():
     assert not torch.equal(before, nets["log_rates"])
 
 
-def test_learners_share_images_but_not_the_order(monkeypatch):
-    args, data, nets = build("--learners", "3")
+def test_every_meta_step_has_an_order_of_its_own(monkeypatch):
+    args, data, nets = build()
     seen = []
     good = sm.learn
     monkeypatch.setattr(sm, "learn", lambda *a, **k: seen.append(a[4]) or good(*a, **k))
-    sm.meta_loss(nets, data, args)
-    assert len(seen) == 3 and len({tuple(t.flatten().tolist()) for t in seen}) == 3
+    for _ in range(3):
+        sm.meta_loss(nets, data, args)
+    assert len({tuple(t.flatten().tolist()) for t in seen}) == 3
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 5, 5), (6, 3)])
+def test_running_norm_is_torchs_batchnorm(shape):
+    ours = sm.RunningNorm(3)
+    theirs = (torch.nn.BatchNorm2d if len(shape) == 4 else torch.nn.BatchNorm1d)(3)
+    with torch.no_grad():
+        for p, q in zip(ours.parameters(), theirs.parameters()):
+            q.copy_(p.normal_())
+        for _ in range(3):
+            x = 2 + 3 * torch.randn(shape)
+            assert torch.equal(ours(x), theirs(x))
+        ours.eval(), theirs.eval()
+        assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+        for name in ("running_mean", "running_var"):
+            assert torch.allclose(getattr(ours, name), getattr(theirs, name))
+    assert not torch.allclose(theirs(x), sm.RunningNorm(3).eval()(x), atol=0.1)
 
 
 def test_initial_weights_are_new_or_not_as_asked():
@@ -440,7 +461,6 @@ def fails(capsys, argv, code=2):
         ("--momentum 1", "between 0 and 1"),
         ("--clip 0", "--clip must be above 0"),
         ("--bias nan", "--bias"),
-        ("--kernel 4", "must be odd"),
         ("--frozen-convs 2", "needs --bn none"),
         ("--bn none", "--no-bn-logits"),
         ("--source mlp --init learned", "leave --init out"),
@@ -494,15 +514,15 @@ def test_an_infinite_gradient_stops_the_run_too(tmp_path, capsys, monkeypatch):
 def test_presets_move_defaults_and_flags_undo_them():
     paper = sm.parse_args([])
     assert (paper.steps, paper.batch_size, paper.pool, paper.bn_logits) == (5, 40, 250, True)
-    assert (paper.init, paper.frozen_convs, paper.learners) == ("fresh", 0, 1)
+    assert (paper.init, paper.frozen_convs) == ("fresh", 0)
     improved = sm.parse_args(["--preset", "improved", "--frozen-convs", "0"])
     assert improved.bn == "none" and improved.frozen_convs == 0 and improved.init == "fresh"
 
 
 @pytest.mark.parametrize(
     "flags", ["--dataset glyphs-rgb --image-size 8", "--classes-per-task 5 --batch-size 20 "
-              "--batches 20 --pool 8", "--preset improved --channels 6 8 --kernel 5",
-              "--bn running --init fixed --order fixed", "--source mlp --learners 2",
+              "--batches 20 --pool 8", "--preset improved --channels 6 8",
+              "--bn running --init fixed --order fixed", "--source mlp",
               "--meta-steps 0 --train-size 449 --source gan --gan-epochs 1 --test-size 2001"],
 )  # fmt: skip
 def test_other_ways_to_run(flags, tmp_path):
