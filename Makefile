@@ -16,7 +16,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	compare readme bench bench-higher
+	reproduce-grad_predict compare readme bench bench-higher
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -45,7 +45,7 @@ test: $(READY)  ## the whole suite, offline, at most 3 minutes
 
 # Two runs at a time, one thread each; under make -n the plan itself.
 DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md \
-	figures/demo/synthetic_meta/tables.md
+	figures/demo/synthetic_meta/tables.md figures/demo/grad_predict/tables.md
 demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
 ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
 demo: $(DEMO_TARGETS)
@@ -54,12 +54,12 @@ else
 	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
 endif
 
-reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta  ## every figure and table of every paper, on MNIST
+reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta reproduce-grad_predict  ## every figure and table of every paper, on MNIST
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 	@test -n "$(wildcard results/$(NAME)/*/*.json)" || \
 		{ echo "error: results/$(NAME) has no results of yours yet: make reproduce" >&2; exit 2; }
-	$(foreach script,gan_replay dgm synthetic_meta,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
+	$(foreach script,gan_replay dgm synthetic_meta grad_predict,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
 		$(PY) $(script).py --compare reference/$(script) results/$(NAME)/$(script) &&)) true
 
 readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
@@ -67,6 +67,7 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 	$(PY) dgm.py --report reference/dgm --figures reference/dgm --readme README.md
 	$(PY) synthetic_meta.py --report reference/synthetic_meta --figures reference/synthetic_meta \
 		--readme README.md
+	$(PY) grad_predict.py --report reference/grad_predict --figures reference/grad_predict --readme README.md
 
 BENCH_DGM = $(PY) dgm.py --dataset glyphs --train-size 12800 --tasks 2 --threads 1 --device $(strip $(DEVICE))
 bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine idle)
@@ -75,6 +76,7 @@ bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine
 	$(BENCH_DGM) --epochs 2 --out reference/dgm/speed-paper-seed0.json
 	$(BENCH_DGM) --epochs 2 --gp-batch-size 0 --replay-batch-size 0 --out reference/dgm/speed-whole-seed0.json
 	$(BENCH_DGM) --epochs 4 --preset laptop --out reference/dgm/speed-laptop-seed0.json
+	$(PY) tests/bench_grad_predict.py --out reference/grad_predict/bench.json
 
 bench-higher: $(READY)  ## a meta-step of synthetic_meta.py against `higher`, and against more inner steps
 	$(PY) -m pip install $(strip $(PIP_FLAGS)) higher
@@ -250,3 +252,68 @@ $(foreach run,$(DEMO_SYNTHETIC_META),$(eval $(call synthetic_meta_demo,$(run))))
 
 figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synthetic_meta/%-seed0.json)
 	$(PY) synthetic_meta.py --report results/demo/synthetic_meta --figures $(@D)
+
+# ---- grad_predict: run name -> flags (the same names and flags as RUNS there; tested) ----
+
+GRAD_PREDICT := sgd scalar scalar-raw distill detect oracle random-sign grow shrink zero \
+	position half-rate ewc joint oracle-sum improved std-sgd std-scalar std-oracle std-ewc10 \
+	std-ewc30 std-ewc100 std-ewc300 std-joint std-oracle-sum std-improved std-improved-mask \
+	std-improved-own std-improved-new std-improved-free std-improved-noise std-improved-untrained \
+	std-improved-small
+grad_predict.sgd                    = --method sgd
+grad_predict.scalar                 = --method mask
+grad_predict.scalar-raw             = --h-scale raw
+grad_predict.distill                = --distill
+grad_predict.detect                 = --method sgd --boundaries detect
+grad_predict.oracle                 = --predictor oracle
+grad_predict.random-sign            = --predictor random-sign
+grad_predict.grow                   = --predictor grow
+grad_predict.shrink                 = --predictor shrink
+grad_predict.zero                   = --predictor zero
+grad_predict.position               = --predictor position --ema 0.9
+grad_predict.half-rate              = --method sgd --later-lr 0.5
+grad_predict.ewc                    = --method ewc
+grad_predict.joint                  = --method joint
+grad_predict.oracle-sum             = --method sum --predictor oracle
+grad_predict.improved               = --preset improved
+grad_predict.std-sgd                = --method sgd --inputs standardised
+grad_predict.std-scalar             = --inputs standardised
+grad_predict.std-oracle             = --predictor oracle --inputs standardised
+grad_predict.std-ewc10              = --method ewc --ewc-lambda 10 --inputs standardised
+grad_predict.std-ewc30              = --method ewc --ewc-lambda 30 --inputs standardised
+grad_predict.std-ewc100             = --method ewc --ewc-lambda 100 --inputs standardised
+grad_predict.std-ewc300             = --method ewc --ewc-lambda 300 --inputs standardised
+grad_predict.std-joint              = --method joint --inputs standardised
+grad_predict.std-oracle-sum         = --method sum --predictor oracle --inputs standardised
+grad_predict.std-improved           = --preset improved --inputs standardised
+grad_predict.std-improved-mask      = --preset improved --method mask --inputs standardised
+grad_predict.std-improved-own       = --preset improved --pseudo-own 1 --inputs standardised
+grad_predict.std-improved-new       = --preset improved --pseudo-own 0 --inputs standardised
+grad_predict.std-improved-free      = --preset improved --pseudo-rank 0 --n-pseudo 50 --inputs standardised
+grad_predict.std-improved-noise     = --preset improved --pseudo-init noise --inputs standardised
+grad_predict.std-improved-untrained = --preset improved --pseudo-steps 0 --inputs standardised
+grad_predict.std-improved-small     = --preset improved --n-pseudo 200 --inputs standardised
+
+define grad_predict_run
+results/$(NAME)/grad_predict/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$(TRAIN) grad_predict.py $(grad_predict.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach run,$(GRAD_PREDICT),$(eval $(call grad_predict_run,$(run),$(seed)))))
+
+reproduce-grad_predict: figures/$(NAME)/grad_predict/tables.md  ## Enabling continual learning ... with meta learning
+figures/$(NAME)/grad_predict/tables.md: \
+		$(foreach seed,$(SEEDS),$(GRAD_PREDICT:%=results/$(NAME)/grad_predict/%-seed$(seed).json))
+	$(PY) grad_predict.py --report results/$(NAME)/grad_predict --figures $(@D)
+
+DEMO_GRAD_PREDICT := sgd scalar oracle improved
+GRAD_PREDICT_DEMO := --dataset glyphs --image-size 14 --train-size 5000 --test-size 1000 --iterations 400 \
+	--lr 0.02
+
+define grad_predict_demo
+results/demo/grad_predict/$(1)-seed0.json: | $(READY)
+	$(TRAIN) grad_predict.py $(grad_predict.$(1)) $(GRAD_PREDICT_DEMO) $(RUN) --seed 0 --out $$@
+endef
+$(foreach run,$(DEMO_GRAD_PREDICT),$(eval $(call grad_predict_demo,$(run))))
+
+figures/demo/grad_predict/tables.md: $(DEMO_GRAD_PREDICT:%=results/demo/grad_predict/%-seed0.json)
+	$(PY) grad_predict.py --report results/demo/grad_predict --figures $(@D)

@@ -1,0 +1,1173 @@
+"""Gradients of old tasks, predicted instead of measured (anonymous ICML submission, 2020).
+
+A network f learns one task after another and forgets, because a step that helps the new task may
+hurt an old one, whose data are gone. If the gradient of the old task's loss were known, such steps
+could be left out, coordinate by coordinate. The paper (Enabling Continual Learning in Neural
+Networks with Meta Learning) predicts it: while task i is learned, a small network h_i learns to
+map a parameter of f to the gradient at this parameter. Later the h_i stand for the old tasks.
+
+    task i:      θ_j, ∇_j of 256 coordinates ──► h_i learns θ_j -> ∇_j                 Eqs. (3), (4)
+    later:       ∇ of the new task ──┐
+                 mean of h_1 .. h_t ─┴► δ = ∇ where both have the same sign, else 0         Eq. (5)
+                                        θ <- θ - α δ
+
+paper        here                      shape
+θ            theta, its views W        float [P]; W_l [out, in + 1], the last column is the bias
+f            signals, logits_of        images [B, D] -> logits [B, K]
+h_i, φ_i     Predictor                 θ_j [n] -> ∇_j [n], each coordinate on its own
+mean ∇^1:t   memory.predict            [P]
+g, μ         memory.g (--distill)      one Predictor for all old tasks, Eqs. (6), (7)
+δ, α         delta, --lr               [P]
+
+Deviations, and choices where the paper is silent (README.md measures those that matter):
+ 1. Not given: how h is trained. Adam 1e-3, one step an iteration on 256 random coordinates of the
+    current minibatch gradient, θ and ∇ each divided by their deviation as the task begins, which
+    is undone before the h_i are averaged. With --h-scale raw f dies. The last task needs no h.
+ 2. h takes one number, so the mean of all h_i is tabulated once a task on 16,384 points and looked
+    up, not computed for 335,114 coordinates. --exact-predictions computes it.
+ 3. Images are in [0, 1]; --inputs standardised has mean 0 and deviation 1, which SGD likes better.
+ 4. g is distilled when a task ends, from the finished h, on random coordinates of θ.
+ 5. --boundaries detect: h's loss over all coordinates, by a table of h renewed every 50 iterations,
+    signals a new task when the mean of 10 iterations is far above the 200 before them.
+ 6. --preset improved is not the paper's: it predicts the gradient by back-propagating a few learned
+    inputs through f, so that the position and all related parameters count (the paper's future
+    work), and adds the predictions as in Eq. (2), but without its factor 1 / T.
+
+    python grad_predict.py --preset improved --dataset glyphs --image-size 14 --train-size 5000 \\
+        --iterations 500 --lr 0.02  # DEMO_RESULT
+    python grad_predict.py --seed 0  # FULL_RESULT
+"""
+
+import argparse
+import copy
+import json
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+from tqdm import tqdm
+
+import common
+
+# What --preset improved changes; each is a flag (README.md says which were undone).
+IMPROVED = dict(method="sum", predictor="pseudo-inputs")
+REPORT = ("report", "figures", "readme", "compare")
+# Flags that do not change the result: a checkpoint may be continued with other values of these.
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
+GRID = 16_384  # points of a table of h
+REACH = 4  # a table reaches from -REACH to REACH times the largest |θ_j|
+WINDOW, HISTORY = 10, 200  # iterations that a detector compares
+SIGNALS = ("gain", "predictor", "loss", "gradient")  # what a detector may look at, --detector
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    common.errors_in_one_line(parser)
+    yes_no = argparse.BooleanOptionalAction
+    paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
+    add = paper.add_argument
+    add("--preset", choices=["paper", "improved"], default="paper", help="which defaults to use")
+    add("--method", choices=["mask", "sum", "sgd", "ewc", "joint"], default="mask",
+        help="mask: Eq. (5); sum: the new gradient and all predicted ones, Eq. (2); sgd: plain "
+        "(Fig. 1a); ewc: online EWC (Schwarz et al. 2018); joint: all tasks at once")
+    add("--predictor", default="scalar",
+        choices=["scalar", "oracle", "random-sign", "zero", "grow", "shrink", "position",
+                 "pseudo-inputs"],
+        help="of old gradients, for mask and sum: h (Eq. 4); the true ones, from old data; signs "
+        "at random; nothing; the sign that lets |θ| only grow or shrink; the last mean gradient "
+        "of each task at low rank; learned inputs (beyond the paper)")
+    add("--tasks", type=int, default=5, help="permutations of the pixels (Sec. 3)")
+    add("--iterations", type=int, default=2000, help="steps a task (Sec. 3)")
+    add("--batch-size", type=int, default=64, help="images a step (Sec. 3)")
+    add("--lr", type=float, default=0.003, help="α (Sec. 3)")
+    add("--hidden", type=int, nargs="+", default=[256, 256, 256], help="units of f (Sec. 3)")
+    add("--h-hidden", type=int, nargs="+", default=[256, 256, 256], help="units of h (Sec. 3)")
+    add("--h-lr", type=float, default=1e-3, help="Adam's rate for h and g (our choice)")
+    add("--h-samples", type=int, default=256, help="coordinates a step of h and g (our choice)")
+    add("--h-scale", choices=["raw", "normalised"], default="normalised",
+        help="h sees θ and ∇ as they are, or each over its deviation as the task begins "
+        "(Deviation 1)")
+    add("--exact-predictions", action=yes_no, default=False,
+        help="compute h for every coordinate in every step, no table (Deviation 2)")
+    add("--distill", action=yes_no, default=False,
+        help="one g in place of all h of old tasks (Sec. 5.2, Eqs. 6, 7)")
+    add("--distill-steps", type=int, default=1000, help="steps of g after a task (our choice)")
+    add("--boundaries", choices=["known", "detect"], default="known",
+        help="whether f is told that a task begins (Sec. 5.1)")
+    add("--detector", choices=SIGNALS, default="predictor",
+        help="what signals a new task: the loss of h (Sec. 5.1), what it gains over predicting "
+        "nothing, the loss of f, or the norm of its gradient")
+    add("--threshold", type=float, default=3.0,
+        help="--boundaries detect: standard deviations above the recent past (our choice)")
+    beyond = parser.add_argument_group("beyond the paper (controls, and --preset improved)")
+    add = beyond.add_argument
+    add("--weight", type=float, default=1.0, help="--method sum: weight of each predicted gradient")
+    add("--later-lr", type=float, default=1.0, help="times --lr from the second task on")
+    add("--ema", type=float, default=0.0, help="Eq. (5) takes a running mean of ∇ with this decay")
+    add("--rank", type=int, default=16, help="--predictor position: rank of a stored gradient")
+    add("--ewc-lambda", type=float, default=100.0, help="--method ewc: weight of the penalty")
+    add("--n-pseudo", type=int, default=800, help="learned inputs a task")
+    add("--pseudo-rank", type=int, default=20,
+        help="dimensions that a task's learned inputs span; 0: all, each input is free")
+    add("--pseudo-batch", type=int, default=128, help="learned inputs of a task in each step of f")
+    add("--pseudo-lr", type=float, default=0.05, help="Adam's rate for them, falls on a cosine")
+    add("--pseudo-own", type=float, default=0.3,
+        help="share of the predictor's steps at f's own parameters; the rest at those of new "
+        "networks that learn the task beside f")
+    add("--pseudo-init", choices=["pca", "noise"], default="pca",
+        help="how learned inputs begin: along the task's principal components, or as noise")
+    add("--pseudo-steps", type=int, default=1, help="steps of the predictor an iteration; 0: none")
+    data = parser.add_argument_group("data")
+    add = data.add_argument
+    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
+        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
+    add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
+    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
+    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
+    add("--validation", type=int, default=0,
+        help="hold out so many training images and measure on them instead of the test images")
+    add("--inputs", choices=["unit", "standardised"], default="unit",
+        help="pixels in [0, 1], or with mean 0 and deviation 1 (Deviation 3)")
+    run = parser.add_argument_group("run")
+    add = run.add_argument
+    add("--seed", type=int, default=0, help="seed of everything random, permutations too")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    add("--curve-every", type=int, default=100, help="iterations between points of the curves")
+    add("--curve-images", type=int, default=1000, help="test images for the curves; R takes all")
+    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
+    add("--out", default="results/grad_predict/run-seed{seed}.json",
+        help="the result, one JSON file; {seed} stands for --seed")
+    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
+    add = report.add_argument
+    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
+    add("--figures", default="figures/grad_predict", metavar="DIR", help="where --report draws")
+    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
+    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
+        help="print paper, reference and your results side by side")
+    only_preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    only_preset.add_argument("--preset")
+    common.errors_in_one_line(only_preset)
+    if only_preset.parse_known_args(argv)[0].preset == "improved":
+        parser.set_defaults(**IMPROVED)
+    args = parser.parse_args(argv)
+    check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """UserError for values that argparse lets through."""
+    least = {"seed": 0, "threads": 0, "checkpoint_every": 0, "tasks": 1, "iterations": 1,
+             "batch_size": 1, "hidden": 1, "h_hidden": 1, "h_samples": 1, "distill_steps": 1,
+             "rank": 1, "n_pseudo": 1, "pseudo_rank": 0, "pseudo_batch": 1, "pseudo_steps": 0,
+             "curve_every": 1, "curve_images": 1}  # fmt: skip
+    for name, bound in least.items():
+        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
+        given = getattr(args, name)
+        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
+            flag = f"--{name.replace('_', '-')}"
+            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
+    for name in ("lr", "h_lr", "pseudo_lr", "later_lr"):
+        if not 0 < getattr(args, name) <= 1:
+            raise common.UserError(f"--{name.replace('_', '-')} must be above 0 and at most 1")
+    for name in ("weight", "ewc_lambda", "threshold"):
+        if not 0 < getattr(args, name) < math.inf:
+            raise common.UserError(f"--{name.replace('_', '-')} must be a number above 0")
+    if not 0 <= args.pseudo_own <= 1:
+        raise common.UserError("--pseudo-own is a share, from 0 to 1")
+    if not 0 <= args.ema < 1:
+        raise common.UserError("--ema must be from 0 to less than 1")
+    remembers = args.method in ("mask", "sum")
+    scalar = remembers and args.predictor == "scalar"
+    if (args.distill or args.exact_predictions) and not scalar:
+        raise common.UserError("--distill and --exact-predictions need --predictor scalar, and "
+                               "--method mask or sum")  # fmt: skip
+    learned = args.predictor in ("scalar", "pseudo-inputs")
+    if args.boundaries == "detect" and not (learned and args.method in ("mask", "sum", "sgd")):
+        raise common.UserError("--boundaries detect needs --predictor scalar or pseudo-inputs, and "
+                               "--method mask, sum or sgd")  # fmt: skip
+    if args.readme and not args.report:
+        raise common.UserError("--readme is renewed by --report: name its folder")
+    args.out = args.out.replace("{seed}", str(args.seed))
+
+
+# --------------------------------------------------------------------------------------------
+# The network f: all parameters in one vector θ [P], so that Eq. (5) is one line
+# --------------------------------------------------------------------------------------------
+
+
+def layer_shapes(D: int, K: int, hidden: list[int]) -> list[tuple[int, int]]:
+    """[out, in + 1] of each layer's matrix, the last column being the bias."""
+    sizes = [D, *hidden, K]
+    return [(b, a + 1) for a, b in zip(sizes, sizes[1:])]
+
+
+def new_parameters(shapes: list[tuple[int, int]], device: torch.device) -> Tensor:
+    """θ [P] as torch.nn.Linear begins: uniform within ±1 / sqrt(in)."""
+    parts = [torch.empty(b * a, device=device).uniform_(-1, 1) / math.sqrt(a - 1)
+             for b, a in shapes]  # fmt: skip
+    return torch.cat(parts)
+
+
+def views(theta: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
+    """θ [P] as matrices W_l [out, in + 1] that share its memory."""
+    parts = theta.split([b * a for b, a in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes)]
+
+
+def with_one(x: Tensor) -> Tensor:
+    """[B, in] -> [B, in + 1]: the input that the bias is the weight of."""
+    return torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+
+
+def logits_of(W: list[Tensor], x: Tensor) -> Tensor:
+    """f: [B, D] -> [B, K]."""
+    for i, w in enumerate(W):
+        x = F.linear(x if i == 0 else x.relu(), w[:, :-1], w[:, -1])
+    return x
+
+
+def signals(W: list[Tensor], x: Tensor, target: Tensor) -> tuple[list, list, Tensor]:
+    """Back-propagation by hand: every layer's inputs a_l [B, in + 1] and deltas d_l [B, out].
+
+    The loss is the cross entropy of f(x) to `target` [B, K], a distribution. An image's gradient by
+    W_l is the outer product of its d_l and a_l: all that this file does with gradients uses these
+    two. Also returns the mean loss. Autograd can look through all of it.
+    """
+    a, h = [], x
+    for i, w in enumerate(W):
+        a.append(with_one(h if i == 0 else h.relu()))
+        h = a[-1] @ w.T  # [B, out]
+    log_p = h.log_softmax(dim=1)
+    d = [log_p.exp() - target]  # of the logits, [B, K]
+    for i in range(len(W) - 1, 0, -1):
+        d.insert(0, (d[0] @ W[i][:, :-1]) * (a[i][:, :-1] > 0))
+    return a, d, -(target * log_p).sum(dim=1).mean()
+
+
+def gradient(a: list[Tensor], d: list[Tensor], scale: float) -> Tensor:
+    """scale * sum over images of their gradients, [P]; scale = 1 / B makes it the mean."""
+    return scale * torch.cat([(d_l.T @ a_l).flatten() for a_l, d_l in zip(a, d)])
+
+
+# --------------------------------------------------------------------------------------------
+# Predictors of old gradients. Each has begin, learn, end, predict, size, state and restore.
+# --------------------------------------------------------------------------------------------
+
+
+class Predictor(nn.Module):
+    """h or g: parameters θ_j [n] -> gradients [n]; `unit_in`, `unit_out` scale both (Eq. 4)."""
+
+    def __init__(self, hidden: list[int]):
+        super().__init__()
+        sizes = [1, *hidden, 1]
+        layers: list[nn.Module] = []
+        for a, b in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(a, b), nn.ReLU()]
+        self.net = nn.Sequential(*layers[:-1])
+        self.register_buffer("unit_in", torch.ones(()))
+        self.register_buffer("unit_out", torch.ones(()))
+
+    def forward(self, theta: Tensor) -> Tensor:
+        return self.unit_out * self.net(theta[:, None] / self.unit_in).squeeze(1)
+
+
+@torch.no_grad()
+def in_parts(net: Predictor, theta: Tensor, size: int = 16_384) -> Tensor:
+    """net(theta), a part at a time: 256 units for every coordinate at once would fill memory."""
+    return torch.cat([net(part) for part in theta.split(size)])
+
+
+def tabulate(net_mean: Callable[[Tensor], Tensor], theta: Tensor) -> dict[str, Tensor]:
+    """Values [GRID] of a function of one number, evenly from -reach to reach."""
+    reach = REACH * theta.abs().max()
+    grid = torch.linspace(-1, 1, GRID, device=theta.device) * reach
+    return {"values": net_mean(grid), "reach": reach}
+
+
+def look_up(table: dict[str, Tensor], theta: Tensor) -> Tensor:
+    """The table's nearest value for each of theta [P]; beyond its ends, the last one."""
+    place = (theta / table["reach"] + 1) * ((GRID - 1) / 2)
+    return table["values"][place.round().clamp(0, GRID - 1).long()]
+
+
+class ScalarMemory:
+    """h_1 .. h_t (Eqs. 3, 4), their mean, and with --distill g in its place (Eqs. 6, 7)."""
+
+    def __init__(self, args: argparse.Namespace, data: dict):
+        self.args, self.device = args, data["x"].device
+        self.old: list[Predictor] = []
+        self.g: Predictor | None = None
+        self.table: dict[str, Tensor] = {}  # of the mean over old tasks
+        self.own: dict[str, Tensor] = {}  # of the current h, for --boundaries detect
+        self.fidelity: list[dict] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """A new task: a new h."""
+        self.h = Predictor(self.args.h_hidden).to(self.device)
+        self.optimizer = torch.optim.Adam(self.h.parameters(), self.args.h_lr)
+        self.steps = 0
+
+    def learn(self, theta: Tensor, grad: Tensor, task: dict) -> None:
+        """One step of h towards ∇ [P] at θ [P], on random coordinates."""
+        if self.steps == 0 and self.args.h_scale == "normalised":
+            self.h.unit_in.copy_(theta.std())
+            self.h.unit_out.copy_(grad.std())
+        j = torch.randint(len(theta), (self.args.h_samples,), device=self.device)
+        self.step(self.h, self.optimizer, theta[j], grad[j])
+        if self.args.boundaries == "detect" and self.steps % 50 == 0:
+            self.own = tabulate(lambda grid: in_parts(self.h, grid), theta)
+        self.steps += 1
+
+    def step(self, net: Predictor, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -> None:
+        """Minimise the squared distance of net(x) and y, both [n], in units of the net's output."""
+        loss = ((net(x) - y) / net.unit_out).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def current(self, theta: Tensor, W: list[Tensor]) -> Tensor:
+        """The current h at all coordinates, by its table (Deviation 5); at first zeros."""
+        return look_up(self.own, theta) if self.own else torch.zeros_like(theta)
+
+    def end(self, theta: Tensor, W: list[Tensor], task: dict) -> None:
+        """h is finished; tabulate the mean of all, or distil it into g."""
+        self.old.append(self.h.requires_grad_(False))
+        if self.args.distill:
+            self.distill(theta)
+        self.table = tabulate(self.mean, theta)
+        self.own = {}
+
+    def distill(self, theta: Tensor) -> None:
+        """g <- t / (t + 1) g + 1 / (t + 1) h_{t+1}; how near it comes goes into `fidelity`."""
+        t = len(self.old) - 1  # tasks that g knows
+        if self.g is None:  # "at task 1, g is initialized to be h_1"
+            self.g = copy.deepcopy(self.h).requires_grad_(True)
+        else:
+            known = copy.deepcopy(self.g)
+            optimizer = torch.optim.Adam(self.g.parameters(), self.args.h_lr)
+            for _ in range(self.args.distill_steps):
+                j = torch.randint(len(theta), (self.args.h_samples,), device=self.device)
+                with torch.no_grad():  # Eq. (7)
+                    target = t / (t + 1) * known(theta[j]) + self.h(theta[j]) / (t + 1)
+                self.step(self.g, optimizer, theta[j], target)
+        exact, ours = self.mean_of_all(theta), in_parts(self.g, theta)
+        rest = ((ours - exact).square().mean() / exact.square().mean()).item()
+        same = (ours * exact > 0).float().mean().item()
+        self.fidelity.append({"tasks": t + 1, "sign": same, "error": math.sqrt(rest)})
+
+    def mean_of_all(self, theta: Tensor) -> Tensor:
+        """1/t sum_i h_i(θ), [P]."""
+        return torch.stack([in_parts(h, theta) for h in self.old]).mean(0)
+
+    def mean(self, theta: Tensor) -> Tensor:
+        """The mean old gradient, exact: by all h_i or by g."""
+        return in_parts(self.g, theta) if self.args.distill else self.mean_of_all(theta)
+
+    def predict(self, theta: Tensor, W: list[Tensor]) -> Tensor:
+        """The mean old gradient that is used, [P]."""
+        return self.mean(theta) if self.args.exact_predictions else look_up(self.table, theta)
+
+    def size(self) -> int:
+        """Numbers kept for old tasks; with --distill g alone."""
+        nets = [self.g] if self.args.distill else self.old
+        return sum(p.numel() for net in nets for p in net.parameters())
+
+    def state(self) -> dict:
+        return {
+            "old": [h.state_dict() for h in self.old], "h": self.h.state_dict(),
+            "g": self.g.state_dict() if self.g else {}, "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps, "table": self.table, "own": self.own, "fidelity": self.fidelity,
+        }  # fmt: skip
+
+    def restore(self, state: dict) -> None:
+        def made(values: dict) -> Predictor:
+            net = Predictor(self.args.h_hidden).to(self.device)
+            net.load_state_dict(values)
+            return net
+
+        self.old = [made(values).requires_grad_(False) for values in state["old"]]
+        self.g = made(state["g"]) if state["g"] else None
+        self.h.load_state_dict(state["h"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps, self.fidelity = state["steps"], state["fidelity"]
+        self.table, self.own = ({k: v.to(self.device) for k, v in state[name].items()}
+                                for name in ("table", "own"))  # fmt: skip
+
+
+class ControlMemory:
+    """What a sceptic puts in the place of h: the truth, chance, and rules without memory."""
+
+    def __init__(self, args: argparse.Namespace, data: dict):
+        self.args, self.data = args, data
+        self.tasks: list[dict] = []  # the oracle keeps all data
+        # Of --predictor position: by task and layer, [out, r] and [in + 1, r].
+        self.factors: list[list[tuple[Tensor, Tensor]]] = []
+
+    def begin(self) -> None: ...
+
+    def learn(self, theta: Tensor, grad: Tensor, task: dict) -> None: ...
+
+    def end(self, theta: Tensor, W: list[Tensor], task: dict) -> None:
+        """--predictor position keeps the mean gradient of the finished task, at low rank."""
+        self.tasks.append(task)
+        if self.args.predictor != "position":
+            return
+        x, y = draw(self.data, task, 6400)
+        a, d, _ = signals(W, x, y)
+        kept = []
+        for a_l, d_l in zip(a, d):
+            u, s, v = torch.linalg.svd(d_l.T @ a_l / len(x), full_matrices=False)
+            r = min(self.args.rank, len(s))
+            kept.append(((u[:, :r] * s[:r]).contiguous(), v[:r].T.contiguous()))
+        self.factors.append(kept)
+
+    def predict(self, theta: Tensor, W: list[Tensor]) -> Tensor:
+        """The mean old gradient, or a stand-in of which the sign alone counts, [P]."""
+        kind, t = self.args.predictor, len(self.tasks)
+        if kind == "oracle":  # a new batch of each old task
+            parts = [draw(self.data, task, self.args.batch_size) for task in self.tasks]
+            x, y = (torch.cat(some) for some in zip(*parts))
+            a, d, _ = signals(W, x, y)
+            return gradient(a, d, 1 / len(x))
+        if kind == "position":
+            layers = zip(*self.factors)  # of each layer, its (u, v) of every task
+            return torch.cat([sum(u @ v.T for u, v in own).flatten() / t for own in layers])
+        if kind == "random-sign":
+            return torch.randint(2, theta.shape, device=theta.device) * 2.0 - 1
+        # A step is -∇: it goes away from 0 where ∇ and θ differ in sign.
+        return {"zero": torch.zeros_like(theta), "grow": -theta, "shrink": theta}[kind]
+
+    def size(self) -> float:
+        """Numbers kept for old tasks; the oracle's data are not counted here."""
+        return sum(u.numel() + v.numel() for some in self.factors for u, v in some)
+
+    def state(self) -> dict:
+        return {"perms": [task["perm"] for task in self.tasks], "factors": self.factors}
+
+    def restore(self, state: dict) -> None:
+        device = self.data["x"].device
+        self.tasks = [{"perm": perm.to(device)} for perm in state["perms"]]
+        self.factors = [[(u.to(device), v.to(device)) for u, v in some]
+                        for some in state["factors"]]  # fmt: skip
+
+
+class PseudoInputs:
+    """h(θ; φ) = the gradient at θ of the loss of f on learned inputs x̃ with learned labels ỹ.
+
+    So a prediction knows every parameter's position and all others' values. φ of a task is b [D],
+    U [r, D], Z [n, r] and Y [n, K]: x̃ = b + Z U in r dimensions, as a free input would cost D
+    numbers, ỹ = softmax(Y). Trained, as Eq. (3) wants, to predict the task's gradients: those of
+    each class apart, at the parameters of networks that learn the task (gradient matching: Zhao,
+    Mopuri & Bilen 2021). No image of the task is kept.
+    """
+
+    # Another network: its rate, its steps after each of ours, our steps until a new one begins.
+    NET_LR, NET_STEPS, NET_LIFE = 0.1, 2, 100
+    CLASSES, PER_CLASS = 3, 64  # in a step: classes, and the task's images of each
+
+    def __init__(self, args: argparse.Namespace, data: dict):
+        self.args, self.data = args, data
+        self.old: list[dict[str, Tensor]] = []
+        self.phi: dict[str, Tensor] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """A new task; φ is made from its first images, in `learn`."""
+        self.steps, self.age, self.net, self.phi = 0, 0, None, {}
+
+    def start(self, task: dict) -> None:
+        """x̃ as wide as the task's images, along their principal components or at random."""
+        n, r, K = self.args.n_pseudo, self.args.pseudo_rank, self.data["K"]
+        x, _ = draw(self.data, task, 2000)
+        device, D = x.device, x.shape[1]
+        b = x.mean(0)
+        spread = (x - b).std(0, correction=0).mean()
+        if r and self.args.pseudo_init == "pca":
+            _, s, v = torch.linalg.svd(x - b, full_matrices=False)
+            U = s[:r, None] / math.sqrt(len(x)) * v[:r]  # [r, D]
+        else:
+            U = torch.randn(r or 1, D, device=device) * spread / math.sqrt(r or 1)
+        Z = torch.randn(n, r, device=device) if r else torch.randn(n, D, device=device) * spread
+        Y = 4.0 * F.one_hot(torch.arange(n, device=device) % K, K)  # as many of each class
+        self.phi = {"b": b, "U": U, "Z": Z, "Y": Y} if r else {"b": b, "Z": Z, "Y": Y}
+        self.optimizer = self.new_optimizer()
+
+    def new_optimizer(self) -> torch.optim.Adam:
+        """b and U move all inputs at once: a tenth of the rate."""
+        groups = [{"params": [v.requires_grad_()], "speed": 0.1 if name in "bU" else 1.0}
+                  for name, v in self.phi.items()]  # fmt: skip
+        return torch.optim.Adam(groups, self.args.pseudo_lr, betas=(0.9, 0.99))
+
+    @staticmethod
+    def inputs(phi: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+        """x̃ [n, D] and ỹ [n, K] of these rows [n]."""
+        Z = phi["Z"][rows]
+        return phi["b"] + (Z @ phi["U"] if "U" in phi else Z), phi["Y"][rows].softmax(dim=1)
+
+    def learn(self, theta: Tensor, grad: Tensor, task: dict) -> None:
+        """Steps of φ, at the parameters of f or of another network that learns the task too."""
+        if not self.phi:
+            self.start(task)
+        for _ in range(self.args.pseudo_steps):
+            own = torch.rand(()).item() < self.args.pseudo_own
+            if not own and self.age % self.NET_LIFE == 0:
+                self.net = new_parameters(self.data["shapes"], theta.device)
+            last = self.args.iterations * self.args.pseudo_steps
+            decay = (1 + math.cos(math.pi * min(1, self.steps / last))) / 2
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.args.pseudo_lr * group["speed"] * (decay + 0.01)
+            W = self.data["views"](theta if own else self.net)
+            loss = self.mismatch(W, task)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.steps += 1
+            if own:
+                continue
+            for _ in range(self.NET_STEPS):
+                x, y = draw(self.data, task, self.args.batch_size)
+                a, d, _ = signals(W, x, y)
+                self.net -= self.NET_LR * gradient(a, d, 1 / len(x))
+            self.age += 1
+
+    def mismatch(self, W: list[Tensor], task: dict) -> Tensor:
+        """1 - cos of predicted and true gradient, and a tenth of (ratio of lengths - 1)^2.
+
+        Mean over a few classes, sum over layers. A gradient is G = 1/B sum_b d_b a_b^T, so <G, G'>
+        is a sum of products (d_b . d'_c) (a_b . a'_c): no gradient need ever be formed.
+        """
+        K, k = self.data["K"], self.PER_CLASS
+        classes = torch.randperm(K)[: self.CLASSES].tolist()
+        rows = []
+        for c in classes:
+            own = self.data["rows"][c]
+            rows.append(own[torch.randint(len(own), (k,), device=own.device)])
+        x, y = images_of(self.data, task, torch.cat(rows))
+        n = self.args.n_pseudo // K * K or self.args.n_pseudo
+        chosen = torch.arange(n, device=x.device)
+        chosen = torch.cat([chosen[chosen % K == c] for c in classes])
+        x_p, y_p = self.inputs(self.phi, chosen)
+        a, d, _ = signals(W, x, y)
+        a_p, d_p, _ = signals(W, x_p, y_p)
+
+        def product(a1: Tensor, d1: Tensor, a2: Tensor, d2: Tensor) -> Tensor:
+            """<G, G'> of each class [C], from a [C, B, in + 1] and d [C, B, out]."""
+            return ((d1 @ d2.mT) * (a1 @ a2.mT)).mean((1, 2))
+
+        loss, C = torch.zeros((), device=x.device), len(classes)
+        for layer in zip(a, d, a_p, d_p):
+            a_l, d_l, ap_l, dp_l = (v.view(C, -1, v.shape[1]) for v in layer)
+            pp, rr = product(ap_l, dp_l, ap_l, dp_l), product(a_l, d_l, a_l, d_l)
+            pr = product(ap_l, dp_l, a_l, d_l)
+            ratio = (pp / (rr + 1e-12) + 1e-12).sqrt()
+            loss = loss + (1 - pr / (pp * rr + 1e-20).sqrt()).mean()
+            loss = loss + 0.1 * (ratio - 1).clamp(max=3).square().mean()
+        return loss
+
+    @torch.no_grad()
+    def current(self, theta: Tensor, W: list[Tensor]) -> Tensor:
+        """What φ, as it is now, predicts for the current task, [P]; zeros before there is any."""
+        if not self.phi:
+            return torch.zeros_like(theta)
+        rows = torch.randint(self.args.n_pseudo, (self.args.pseudo_batch,), device=theta.device)
+        x, y = self.inputs(self.phi, rows)
+        a, d, _ = signals(W, x, y)
+        return gradient(a, d, 1 / len(x))
+
+    def end(self, theta: Tensor, W: list[Tensor], task: dict) -> None:
+        self.old.append({name: v.detach() for name, v in self.phi.items()})
+
+    def predict(self, theta: Tensor, W: list[Tensor]) -> Tensor:
+        """The mean old gradient [P], on a random batch of each task's learned inputs."""
+        n, some = self.args.n_pseudo, self.args.pseudo_batch
+        rows = [torch.randint(n, (some,), device=theta.device) for _ in self.old]
+        parts = [self.inputs(phi, r) for phi, r in zip(self.old, rows)]
+        x, y = (torch.cat(v) for v in zip(*parts))  # [t * some, ...]
+        a, d, _ = signals(W, x, y)
+        return gradient(a, d, 1 / len(x))
+
+    def size(self) -> int:
+        """Numbers kept for old tasks."""
+        return sum(v.numel() for phi in self.old for v in phi.values())
+
+    def state(self) -> dict:
+        phi = {name: v.detach() for name, v in self.phi.items()}
+        optimizer = self.optimizer.state_dict() if phi else {}
+        return {"old": self.old, "phi": phi, "optimizer": optimizer, "net": self.net,
+                "steps": self.steps, "age": self.age}  # fmt: skip
+
+    def restore(self, state: dict) -> None:
+        device = self.data["x"].device
+        self.old = [{k: v.to(device) for k, v in phi.items()} for phi in state["old"]]
+        self.phi = {k: v.to(device) for k, v in state["phi"].items()}
+        self.net = None if state["net"] is None else state["net"].to(device)
+        self.steps, self.age = state["steps"], state["age"]
+        if self.phi:
+            self.optimizer = self.new_optimizer()
+            self.optimizer.load_state_dict(state["optimizer"])
+
+
+class EwcMemory:
+    """Online EWC (Schwarz et al. 2018): one θ* [P], and the sum F [P] of all tasks' Fishers."""
+
+    def __init__(self, args: argparse.Namespace, data: dict):
+        self.data, self.kept = data, {}
+
+    def begin(self) -> None: ...
+
+    def learn(self, theta: Tensor, grad: Tensor, task: dict) -> None: ...
+
+    def end(self, theta: Tensor, W: list[Tensor], task: dict) -> None:
+        """F += the mean over images of the squared gradient, labels drawn from f (Fisher)."""
+        x, _ = draw(self.data, task, 6400)
+        drawn = torch.multinomial(logits_of(W, x).softmax(dim=1), 1).squeeze(1)
+        a, d, _ = signals(W, x, F.one_hot(drawn, self.data["K"]).to(x.dtype))
+        fisher = gradient([v.square() for v in a], [v.square() for v in d], 1 / len(x))
+        self.kept = {"F": self.kept.get("F", 0) + fisher, "theta": theta.clone()}
+
+    def predict(self, theta: Tensor, W: list[Tensor]) -> Tensor:
+        """F (θ - θ*), the gradient of Eq. (1) without λ, [P]."""
+        return self.kept["F"] * (theta - self.kept["theta"])
+
+    def size(self) -> int:
+        return sum(v.numel() for v in self.kept.values())
+
+    def state(self) -> dict:
+        return {"kept": self.kept}
+
+    def restore(self, state: dict) -> None:
+        self.kept = {k: v.to(self.data["x"].device) for k, v in state["kept"].items()}
+
+
+Memory = ScalarMemory | ControlMemory | PseudoInputs | EwcMemory
+
+
+def new_memory(args: argparse.Namespace, data: dict) -> Memory | None:
+    """What stands for old tasks; None for --method joint, and sgd unless it is to detect them."""
+    if args.method == "joint" or (args.method == "sgd" and args.boundaries == "known"):
+        return None
+    if args.method == "ewc":
+        return EwcMemory(args, data)
+    kinds: dict = {"scalar": ScalarMemory, "pseudo-inputs": PseudoInputs}
+    return kinds.get(args.predictor, ControlMemory)(args, data)
+
+
+# --------------------------------------------------------------------------------------------
+# One update of f
+# --------------------------------------------------------------------------------------------
+
+
+def masked(grad: Tensor, old: Tensor) -> Tensor:
+    """Eq. (5): ∇ where the old tasks' gradient has the same sign, else 0; all [P]."""
+    return torch.where(grad * old > 0, grad, torch.zeros_like(grad))
+
+
+def update(
+    grad: Tensor, memory: Memory | None, t: int, theta: Tensor, W: list[Tensor],
+    args: argparse.Namespace,
+) -> Tensor:
+    """δ [P] from ∇ [P] of the current task and what memory says of the t old ones."""  # fmt: skip
+    if memory is None or t == 0 or args.method == "sgd":
+        return grad
+    old = memory.predict(theta, W)
+    if args.method == "mask":
+        return masked(grad, old)
+    if args.method == "ewc":
+        return grad + args.ewc_lambda * old
+    return grad + args.weight * t * old  # Eq. (2) without its factor 1 / (t + 1): Deviation 6
+
+
+def alarm(past: list[float], threshold: float) -> bool:
+    """Whether the last WINDOW values lie `threshold` deviations above the HISTORY before them."""
+    if len(past) < WINDOW + HISTORY:
+        return False
+    new, old = past[-WINDOW:], past[-WINDOW - HISTORY : -WINDOW]
+    return float(np.mean(new)) > float(np.mean(old)) + threshold * float(np.std(old))
+
+
+# --------------------------------------------------------------------------------------------
+# Data and evaluation
+# --------------------------------------------------------------------------------------------
+
+
+def load_data(args: argparse.Namespace, device: torch.device) -> dict:
+    """x uint8 [N, D], y [N], x_test, y_test, perms [T, D], K, `rows` by class, shapes, views."""
+    found = common.load_dataset(
+        args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
+        test_size=args.test_size, validation=args.validation, seed=args.seed,
+    )  # fmt: skip
+    x, x_test = (v.flatten(1).to(device) for v in (found.x_train, found.x_test))
+    y, y_test = found.y_train.to(device), found.y_test.to(device)
+    K, D = len(found.classes), x.shape[1]
+    if args.n_pseudo < K and args.predictor == "pseudo-inputs":
+        raise common.UserError(f"--n-pseudo must be at least the {K} classes")
+    if args.pseudo_rank > D:
+        raise common.UserError(f"--pseudo-rank must not be above the {D} pixels of an image")
+    pixels = x[:10_000].float() / 255
+    mean, sd = (pixels.mean(), pixels.std()) if args.inputs == "standardised" else (0.0, 1.0)
+    perms = common.pixel_permutations(args.tasks, D, args.seed).to(device)
+    shapes = layer_shapes(D, K, args.hidden)
+    first = torch.randperm(len(y_test), generator=torch.Generator().manual_seed(0))
+    return {
+        "x": x, "y": y, "x_test": x_test, "y_test": y_test, "K": K, "perms": perms,
+        "rows": [common.indices_of(y, [c]) for c in range(K)], "shapes": shapes,
+        "views": lambda theta: views(theta, shapes), "first": first.to(device),
+        "standard": lambda v: (v.float() / 255 - mean) / sd,
+    }  # fmt: skip
+
+
+def images_of(data: dict, task: dict, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Training images [n, D] as the task permutes them, and their labels, one-hot [n, K]."""
+    x = data["standard"](data["x"][rows].gather(1, task["perm"].expand(len(rows), -1)))
+    return x, F.one_hot(data["y"][rows], data["K"]).to(x.dtype)
+
+
+def draw(data: dict, task: dict, n: int) -> tuple[Tensor, Tensor]:
+    """A batch of n random images of a task, with labels."""
+    return images_of(data, task, torch.randint(len(data["y"]), (n,), device=data["y"].device))
+
+
+def draw_joint(data: dict, n: int) -> tuple[Tensor, Tensor]:
+    """A batch of n random images, each of a random task."""
+    device = data["y"].device
+    rows = torch.randint(len(data["y"]), (n,), device=device)
+    perms = data["perms"][torch.randint(len(data["perms"]), (n,), device=device)]
+    return images_of(data, {"perm": perms}, rows)
+
+
+@torch.no_grad()
+def test(W: list[Tensor], data: dict, images: int = 0) -> tuple[list[float], int]:
+    """Accuracy on each task [T], and how many classes f ever answers; images 0: the whole test set.
+
+    The images stay as they are: a permutation of the pixels is one of W_1's columns.
+    """
+    rows = data["first"][: images or None]
+    x, y = data["x_test"][rows], data["y_test"][rows]
+    answers = torch.zeros(data["K"], dtype=torch.bool, device=x.device)
+    out = []
+    for perm in data["perms"]:
+        first = W[0].clone()
+        first[:, perm] = W[0][:, :-1]
+        hits = []
+        for part, labels in zip(x.split(2000), y.split(2000)):
+            answer = logits_of([first, *W[1:]], data["standard"](part)).argmax(1)
+            answers[answer] = True
+            hits.append(answer == labels)
+        out.append(torch.cat(hits).float().mean())
+    return torch.stack(out).tolist(), int(answers.sum())
+
+
+# --------------------------------------------------------------------------------------------
+# A whole run
+# --------------------------------------------------------------------------------------------
+
+
+def train(
+    state: dict,
+    data: dict,
+    memory: Memory | None,
+    args: argparse.Namespace,
+    save: Callable[[], None],
+) -> None:
+    """The stream of all tasks; `state` holds θ, the iteration, when tasks ended, R and so on."""
+    theta: Tensor = state["theta"]
+    W = data["views"](theta)
+    total = args.tasks * args.iterations
+    detect = args.boundaries == "detect"
+    bar = tqdm(desc="training", total=total, initial=state["step"], disable=None, leave=False)
+    while state["step"] < total:
+        now = min(state["step"] // args.iterations, args.tasks - 1)
+        task = {"perm": data["perms"][now]}
+        joint = args.method == "joint"
+        x, y = draw_joint(data, args.batch_size) if joint else draw(data, task, args.batch_size)
+        with torch.no_grad():
+            a, d, loss = signals(W, x, y)
+            grad = gradient(a, d, 1 / len(x))
+        if detect:
+            notice(state, memory, theta, W, grad, loss, task, args)
+        if memory is not None and (detect or now < args.tasks - 1):
+            memory.learn(theta, grad, task)
+        if args.ema:
+            state["ema"] = args.ema * state.get("ema", grad) + (1 - args.ema) * grad
+        with torch.no_grad():
+            known = len(state["ends"])
+            delta = update(state["ema"] if args.ema else grad, memory, known, theta, W, args)
+            # θ' = θ - α δ (Sec. 2.1)
+            theta -= args.lr * (args.later_lr if known else 1.0) * delta
+        state["step"] += 1
+        bar.update()
+        if state["step"] % args.curve_every == 0 or state["step"] % args.iterations == 0:
+            check_finite(theta, state["step"], args)
+            state["curve"].append([state["step"], *test(W, data, args.curve_images)[0]])
+        if state["step"] % args.iterations == 0 and not joint:
+            finish_task(state, memory, data, theta, W, task, args)
+        save()
+    bar.close()
+    if args.method == "joint":
+        accuracy, state["answers"] = test(W, data)
+        state["R"] = [accuracy]
+
+
+def notice(
+    state: dict,
+    memory: ScalarMemory | PseudoInputs,
+    theta: Tensor,
+    W: list[Tensor],
+    grad: Tensor,
+    loss: Tensor,
+    task: dict,
+    args: argparse.Namespace,
+) -> None:
+    """Sec. 5.1: record what may signal a new task, and begin one when it does."""
+    own = memory.current(theta, W)
+    gain = 2 * (grad @ own) / (own @ own + 1e-30)  # over predicting nothing, in units of |h|^2
+    row = [1 - gain, (grad - own).square().mean().log10(), loss.log10(), grad.norm().log10()]
+    row = [round(v, 4) if math.isfinite(v) else 0.0 for v in torch.stack(row).tolist()]
+    state["signals"].append(row)
+    state["past"].append(row[SIGNALS.index(args.detector)])
+    if alarm(state["past"], args.threshold):
+        state["past"] = []
+        state["alarms"].append(state["step"])
+        state["ends"].append(state["step"])
+        memory.end(theta, W, task)
+        memory.begin()
+
+
+def finish_task(
+    state: dict,
+    memory: Memory | None,
+    data: dict,
+    theta: Tensor,
+    W: list[Tensor],
+    task: dict,
+    args: argparse.Namespace,
+) -> None:
+    """A row of R; where boundaries are known, memory keeps what it learned and begins anew."""
+    accuracy, state["answers"] = test(W, data)
+    state["R"].append(accuracy)
+    if args.boundaries == "detect":
+        return
+    state["ends"].append(state["step"])
+    if memory is not None and len(state["ends"]) < args.tasks:
+        memory.end(theta, W, task)
+        memory.begin()
+
+
+def check_finite(theta: Tensor, step: int, args: argparse.Namespace) -> None:
+    """RunError when a parameter has become NaN or infinite."""
+    if not theta.isfinite().all():
+        raise common.RunError(
+            f"iteration {step}: a parameter is not finite; lower --lr, --weight or --ewc-lambda, "
+            f"and delete the last good checkpoint, {args.out}.ckpt, if there is one"
+        )
+
+
+def metrics_of(state: dict, memory: Memory | None, args: argparse.Namespace) -> dict:
+    """In per cent. A dead network, which answers one class to everything, has no accuracy."""
+    dead = state["answers"] == 1
+    out: dict = {"dead": float(dead)}
+    if memory is not None:
+        out["memory (%)"] = 100 * memory.size() / state["theta"].numel()
+    if dead:
+        return out
+    summary = common.summarise(state["R"])
+    out |= {f"{name} (%)": 100 * summary[name] for name in ("ACC", "BWT", "FWT")
+            if not math.isnan(summary.get(name, math.nan))}  # fmt: skip
+    if args.method != "joint":
+        out["when learned (%)"] = 100 * float(np.mean(np.diag(state["R"][1:])))
+    return out
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Train on all tasks in turn; the result (see common.write_result)."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = common.choose_device(args.device)
+    environment = common.environment(device)
+    common.seed_everything(args.seed)
+    data = load_data(args, device)
+    theta = new_parameters(data["shapes"], device)
+    memory = new_memory(args, data)
+    state: dict = {"theta": theta, "step": 0, "seconds": 0.0, "R": [], "curve": [], "ends": [],
+                   "answers": 0, "signals": [], "past": [], "alarms": []}  # fmt: skip
+    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    checkpoint = f"{args.out}.ckpt"
+    stored = common.load_checkpoint(checkpoint, identity)
+    if stored:  # continue as if nothing had happened
+        state = stored["state"]["own"]
+        state = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
+        if memory is not None:
+            memory.restore(stored["state"]["memory"])
+        common.set_rng_state(stored["rng"], device)
+        print(f"continuing from {checkpoint} at iteration {state['step']}", file=sys.stderr)
+    elif args.method != "joint":
+        accuracy, state["answers"] = test(data["views"](theta), data)
+        state["R"].append(accuracy)  # row 0: untrained
+        state["curve"].append([0, *accuracy])
+    begun, saved = time.perf_counter() - state["seconds"], time.perf_counter()
+
+    def save() -> None:
+        nonlocal saved
+        if time.perf_counter() - saved >= args.checkpoint_every:
+            state["seconds"] = time.perf_counter() - begun
+            kept = {"own": state, "memory": memory.state() if memory is not None else {}}
+            common.save_checkpoint(checkpoint, identity, kept, device)
+            saved = time.perf_counter()
+
+    train(state, data, memory, args, save)
+    return {
+        "schema": common.SCHEMA, "script": "grad_predict", "seed": args.seed,
+        "args": {k: v for k, v in vars(args).items() if k not in REPORT},
+        "R": state["R"], "metrics": metrics_of(state, memory, args), "curve": state["curve"],
+        "parameters": theta.numel(), "alarms": state["alarms"], "signals": state["signals"],
+        "fidelity": getattr(memory, "fidelity", []),
+        "timing": {"wall_s": time.perf_counter() - begun},
+        "environment": environment | common.peak_memory(device),
+    }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# Figures and tables, from the JSON of finished runs alone
+# --------------------------------------------------------------------------------------------
+
+# name: (the paper's item, flags, what a reader is told). `make reproduce-grad_predict` runs them.
+RUNS = {
+    "sgd": ("Fig. 1(a)", "--method sgd", "plain SGD"),
+    "scalar": ("Fig. 1(b)", "--method mask", "Eq. (5), the paper's h"),
+    "scalar-raw": ("Eq. (4)", "--h-scale raw", "the same, θ and ∇ not scaled for h"),
+    "distill": ("Sec. 5.2", "--distill", "the same, one g for all h"),
+    "detect": ("Sec. 5.1", "--method sgd --boundaries detect",
+        "plain SGD, h trained to find the boundaries"),
+    "oracle": ("Eq. (5)", "--predictor oracle", "Eq. (5) with the true old gradients (old data)"),
+    "random-sign": ("–", "--predictor random-sign", "Eq. (5) with random signs"),
+    "grow": ("–", "--predictor grow", "Eq. (5), |θ| may only grow"),
+    "shrink": ("–", "--predictor shrink", "Eq. (5), |θ| may only shrink"),
+    "zero": ("–", "--predictor zero", "Eq. (5) with zeros: frozen after task 1"),
+    "position": ("Sec. 2.2", "--predictor position --ema 0.9",
+        "Eq. (5), each task's last gradient at rank 16, mean of the current one"),
+    "half-rate": ("–", "--method sgd --later-lr 0.5", "SGD, half the rate from task 2 on"),
+    "ewc": ("Eq. (1)", "--method ewc", "online EWC, λ = {ewc_lambda:g}"),
+    "joint": ("–", "--method joint", "all tasks at once"),
+    "oracle-sum": ("Eq. (2)", "--method sum --predictor oracle",
+        "sum with the true old gradients (old data)"),
+    "improved": ("–", "--preset improved", "improved: sum with gradients of learned inputs"),
+    "std-sgd": ("–", "--method sgd --inputs standardised", "plain SGD"),
+    "std-scalar": ("–", "--inputs standardised", "Eq. (5), the paper's h"),
+    "std-oracle": ("–", "--predictor oracle --inputs standardised",
+        "Eq. (5) with the true old gradients (old data)"),
+    "std-ewc10": ("–", "--method ewc --ewc-lambda 10 --inputs standardised",
+        "online EWC, λ = {ewc_lambda:g}"),
+    "std-ewc30": ("–", "--method ewc --ewc-lambda 30 --inputs standardised",
+        "online EWC, λ = {ewc_lambda:g}"),
+    "std-ewc100": ("–", "--method ewc --ewc-lambda 100 --inputs standardised",
+        "online EWC, λ = {ewc_lambda:g}"),
+    "std-ewc300": ("–", "--method ewc --ewc-lambda 300 --inputs standardised",
+        "online EWC, λ = {ewc_lambda:g}"),
+    "std-joint": ("–", "--method joint --inputs standardised", "all tasks at once"),
+    "std-oracle-sum": ("Eq. (2)", "--method sum --predictor oracle --inputs standardised",
+        "sum with the true old gradients (old data)"),
+    "std-improved": ("–", "--preset improved --inputs standardised",
+        "improved: sum with gradients of learned inputs"),
+    "std-improved-mask": ("–", "--preset improved --method mask --inputs standardised",
+        "improved, Eq. (5) instead of the sum"),
+    "std-improved-own": ("–", "--preset improved --pseudo-own 1 --inputs standardised",
+        "improved, learned at f's own parameters only"),
+    "std-improved-new": ("–", "--preset improved --pseudo-own 0 --inputs standardised",
+        "improved, learned at new networks' parameters only"),
+    "std-improved-free": ("–",
+        "--preset improved --pseudo-rank 0 --n-pseudo 50 --inputs standardised",
+        "improved, 50 free inputs a task, the same memory"),
+    "std-improved-noise": ("–", "--preset improved --pseudo-init noise --inputs standardised",
+        "improved, inputs begin as noise"),
+    "std-improved-untrained": ("–", "--preset improved --pseudo-steps 0 --inputs standardised",
+        "improved, inputs as they begin"),
+    "std-improved-small": ("–", "--preset improved --n-pseudo 200 --inputs standardised",
+        "improved, 200 learned inputs a task, not 800"),
+}  # fmt: skip
+TITLES = ("1 - gain of h", "log10, loss of h", "log10, loss of f", "log10, |gradient|")
+METRICS = ("ACC (%)", "BWT (%)", "FWT (%)", "when learned (%)", "memory (%)", "dead")
+PAPER: dict = {}  # its results are curves without numbers
+
+
+def draw_stream(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
+    """Accuracy on each task over the iterations, mean and SD over seeds; a panel for each run."""
+    for ax, (_, some) in zip(np.ravel(axes), runs.items()):
+        curve = np.array([run["curve"] for run in some])  # [seeds, points, 1 + T]
+        at, mean, spread = curve[0, :, 0], curve[..., 1:].mean(0), curve[..., 1:].std(0)
+        for j in range(mean.shape[1]):
+            ax.plot(at, mean[:, j], lw=1, label=f"task {j + 1}")
+            ax.fill_between(at, mean[:, j] - spread[:, j], mean[:, j] + spread[:, j], alpha=0.2)
+        for t in range(1, mean.shape[1]):
+            ax.axvline(t * some[0]["args"]["iterations"], color="0.7", lw=0.7, ls="--", zorder=0)
+        ax.set(title=f"{some[0]['label']} ({len(some)} seeds)", xlabel="iteration", ylim=(0, 1))
+        ax.title.set_fontsize(8)
+    for ax in np.atleast_2d(axes)[:, 0]:
+        ax.set(ylabel="test accuracy")
+    lines = np.ravel(axes)[0].get_legend_handles_labels()
+    np.ravel(axes)[0].figure.legend(*lines, fontsize=8, loc="outside right")
+
+
+def draw_detection(runs: list[dict], axes: list[Axes]) -> None:
+    """The three statistics of Sec. 5.1 over the stream of one seed, boundaries and alarms."""
+    run = runs[0]
+    every = run["args"]["iterations"]
+    for i, (ax, what) in enumerate(zip(axes, TITLES)):
+        series = [row[i] for row in run["signals"]]
+        ax.plot(series, lw=0.3, color="C0")
+        for t in range(1, run["args"]["tasks"]):
+            ax.axvline(t * every, color="0.6", lw=0.8, ls="--")
+        if i == 0:  # before a task's h is of any use, the quotient can be anything
+            ax.set_ylim(*np.percentile(series, (1, 99)))
+        for at in alarms(series, run["args"]["threshold"]):
+            ax.axvline(at, color="C3", lw=0.8, ls=":")
+        ax.set(ylabel=what)
+        ax.yaxis.label.set_fontsize(8)
+    axes[-1].set(xlabel="iteration; grey: a task begins, red: alarm")
+
+
+def alarms(series: list[float], threshold: float) -> list[int]:
+    """Where a detector with this threshold would have raised an alarm, each time beginning anew."""
+    found, since = [], 0
+    for i in range(len(series)):
+        if alarm(series[max(since, i + 1 - WINDOW - HISTORY) : i + 1], threshold):
+            found.append(i)
+            since = i + 1
+    return found
+
+
+def detection_table(runs: list[dict]) -> str:
+    """Hits within 50 iterations, delays and false alarms of each statistic, over all seeds."""
+    rows = []
+    for i, name in enumerate(SIGNALS):
+        hits, delays, false, boundaries = 0, [], 0, 0
+        for run in runs:
+            every, T = run["args"]["iterations"], run["args"]["tasks"]
+            found = alarms([row[i] for row in run["signals"]], run["args"]["threshold"])
+            for t in range(1, T):
+                late = [a - t * every for a in found if 0 <= a - t * every < 50]
+                hits, boundaries = hits + bool(late), boundaries + 1
+                delays += late[:1]
+            good = sum(any(0 <= a - t * every < 50 for a in found) for t in range(1, T))
+            false += len(found) - good
+        total = sum(len(run["signals"]) for run in runs)
+        rows.append([name, f"{hits} of {boundaries}", common.mean_sd(delays, 1) if delays else "–",
+                     str(max(delays, default="–")), f"{1e4 * false / total:.2f}"])  # fmt: skip
+    header = ["statistic", "found within 50 iterations", "delay", "longest",
+              "false alarms in 10,000 iterations"]  # fmt: skip
+    return common.markdown_table(header, rows)
+
+
+def distill_table(runs: list[dict]) -> str:
+    """How well g stands for the mean of all h, after each task; and the numbers kept."""
+    rows = []
+    for k, first in enumerate(runs[0]["fidelity"]):
+        some = [run["fidelity"][k] for run in runs]
+        rows.append([str(first["tasks"]), common.mean_sd([f["sign"] for f in some]),
+                     common.mean_sd([f["error"] for f in some])])  # fmt: skip
+    header = ["tasks in g", "coordinates with the sign of the mean of all h",
+              "RMS error, relative to its RMS"]  # fmt: skip
+    return common.markdown_table(header, rows)
+
+
+def speed_table(bench: dict) -> str:
+    """The mean of four h at every coordinate: computed and looked up."""
+    env = bench["environment"]
+    header = [f"{bench['parameters']:,} coordinates, 4 old tasks ({env['device']}, "
+              f"{env['threads']} thread)", "ms", "signs that agree"]  # fmt: skip
+    rows = [["computed", f"{1e3 * bench['exact_s']:.1f}", "–"],
+            ["looked up", f"{1e3 * bench['lookup_s']:.2f}", f"{100 * bench['agreement']:.3f} %"],
+            ["ratio", f"{bench['exact_s'] / bench['lookup_s']:.0f}", "–"]]  # fmt: skip
+    return common.markdown_table(header, rows)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Draw every figure and table that the results in --report allow; name what is missing."""
+    runs = common.read_results(args.report, "grad_predict")
+    if not runs.keys() & RUNS.keys():
+        names = ", ".join(RUNS)
+        raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
+    common.check_writable(Path(args.figures) / "tables.md")
+    one = next(iter(runs.values()))[0]["args"]
+    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
+    for name, (_, flags, _) in RUNS.items():
+        if name not in runs:
+            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
+            print(f"missing: python grad_predict.py {flags} {rest}", file=sys.stderr)
+    runs = {name: runs[name] for name in RUNS if name in runs}
+    for name, (first, *_) in runs.items():
+        first["label"] = RUNS[name][2].format(**first["args"])
+
+    def figure(file: str, draw, chosen, title: str, rows: int, columns: int, **size) -> None:
+        fig = Figure(layout="constrained", dpi=150, **size)
+        fig.suptitle(title, fontsize=10)
+        draw(chosen, fig.subplots(rows, columns, squeeze=False))
+        common.save_figure(fig, Path(args.figures) / f"{file}.png")
+
+    for file, names, title in (
+        ("figure1", ("sgd", "scalar"), "Figure 1: accuracy on each task"),
+        ("improved", ("sgd", "oracle", "improved"), "Pixels in [0, 1]"),
+        ("improved_std", ("std-sgd", "std-ewc100", "std-improved"), "Standardised pixels"),
+    ):
+        chosen = {name: runs[name] for name in names if name in runs}
+        if chosen:
+            n = len(chosen)
+            figure(file, draw_stream, chosen, title, 1, n, figsize=(3.4 * n + 1, 3.2))
+    tables = {}
+    for part in ("results", "standardised"):
+        own = {k: v for k, v in runs.items() if k.startswith("std-") == (part == "standardised")}
+        if own:
+            tables[part] = common.results_table(own, RUNS, METRICS, PAPER)
+    if "detect" in runs:
+        draw = lambda some, axes: draw_detection(some, axes[:, 0])  # noqa: E731
+        figure("detection", draw, runs["detect"], "A stream without task labels", 4, 1,
+               figsize=(8, 6))  # fmt: skip
+        tables["detection"] = detection_table(runs["detect"])
+    if "distill" in runs:
+        tables["distillation"] = distill_table(runs["distill"])
+    if (bench := Path(args.report) / "bench.json").exists():
+        tables["speed"] = speed_table(json.loads(bench.read_text()))
+    text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
+    common.write_text(Path(args.figures) / "tables.md", text)
+    for name, table in tables.items() if args.readme else ():
+        common.fill_between_markers(args.readme, f"grad_predict {name}", table)
+    print(f"figures and tables are in {args.figures}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse_args(argv)
+    if args.compare:
+        table = common.comparison(*args.compare, "grad_predict", RUNS, METRICS, PAPER)
+        return print(table, end="")
+    if args.report or "--report" in argv:
+        return report(args)
+    common.check_writable(args.out)
+    result = {"command": shlex.join(["python", "grad_predict.py", *argv]), **run(args)}
+    common.write_result(args.out, result)
+    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
+    metrics = result["metrics"]
+    said = "dead: one answer to every image" if metrics["dead"] else f"ACC {metrics['ACC (%)']:.2f}"
+    print(f"{said}, {result['timing']['wall_s']:.0f} s: {args.out}")
+
+
+if __name__ == "__main__":
+    common.exit_in_one_line(main)

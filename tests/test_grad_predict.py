@@ -1,0 +1,502 @@
+"""grad_predict.py: back-propagation, Eqs. (2) to (7), predictors, learning, the command line."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import common
+import grad_predict as gp
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+MARKS = ("results", "standardised", "detection", "distillation", "speed")
+TINY = (
+    "--dataset glyphs --image-size 8 --train-size 500 --test-size 200 --tasks 3 --iterations 12 "
+    "--batch-size 16 --lr 0.05 --hidden 12 10 --h-hidden 8 8 --h-samples 32 --distill-steps 5 "
+    "--n-pseudo 20 --pseudo-rank 4 --pseudo-batch 8 --curve-every 5 --curve-images 50 "
+    "--device cpu --threads 1"
+).split()
+
+
+def parse(*flags):
+    return gp.parse_args([*TINY, *flags])
+
+
+def run(path, *flags):
+    """Run the script in this process and return its result."""
+    gp.main([*TINY, *flags, "--out", str(path)])
+    return json.loads(Path(path).read_text())
+
+
+def numbers(path):
+    """The lines of a result that must not depend on the machine's speed, the date or the path."""
+    skip = ('"args"', '"command"', '"timing"', '"environment"')
+    return [line for line in Path(path).read_text().splitlines() if not line.startswith(skip)]
+
+
+def build(*flags, seed=0):
+    """args, data, θ and memory of a run that has not begun."""
+    args = parse(*flags)
+    common.seed_everything(seed)
+    data = gp.load_data(args, CPU)
+    theta = gp.new_parameters(data["shapes"], CPU)
+    return args, data, theta, gp.new_memory(args, data)
+
+
+# --------------------------------------------------------------- the network and its gradients
+
+
+def test_back_propagation_by_hand_is_autograds():
+    args, data, theta, _ = build()
+    x, y = gp.draw(data, {"perm": data["perms"][1]}, 7)
+    theta.requires_grad_()
+    loss = F.cross_entropy(gp.logits_of(data["views"](theta), x), y)
+    (truth,) = torch.autograd.grad(loss, theta)
+    a, d, own = gp.signals(data["views"](theta), x, y)
+    assert torch.allclose(gp.gradient(a, d, 1 / 7), truth, atol=1e-6)
+    assert own.item() == pytest.approx(loss.item(), rel=1e-5)
+    assert [v.shape for v in a] == [(7, 65), (7, 13), (7, 11)]
+    assert [v.shape for v in d] == [(7, 12), (7, 10), (7, 10)]
+
+
+def test_views_share_the_memory_of_theta_and_begin_like_torch():
+    shapes = gp.layer_shapes(784, 10, [256, 256, 256])
+    theta = gp.new_parameters(shapes, CPU)
+    W = gp.views(theta, shapes)
+    assert theta.numel() == 335_114
+    assert W[0].abs().max() <= 1 / 28 and W[1].abs().max() <= 1 / 16 < 1.01 * W[1].abs().max()
+    W[2][3, 4] = 7
+    assert (theta == 7).sum() == 1
+
+
+def test_columns_are_permuted_instead_of_images():
+    args, data, theta, _ = build()
+    W = data["views"](theta)
+    accuracy, answers = gp.test(W, data)
+    for perm, found in zip(data["perms"], accuracy):
+        x = data["standard"](data["x_test"][:, perm])
+        hits = gp.logits_of(W, x).argmax(1) == data["y_test"]
+        assert found == pytest.approx(hits.float().mean().item())
+    assert 1 <= answers <= 10
+    assert (data["perms"][0] == torch.arange(64)).all()
+    images, labels = gp.images_of(data, {"perm": data["perms"][2]}, torch.tensor([5, 6]))
+    assert torch.equal(images[1], data["x"][6][data["perms"][2]] / 255)
+    assert labels.argmax(1).tolist() == data["y"][5:7].tolist()
+
+
+# --------------------------------------------------------------------------- Eqs. (2), (5), EWC
+
+
+def test_equation_5_by_hand():
+    new = torch.tensor([1.0, 1.0, -2.0, -2.0, 3.0, 0.0])
+    old = torch.tensor([0.5, -0.5, -0.1, 0.1, 0.0, 1.0])
+    assert gp.masked(new, old).tolist() == [1, 0, -2, 0, 0, 0]
+
+
+def test_update_of_each_method():
+    args, data, theta, memory = build("--predictor", "shrink")
+    W, grad = data["views"](theta), torch.randn(len(theta))
+    assert gp.update(grad, memory, 0, theta, W, args) is grad  # no old task yet
+    by_hand = torch.where(grad * theta > 0, grad, 0)
+    assert torch.equal(gp.update(grad, memory, 1, theta, W, args), by_hand)
+    args = parse("--predictor", "shrink", "--method", "sum", "--weight", "2")
+    both = gp.update(grad, memory, 3, theta, W, args)  # three old tasks with the mean θ
+    assert torch.allclose(both, grad + 2 * 3 * theta)
+    args, data, theta, memory = build("--method", "ewc", "--ewc-lambda", "5")
+    memory.kept = {"F": torch.full_like(theta, 2.0), "theta": theta - 1}
+    assert torch.allclose(gp.update(grad, memory, 1, theta, W, args), grad + 10, atol=1e-5)
+
+
+def test_fisher_is_the_mean_of_squared_gradients(monkeypatch):
+    args, data, theta, memory = build("--method", "ewc")
+    W, task = data["views"](theta), {"perm": data["perms"][0]}
+    x, y = gp.draw(data, task, 5)
+    monkeypatch.setattr(gp, "draw", lambda *_: (x, y))
+    drawn = torch.tensor([[3], [1], [4], [1], [5]])
+    monkeypatch.setattr(torch, "multinomial", lambda p, n: drawn)
+    memory.end(theta, W, task)
+    total = torch.zeros_like(theta)
+    for image, label in zip(x, drawn):
+        a, d, _ = gp.signals(W, image[None], F.one_hot(label, 10).float())
+        total += gp.gradient(a, d, 1.0).square() / 5
+    assert torch.allclose(memory.kept["F"], total, atol=1e-8)
+    memory.end(theta + 1, W, task)  # online: the sum of Fishers, the last θ*
+    assert torch.allclose(memory.kept["F"], 2 * total, atol=1e-8)
+    assert torch.equal(memory.kept["theta"], theta + 1)
+
+
+def test_controls_by_hand():
+    args, data, theta, memory = build("--predictor", "position", "--rank", "2")
+    W, tasks = data["views"](theta), [{"perm": perm} for perm in data["perms"]]
+    truth = []
+    for task in tasks[:2]:
+        torch.manual_seed(3)
+        memory.end(theta, W, task)
+        torch.manual_seed(3)
+        a, d, _ = gp.signals(W, *gp.draw(data, task, 6400))
+        truth.append(gp.gradient(a, d, 1 / 6400))
+    found = data["views"](memory.predict(theta, W))
+    for got, want in zip(found, data["views"]((truth[0] + truth[1]) / 2)):
+        assert torch.linalg.matrix_rank(got, rtol=1e-4) <= 4
+        assert F.cosine_similarity(got.flatten(), want.flatten(), dim=0) > 0.8
+    assert memory.size() == 2 * 2 * (12 + 65 + 10 + 13 + 10 + 11)
+    args, data, theta, memory = build("--predictor", "random-sign")
+    signs = memory.predict(theta, W)
+    assert set(signs.tolist()) == {-1.0, 1.0} and abs(signs.mean()) < 0.2
+    args, data, theta, memory = build("--predictor", "grow")
+    step = -gp.masked(torch.ones_like(theta), memory.predict(theta, W))
+    assert ((theta + 1e-3 * step).abs() >= theta.abs()).all() and step.abs().sum() > 0
+
+
+def test_oracle_is_the_mean_true_gradient_of_old_tasks():
+    args, data, theta, memory = build("--predictor", "oracle", "--batch-size", "20000")
+    W = data["views"](theta)
+    truth = 0
+    for perm in data["perms"][:2]:
+        memory.end(theta, W, {"perm": perm})
+        a, d, _ = gp.signals(W, *gp.images_of(data, {"perm": perm}, torch.arange(500)))
+        truth = truth + gp.gradient(a, d, 1 / 1000)
+    assert F.cosine_similarity(memory.predict(theta, W), truth, dim=0) > 0.99
+
+
+# ------------------------------------------------------------------ h and g: Eqs. (3), (4), (6, 7)
+
+
+def trained_memory(*flags, tasks=2):
+    """A ScalarMemory that has learned gradients which are a curved function of θ."""
+    args, data, theta, memory = build(*flags)
+    for task in range(tasks):
+        for _ in range(150):
+            noise = 0.1 * torch.randn_like(theta)
+            memory.learn(theta, (8 * theta).sin() * (1 + task) + noise, {})
+        memory.end(theta, data["views"](theta), {})
+        memory.begin()
+    return memory, theta
+
+
+@pytest.mark.parametrize("scale", ["raw", "normalised"])
+def test_h_learns_the_gradient_as_a_function_of_the_parameter(scale):
+    memory, theta = trained_memory("--h-scale", scale, "--h-lr", "0.01", "--h-samples", "200")
+    for i, h in enumerate(memory.old):
+        truth = (8 * theta).sin() * (1 + i)
+        assert ((h(theta) - truth).square().mean() / truth.square().mean()).sqrt() < 0.25
+    mean = (memory.old[0](theta) + memory.old[1](theta)) / 2  # the scales undone before averaging
+    assert torch.allclose(memory.mean(theta), mean)
+    assert memory.size() == 2 * sum(p.numel() for p in memory.h.parameters())
+
+
+def test_the_table_agrees_with_the_exact_prediction():
+    args, data, theta, memory = build("--hidden", "64", "64", "--h-hidden", "64", "64")
+    for _ in range(3):
+        for _ in range(30):
+            memory.learn(theta, 1e-3 * torch.randn_like(theta) + 1e-4 * (30 * theta).cos(), {})
+        memory.end(theta, data["views"](theta), {})
+        memory.begin()
+    moved = theta + 0.02 * torch.randn_like(theta)  # where training has gone since
+    exact, quick = memory.mean(moved), memory.predict(moved, [])
+    assert ((exact > 0) == (quick > 0)).float().mean() >= 0.999
+    assert (exact > 0).float().mean() > 0.01 < (exact < 0).float().mean()
+    far = torch.tensor([-1e9, 1e9])
+    ends = memory.table["values"][[0, -1]]
+    assert torch.equal(gp.look_up(memory.table, far), ends)
+
+
+def test_distillation_target_by_hand(monkeypatch):
+    memory, theta = trained_memory("--distill", tasks=1)
+    first = memory.old[0]
+    assert torch.equal(memory.g(theta), first(theta))  # g begins as h_1
+    for t in (1, 2):
+        seen = []
+        keep = seen.append
+        monkeypatch.setattr(memory, "step", lambda net, opt, x, y, keep=keep: keep((x, y)))
+        for p in memory.h.parameters():
+            p.data.normal_(std=0.3)
+        known, h = memory.g, memory.h
+        memory.end(theta, [], {})
+        for x, target in seen:
+            by_hand = t / (t + 1) * known(x) + h(x) / (t + 1)
+            assert torch.allclose(target, by_hand, atol=1e-6)
+        assert len(seen) == 5
+        monkeypatch.undo()
+        memory.begin()
+    assert [f["tasks"] for f in memory.fidelity] == [1, 2, 3]
+    assert memory.fidelity[0] == {"tasks": 1, "sign": 1.0, "error": 0.0}
+    assert memory.size() == sum(p.numel() for p in first.parameters())  # constant in the tasks
+
+
+def test_distillation_comes_near_the_mean():
+    flags = "--distill --h-lr 0.01 --h-samples 200 --distill-steps 150".split()
+    memory, _ = trained_memory(*flags, tasks=3)
+    assert memory.fidelity[2]["sign"] > 0.9 and memory.fidelity[2]["error"] < 0.3
+
+
+# ---------------------------------------------------------------------------- learned inputs
+
+
+def test_products_of_gradients_without_forming_them():
+    args, data, theta, memory = build("--preset", "improved", "--n-pseudo", "50")
+    task = {"perm": data["perms"][1]}
+    memory.start(task)
+    memory.CLASSES = 10
+    torch.manual_seed(5)
+    got = memory.mismatch(data["views"](theta), task)
+    torch.manual_seed(5)
+    classes = torch.randperm(10).tolist()
+    W, by_hand = data["views"](theta), 0.0
+    for c in classes:
+        own = data["rows"][c]
+        x, y = gp.images_of(data, task, own[torch.randint(len(own), (memory.PER_CLASS,))])
+        a, d, _ = gp.signals(W, x, y)
+        rows = torch.arange(50)[torch.arange(50) % 10 == c]
+        a_p, d_p, _ = gp.signals(W, *memory.inputs(memory.phi, rows))
+        for layer in zip(a, d, a_p, d_p):
+            a_l, d_l, ap_l, dp_l = layer
+            real, ours = d_l.T @ a_l / len(a_l), dp_l.T @ ap_l / len(ap_l)
+            cos = (real * ours).sum() / real.norm() / ours.norm()
+            length = (ours.norm() / real.norm() - 1).clamp(max=3)
+            by_hand += (1 - cos + 0.1 * length**2).item() / 10
+    assert got.item() == pytest.approx(by_hand, rel=1e-3)
+
+
+def test_learned_inputs_predict_gradients_better_than_as_they_begin():
+    args, data, theta, memory = build("--preset", "improved", "--iterations", "80")
+    task = {"perm": data["perms"][1]}
+    x, y = gp.images_of(data, task, torch.arange(500))
+
+    def agreement():
+        torch.manual_seed(9)
+        total = 0.0
+        for _ in range(5):  # at networks that it has not seen
+            W = data["views"](gp.new_parameters(data["shapes"], CPU))
+            a, d, _ = gp.signals(W, x, y)
+            a_p, d_p, _ = gp.signals(W, *memory.inputs(memory.phi, torch.arange(20)))
+            truth, ours = gp.gradient(a, d, 1 / 500), gp.gradient(a_p, d_p, 1 / 20)
+            total += F.cosine_similarity(truth, ours, dim=0).item() / 5
+        return total
+
+    memory.start(task)
+    before = agreement()
+    for _ in range(80):
+        memory.learn(theta, theta, task)
+    assert agreement() > before + 0.1
+    memory.end(theta, [], task)
+    assert memory.size() == 64 + 4 * 64 + 20 * 4 + 20 * 10
+
+
+# ----------------------------------------------------------------------------------- detection
+
+
+def test_an_alarm_needs_a_step_not_noise():
+    torch.manual_seed(0)
+    quiet = torch.randn(1000).tolist()
+    assert gp.alarms(quiet, 3.0) == []
+    step = quiet[:500] + [v + 6 for v in quiet[500:]]
+    found = gp.alarms(step, 3.0)
+    assert len(found) == 1 and 500 < found[0] < 510
+    assert not gp.alarm(step[495:505], 3.0)  # too short a past
+
+
+def test_a_stream_without_labels_finds_its_boundaries(tmp_path):
+    flags = "--boundaries detect --method sgd --detector loss --threshold 3 --lr 0.1".split()
+    result = run(tmp_path / "r.json", *flags, "--iterations", "500")
+    assert len(result["alarms"]) == 2 and len(result["signals"]) == 1500
+    assert all(0 <= a - b < 50 for a, b in zip(result["alarms"], (500, 1000)))
+    assert gp.alarms([row[2] for row in result["signals"]], 3.0) == result["alarms"]
+
+
+# ------------------------------------------------------------------------------------- learning
+
+
+def test_true_gradients_prevent_forgetting_and_random_signs_do_not(tmp_path):
+    base = "--iterations 400 --lr 0.1 --hidden 64 64 --curve-every 400".split()
+    acc = {}
+    for name in ("sgd", "oracle", "random-sign"):
+        rule = ["--method", "sgd"] if name == "sgd" else ["--predictor", name]
+        acc[name] = run(tmp_path / f"{name}.json", *base, *rule)["metrics"]["ACC (%)"]
+    assert acc["oracle"] > acc["sgd"] + 5
+    assert acc["random-sign"] < acc["oracle"] - 5
+
+
+def test_a_dead_network_is_reported_and_has_no_accuracy(tmp_path, capsys):
+    result = run(tmp_path / "r.json", "--lr", "1", "--method", "sum", "--predictor", "grow",
+                 "--weight", "1")  # fmt: skip
+    assert result["metrics"]["dead"] in (0.0, 1.0)
+    args, data, theta, memory = build()
+    state = {"theta": theta, "R": [[0.1] * 3] * 4, "answers": 1}
+    assert gp.metrics_of(state, None, args) == {"dead": 1.0}
+    state["answers"] = 2
+    assert gp.metrics_of(state, None, args)["ACC (%)"] == pytest.approx(10)
+    W = data["views"](theta.zero_())
+    assert gp.test(W, data)[1] == 1
+
+
+def test_a_diverging_run_names_the_iteration(tmp_path, capsys):
+    flags = ["--method", "sum", "--predictor", "grow", "--weight", "1e30", "--iterations", "30"]
+    line = fails(capsys, [*TINY, *flags, "--out", str(tmp_path / "r.json")], code=1)
+    assert "iteration 35: a parameter is not finite" in line and "--weight" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------- the same bytes, always
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    a, b, c = (tmp_path / f"{name}.json" for name in "abc")
+    run(a)
+    run(b)
+    run(c, "--seed", "1")
+    assert numbers(a) == numbers(b) != numbers(c)
+
+
+@pytest.mark.parametrize(
+    "flags", ["--distill", "--boundaries detect", "--predictor position --ema 0.9", "--method ewc",
+              "--predictor oracle", "--preset improved", "--method joint"],
+)  # fmt: skip
+def test_a_run_stopped_at_any_iteration_ends_in_the_same_bytes(flags, tmp_path, monkeypatch):
+    whole, target = tmp_path / "whole.json", tmp_path / "stopped.json"
+    flags = [*flags.split(), "--checkpoint-every", "0"]
+    monkeypatch.setattr(gp, "HISTORY", 4)
+    monkeypatch.setattr(gp, "WINDOW", 2)
+    run(whole, *flags)
+    good, saved = common.save_checkpoint, 0
+
+    def save_and_stop(*args):
+        nonlocal saved
+        good(*args)
+        saved += 1
+        if saved % 5 == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(common, "save_checkpoint", save_and_stop)
+    for _ in range(10):
+        try:
+            run(target, *flags)
+        except KeyboardInterrupt:
+            continue
+        break
+    assert saved == 36 and numbers(target) == numbers(whole)
+    assert not Path(f"{target}.ckpt").exists()
+
+
+def test_kill_minus_nine_and_the_same_command_again(tmp_path):
+    flags = [*TINY, "--iterations", "60", "--checkpoint-every", "0.1"]
+    whole, target = tmp_path / "whole.json", tmp_path / "deep" / "killed.json"
+    gp.main([*flags, "--out", str(whole)])
+    command = [sys.executable, str(ROOT / "grad_predict.py"), *flags, "--out", str(target)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not Path(f"{target}.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert Path(f"{target}.ckpt").exists() and not target.exists()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and "continuing from" in again.stderr
+    assert numbers(target) == numbers(whole)
+    assert [p.name for p in target.parent.glob("[!.]*")] == ["killed.json"]  # a .part may stay
+
+
+# --------------------------------------------------------------------------------- wrong inputs
+
+
+def fails(capsys, argv, code=2):
+    """The one line that the script prints when it exits with `code`."""
+    with pytest.raises(SystemExit) as stop:
+        common.exit_in_one_line(lambda: gp.main(argv))
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == code and len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--dataset mnits", "no dataset 'mnits'"),
+        ("--predictor best", "invalid choice"),
+        ("--method adam", "invalid choice"),
+        ("--tasks 0", "--tasks takes numbers from 1"),
+        ("--hidden 0", "--hidden takes numbers from 1"),
+        ("--lr 0", "above 0 and at most 1"),
+        ("--lr nan", "above 0 and at most 1"),
+        ("--weight inf", "--weight must be a number"),
+        ("--ema 1", "--ema"),
+        ("--pseudo-own 2", "--pseudo-own"),
+        ("--distill --predictor oracle", "need --predictor scalar"),
+        ("--boundaries detect --predictor oracle", "needs --predictor scalar or"),
+        ("--preset improved --n-pseudo 9", "at least the 10 classes"),
+        ("--preset improved --pseudo-rank 65", "above the 64 pixels"),
+        ("--readme x.md", "renewed by --report"),
+        ("--device cuda:999", "try --device cpu"),
+        ("--train-size 5", "there is no training image of class"),
+        ("--iter 5", "unrecognized arguments"),
+        ("--out {tmp}", "is a folder"),
+        ("--report {tmp}/nothing", "no results"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
+    out = [] if "--out" in flags else ["--out", str(tmp_path / "r.json")]
+    assert says in fails(capsys, [*TINY, *out, *flags.format(tmp=tmp_path).split()])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path, capsys):
+    common.save_checkpoint(tmp_path / "r.json.ckpt", {"tasks": 7}, {}, CPU)
+    assert "delete" in fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")])
+
+
+# ----------------------------------------------------------------------------- report, Makefile
+
+
+def test_presets_move_defaults_and_flags_undo_them():
+    paper = gp.parse_args([])
+    assert (paper.tasks, paper.iterations, paper.batch_size, paper.lr) == (5, 2000, 64, 0.003)
+    assert (paper.hidden, paper.h_hidden, paper.method) == ([256] * 3, [256] * 3, "mask")
+    improved = gp.parse_args(["--preset", "improved", "--method", "mask"])
+    assert (improved.predictor, improved.method) == ("pseudo-inputs", "mask")
+
+
+def test_improved_keeps_at_most_half_as_many_numbers_as_the_network_has():
+    args = gp.parse_args(["--preset", "improved"])
+    n, r = args.n_pseudo, args.pseudo_rank
+    a_task = 784 + r * 784 + n * r + n * 10
+    shapes = gp.layer_shapes(784, 10, args.hidden)
+    assert (args.tasks - 1) * a_task <= 0.5 * sum(b * a for b, a in shapes)
+
+
+def test_the_makefile_runs_what_the_report_expects():
+    plan = subprocess.run(
+        ["make", "-n", "reproduce-grad_predict", "VENV=", "SEEDS=0"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name, (_, flags, _) in gp.RUNS.items():
+        line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
+        assert f"grad_predict.py {flags} --dataset" in line
+
+
+def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
+    folder, figures = tmp_path / "results", tmp_path / "figures"
+    for name in ("sgd", "scalar", "distill", "detect", "improved", "std-sgd", "joint"):
+        run(folder / f"{name}-seed0.json", *gp.RUNS[name][1].split())
+    run(folder / "scalar-seed1.json", "--seed", "1")
+    bench = {"exact_s": 2.0, "lookup_s": 0.004, "agreement": 0.9995, "parameters": 1000,
+             "environment": {"device": "x", "threads": 1}}  # fmt: skip
+    (folder / "bench.json").write_text(json.dumps(bench))
+    page = tmp_path / "page.md"
+    marks = "<!-- begin grad_predict {0} -->\n<!-- end grad_predict {0} -->\n"
+    page.write_text("".join(marks.format(name) for name in MARKS))
+    gp.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    assert "missing: python grad_predict.py --predictor oracle --dataset" in capsys.readouterr().err
+    assert {p.name for p in figures.iterdir()} == {
+        "figure1.png", "improved.png", "improved_std.png", "detection.png", "tables.md",
+    }  # fmt: skip
+    text = page.read_text()
+    assert "| plain SGD |" in text and "(2)" in text and "| ratio | 500 |" in text
+    gp.main(["--compare", str(folder), str(folder)])
+    assert "plain SGD: ACC (%)" in capsys.readouterr().out
