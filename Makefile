@@ -256,10 +256,10 @@ figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synt
 # ---- grad_predict: run name -> flags (the same names and flags as RUNS there; tested) ----
 
 GRAD_PREDICT := sgd scalar scalar-raw distill detect oracle random-sign grow shrink zero \
-	position half-rate ewc joint oracle-sum improved std-sgd std-scalar std-oracle std-ewc10 \
-	std-ewc30 std-ewc100 std-ewc300 std-joint std-oracle-sum std-improved std-improved-mask \
-	std-improved-own std-improved-new std-improved-free std-improved-noise std-improved-untrained \
-	std-improved-small
+	position half-rate ewc joint oracle-sum improved improved-detect std-sgd std-scalar std-oracle \
+	std-ewc10 std-ewc30 std-ewc100 std-ewc300 std-ewc1000 std-joint std-oracle-sum std-improved \
+	std-improved-mask std-improved-own std-improved-new std-improved-free std-improved-noise \
+	std-improved-untrained std-improved-small
 grad_predict.sgd                    = --method sgd
 grad_predict.scalar                 = --method mask
 grad_predict.scalar-raw             = --h-scale raw
@@ -276,6 +276,7 @@ grad_predict.ewc                    = --method ewc
 grad_predict.joint                  = --method joint
 grad_predict.oracle-sum             = --method sum --predictor oracle
 grad_predict.improved               = --preset improved
+grad_predict.improved-detect        = --preset improved --boundaries detect --detector gain
 grad_predict.std-sgd                = --method sgd --inputs standardised
 grad_predict.std-scalar             = --inputs standardised
 grad_predict.std-oracle             = --predictor oracle --inputs standardised
@@ -283,6 +284,7 @@ grad_predict.std-ewc10              = --method ewc --ewc-lambda 10 --inputs stan
 grad_predict.std-ewc30              = --method ewc --ewc-lambda 30 --inputs standardised
 grad_predict.std-ewc100             = --method ewc --ewc-lambda 100 --inputs standardised
 grad_predict.std-ewc300             = --method ewc --ewc-lambda 300 --inputs standardised
+grad_predict.std-ewc1000            = --method ewc --ewc-lambda 1000 --inputs standardised
 grad_predict.std-joint              = --method joint --inputs standardised
 grad_predict.std-oracle-sum         = --method sum --predictor oracle --inputs standardised
 grad_predict.std-improved           = --preset improved --inputs standardised
