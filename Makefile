@@ -206,7 +206,7 @@ figures/demo/dgm/tables.md: $(DEMO_DGM:%=results/demo/dgm/%-seed0.json)
 
 # ---- synthetic_meta: run name -> flags (the same names and flags as RUNS there; tested) ----
 
-SYNTHETIC_META := synthetic real gan mlp task running plain-logits one-rate fixed-order \
+SYNTHETIC_META := synthetic real gan mlp task running real-running plain-logits one-rate fixed-order \
 	fixed-init improved improved-learned improved-all improved-real improved-task improved-first \
 	improved-gaussian improved-narrow improved-trained
 synthetic_meta.synthetic        = --inner-loss all
@@ -215,6 +215,7 @@ synthetic_meta.gan              = --source gan
 synthetic_meta.mlp              = --source mlp
 synthetic_meta.task             = --inner-loss task
 synthetic_meta.running          = --bn running
+synthetic_meta.real-running     = --source real --bn running
 synthetic_meta.plain-logits     = --bn running --no-bn-logits
 synthetic_meta.one-rate         = --rates one
 synthetic_meta.fixed-order      = --order fixed

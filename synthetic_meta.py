@@ -970,6 +970,7 @@ RUNS = {
     "mlp": ("Fig. 4", "--source mlp", "MLP on real data"),
     "task": ("Sec. 3", "--inner-loss task", "inner loss over the task's two classes"),
     "running": ("–", "--bn running", "running statistics in the meta-loss too"),
+    "real-running": ("–", "--source real --bn running", "real data, running statistics there too"),
     "plain-logits": ("–", "--bn running --no-bn-logits", "the same, no BatchNorm on the logits"),
     "one-rate": ("Sec. 3", "--rates one", "one learning rate"),
     "fixed-order": ("Sec. 3", "--order fixed", "one fixed order of the classes"),
