@@ -309,8 +309,8 @@ figures/$(NAME)/grad_predict/tables.md: \
 	$(PY) grad_predict.py --report results/$(NAME)/grad_predict --figures $(@D)
 
 DEMO_GRAD_PREDICT := sgd scalar oracle improved
-GRAD_PREDICT_DEMO := --dataset glyphs --image-size 14 --train-size 5000 --test-size 1000 --iterations 400 \
-	--lr 0.02
+GRAD_PREDICT_DEMO := --dataset glyphs --image-size 14 --train-size 5000 --test-size 1000 --iterations 300 \
+	--lr 0.03 --n-pseudo 200
 
 define grad_predict_demo
 results/demo/grad_predict/$(1)-seed0.json: | $(READY)

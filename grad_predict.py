@@ -34,7 +34,8 @@ Deviations, and choices where the paper is silent (README.md measures those that
     work), and adds the predictions as in Eq. (2), but without its factor 1 / T.
 
     python grad_predict.py --preset improved --dataset glyphs --image-size 14 --train-size 5000 \\
-        --iterations 500 --lr 0.02  # DEMO_RESULT
+        --test-size 1000 --iterations 300 --lr 0.03 --n-pseudo 200
+    # 20 seconds: ACC 80; with --method sgd 42, and with --method mask --predictor scalar f dies
     python grad_predict.py --seed 0  # FULL_RESULT
 """
 
@@ -456,7 +457,7 @@ class ControlMemory:
         return {"zero": torch.zeros_like(theta), "grow": -theta, "shrink": theta}[kind]
 
     def size(self) -> float:
-        """Numbers kept for old tasks; the oracle's data are not counted here."""
+        """Numbers kept for old tasks; metrics_of leaves out the oracle, which keeps their data."""
         return sum(u.numel() + v.numel() for some in self.factors for u, v in some)
 
     def state(self) -> dict:
@@ -884,7 +885,7 @@ def metrics_of(state: dict, memory: Memory | None, args: argparse.Namespace) -> 
     """In per cent. A dead network, which answers one class to everything, has no accuracy."""
     dead = state["answers"] == 1
     out: dict = {"dead": float(dead)}
-    if memory is not None:
+    if memory is not None and args.predictor != "oracle":  # which keeps all old data
         out["memory (%)"] = 100 * memory.size() / state["theta"].numel()
     if dead:
         return out
