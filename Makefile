@@ -257,8 +257,9 @@ figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synt
 # ---- grad_predict: run name -> flags (the same names and flags as RUNS there; tested) ----
 
 GRAD_PREDICT := sgd scalar scalar-raw distill detect oracle random-sign grow shrink zero \
-	position half-rate ewc joint oracle-sum improved improved-detect std-sgd std-scalar std-oracle \
-	std-ewc10 std-ewc30 std-ewc100 std-ewc300 std-ewc1000 std-joint std-oracle-sum std-improved \
+	position half-rate triple-rate ewc joint joint-triple oracle-sum improved improved-mean \
+	improved-detect std-sgd std-triple-rate std-scalar std-oracle std-ewc10 std-ewc30 std-ewc100 \
+	std-ewc300 std-ewc1000 std-joint std-oracle-sum std-improved std-improved-mean \
 	std-improved-mask std-improved-own std-improved-new std-improved-free std-improved-noise \
 	std-improved-untrained std-improved-small
 grad_predict.sgd                    = --method sgd
@@ -273,12 +274,16 @@ grad_predict.shrink                 = --predictor shrink
 grad_predict.zero                   = --predictor zero
 grad_predict.position               = --predictor position --ema 0.9
 grad_predict.half-rate              = --method sgd --later-lr 0.5
+grad_predict.triple-rate            = --method sgd --later-lr 3
 grad_predict.ewc                    = --method ewc
 grad_predict.joint                  = --method joint
+grad_predict.joint-triple           = --method joint --lr 0.009
 grad_predict.oracle-sum             = --method sum --predictor oracle
 grad_predict.improved               = --preset improved
+grad_predict.improved-mean          = --preset improved --method mean
 grad_predict.improved-detect        = --preset improved --boundaries detect --detector gain
 grad_predict.std-sgd                = --method sgd --inputs standardised
+grad_predict.std-triple-rate        = --method sgd --later-lr 3 --inputs standardised
 grad_predict.std-scalar             = --inputs standardised
 grad_predict.std-oracle             = --predictor oracle --inputs standardised
 grad_predict.std-ewc10              = --method ewc --ewc-lambda 10 --inputs standardised
@@ -289,6 +294,7 @@ grad_predict.std-ewc1000            = --method ewc --ewc-lambda 1000 --inputs st
 grad_predict.std-joint              = --method joint --inputs standardised
 grad_predict.std-oracle-sum         = --method sum --predictor oracle --inputs standardised
 grad_predict.std-improved           = --preset improved --inputs standardised
+grad_predict.std-improved-mean      = --preset improved --method mean --inputs standardised
 grad_predict.std-improved-mask      = --preset improved --method mask --inputs standardised
 grad_predict.std-improved-own       = --preset improved --pseudo-own 1 --inputs standardised
 grad_predict.std-improved-new       = --preset improved --pseudo-own 0 --inputs standardised

@@ -31,7 +31,8 @@ Deviations, and choices where the paper is silent (README.md measures those that
     signals a new task when the mean of 20 iterations is 1.5 deviations above the 200 before them.
  6. --preset improved is not the paper's: it predicts the gradient by back-propagating a few learned
     inputs through f, so that the position and all related parameters count (the paper's future
-    work), and adds the predictions as in Eq. (2), but without its factor 1 / T.
+    work), and adds the predictions as in Eq. (2), but without its factor 1 / T (--method mean has
+    it), so that its steps grow with the tasks: compare SGD at three times the rate.
 
     python grad_predict.py --preset improved --dataset glyphs --image-size 14 --train-size 5000 \\
         --test-size 1000 --iterations 300 --lr 0.03 --n-pseudo 200
@@ -83,9 +84,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
     add = paper.add_argument
     add("--preset", choices=["paper", "improved"], default="paper", help="which defaults to use")
-    add("--method", choices=["mask", "sum", "sgd", "ewc", "joint"], default="mask",
-        help="mask: Eq. (5); sum: the new gradient and all predicted ones, Eq. (2); sgd: plain "
-        "(Fig. 1a); ewc: online EWC (Schwarz et al. 2018); joint: all tasks at once")
+    add("--method", default="mask",
+        choices=["mask", "mean", "sum", "sgd", "ewc", "joint"],
+        help="mask: Eq. (5); mean: of the new gradient and all predicted ones, Eq. (2); sum: their "
+        "sum; sgd: plain (Fig. 1a); ewc: online EWC (Schwarz et al. 2018); joint: all tasks at once")
     add("--predictor", default="scalar",
         choices=["scalar", "oracle", "random-sign", "zero", "grow", "shrink", "position",
                  "pseudo-inputs"],
@@ -117,7 +119,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="--boundaries detect: standard deviations above the recent past (our choice)")
     beyond = parser.add_argument_group("beyond the paper (controls, and --preset improved)")
     add = beyond.add_argument
-    add("--weight", type=float, default=1.0, help="--method sum: weight of each predicted gradient")
+    add("--weight", type=float, default=1.0,
+        help="--method mean and sum: weight of each predicted gradient")
     add("--later-lr", type=float, default=1.0, help="times --lr from the second task on")
     add("--ema", type=float, default=0.0, help="Eq. (5) takes a running mean of ∇ with this decay")
     add("--rank", type=int, default=16, help="--predictor position: rank of a stored gradient")
@@ -184,25 +187,25 @@ def check(args: argparse.Namespace) -> None:
         if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
             flag = f"--{name.replace('_', '-')}"
             raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
-    for name in ("lr", "h_lr", "pseudo_lr", "later_lr"):
+    for name in ("lr", "h_lr", "pseudo_lr"):
         if not 0 < getattr(args, name) <= 1:
             raise common.UserError(f"--{name.replace('_', '-')} must be above 0 and at most 1")
-    for name in ("weight", "ewc_lambda", "threshold"):
+    for name in ("weight", "ewc_lambda", "threshold", "later_lr"):
         if not 0 < getattr(args, name) < math.inf:
             raise common.UserError(f"--{name.replace('_', '-')} must be a number above 0")
     if not 0 <= args.pseudo_own <= 1:
         raise common.UserError("--pseudo-own is a share, from 0 to 1")
     if not 0 <= args.ema < 1:
         raise common.UserError("--ema must be from 0 to less than 1")
-    remembers = args.method in ("mask", "sum")
+    remembers = args.method in ("mask", "mean", "sum")
     scalar = remembers and args.predictor == "scalar"
     if (args.distill or args.exact_predictions) and not scalar:
         raise common.UserError("--distill and --exact-predictions need --predictor scalar, and "
-                               "--method mask or sum")  # fmt: skip
+                               "--method mask, mean or sum")  # fmt: skip
     learned = args.predictor in ("scalar", "pseudo-inputs")
-    if args.boundaries == "detect" and not (learned and args.method in ("mask", "sum", "sgd")):
+    if args.boundaries == "detect" and not (learned and (remembers or args.method == "sgd")):
         raise common.UserError("--boundaries detect needs --predictor scalar or pseudo-inputs, and "
-                               "--method mask, sum or sgd")  # fmt: skip
+                               "--method mask, mean, sum or sgd")  # fmt: skip
     if args.readme and not args.report:
         raise common.UserError("--readme is renewed by --report: name its folder")
     args.out = args.out.replace("{seed}", str(args.seed))
@@ -693,7 +696,8 @@ def update(
         return masked(grad, old)
     if args.method == "ewc":
         return grad + args.ewc_lambda * old
-    return grad + args.weight * t * old  # Eq. (2) without its factor 1 / (t + 1): Deviation 6
+    total = grad + args.weight * t * old
+    return total / (t + 1) if args.method == "mean" else total  # Eq. (2), and Deviation 6
 
 
 def alarm(past: list[float], threshold: float) -> bool:
@@ -965,14 +969,20 @@ RUNS = {
     "position": ("Sec. 2.2", "--predictor position --ema 0.9",
         "Eq. (5), each task's last gradient at rank 16, mean of the current one"),
     "half-rate": ("–", "--method sgd --later-lr 0.5", "SGD, half the rate from task 2 on"),
+    "triple-rate": ("–", "--method sgd --later-lr 3", "SGD, three times the rate from task 2 on"),
     "ewc": ("Eq. (1)", "--method ewc", "online EWC, λ = {ewc_lambda:g}"),
     "joint": ("–", "--method joint", "all tasks at once"),
+    "joint-triple": ("–", "--method joint --lr 0.009", "all tasks at once, three times the rate"),
     "oracle-sum": ("Eq. (2)", "--method sum --predictor oracle",
         "sum with the true old gradients (old data)"),
     "improved": ("–", "--preset improved", "improved: sum with gradients of learned inputs"),
+    "improved-mean": ("Eq. (2)", "--preset improved --method mean",
+        "improved, the mean instead of the sum"),
     "improved-detect": ("Sec. 5.1", "--preset improved --boundaries detect --detector gain",
         "improved, boundaries not told"),
     "std-sgd": ("–", "--method sgd --inputs standardised", "plain SGD"),
+    "std-triple-rate": ("–", "--method sgd --later-lr 3 --inputs standardised",
+        "SGD, three times the rate from task 2 on"),
     "std-scalar": ("–", "--inputs standardised", "Eq. (5), the paper's h"),
     "std-oracle": ("–", "--predictor oracle --inputs standardised",
         "Eq. (5) with the true old gradients (old data)"),
@@ -991,6 +1001,8 @@ RUNS = {
         "sum with the true old gradients (old data)"),
     "std-improved": ("–", "--preset improved --inputs standardised",
         "improved: sum with gradients of learned inputs"),
+    "std-improved-mean": ("Eq. (2)", "--preset improved --method mean --inputs standardised",
+        "improved, the mean instead of the sum"),
     "std-improved-mask": ("–", "--preset improved --method mask --inputs standardised",
         "improved, Eq. (5) instead of the sum"),
     "std-improved-own": ("–", "--preset improved --pseudo-own 1 --inputs standardised",

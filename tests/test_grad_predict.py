@@ -109,6 +109,9 @@ def test_update_of_each_method():
     args = parse("--predictor", "shrink", "--method", "sum", "--weight", "2")
     both = gp.update(grad, memory, 3, theta, W, args)  # three old tasks with the mean θ
     assert torch.allclose(both, grad + 2 * 3 * theta)
+    args = parse("--predictor", "shrink", "--method", "mean")
+    mean = gp.update(grad, memory, 3, theta, W, args)  # Eq. (2)
+    assert torch.allclose(mean, (grad + theta + theta + theta) / 4)
     args, data, theta, memory = build("--method", "ewc", "--ewc-lambda", "5")
     memory.kept = {"F": torch.full_like(theta, 2.0), "theta": theta - 1}
     assert torch.allclose(gp.update(grad, memory, 1, theta, W, args), grad + 10, atol=1e-5)
