@@ -259,9 +259,9 @@ figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synt
 GRAD_PREDICT := sgd scalar scalar-raw distill detect oracle random-sign grow shrink zero \
 	position half-rate triple-rate ewc joint joint-triple oracle-sum improved improved-mean \
 	improved-detect std-sgd std-triple-rate std-scalar std-oracle std-ewc10 std-ewc30 std-ewc100 \
-	std-ewc300 std-ewc1000 std-joint std-oracle-sum std-improved std-improved-mean \
-	std-improved-mask std-improved-own std-improved-new std-improved-free std-improved-noise \
-	std-improved-untrained std-improved-small
+	std-ewc300 std-joint std-oracle-sum std-improved std-improved-mean std-improved-mask \
+	std-improved-own std-improved-new std-improved-free std-improved-noise std-improved-untrained \
+	std-improved-small
 grad_predict.sgd                    = --method sgd
 grad_predict.scalar                 = --method mask
 grad_predict.scalar-raw             = --h-scale raw
@@ -290,7 +290,6 @@ grad_predict.std-ewc10              = --method ewc --ewc-lambda 10 --inputs stan
 grad_predict.std-ewc30              = --method ewc --ewc-lambda 30 --inputs standardised
 grad_predict.std-ewc100             = --method ewc --ewc-lambda 100 --inputs standardised
 grad_predict.std-ewc300             = --method ewc --ewc-lambda 300 --inputs standardised
-grad_predict.std-ewc1000            = --method ewc --ewc-lambda 1000 --inputs standardised
 grad_predict.std-joint              = --method joint --inputs standardised
 grad_predict.std-oracle-sum         = --method sum --predictor oracle --inputs standardised
 grad_predict.std-improved           = --preset improved --inputs standardised

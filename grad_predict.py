@@ -995,8 +995,6 @@ RUNS = {
         "online EWC, λ = {ewc_lambda:g}"),
     "std-ewc300": ("–", "--method ewc --ewc-lambda 300 --inputs standardised",
         "online EWC, λ = {ewc_lambda:g}"),
-    "std-ewc1000": ("–", "--method ewc --ewc-lambda 1000 --inputs standardised",
-        "online EWC, λ = {ewc_lambda:g}"),
     "std-joint": ("–", "--method joint --inputs standardised", "all tasks at once"),
     "std-oracle-sum": ("Eq. (2)", "--method sum --predictor oracle --inputs standardised",
         "sum with the true old gradients (old data)"),
