@@ -309,7 +309,7 @@ def tabulate(net_mean: Callable[[Tensor], Tensor], theta: Tensor) -> dict[str, T
 def look_up(table: dict[str, Tensor], theta: Tensor) -> Tensor:
     """The table's nearest value for each of theta [P]; beyond its ends, the last one."""
     place = (theta / table["reach"] + 1) * ((GRID - 1) / 2)
-    return table["values"][place.round().clamp(0, GRID - 1).long()]
+    return table["values"][place.nan_to_num().round().clamp(0, GRID - 1).long()]
 
 
 class ScalarMemory:
@@ -392,7 +392,7 @@ class ScalarMemory:
 
     def size(self) -> int:
         """Numbers kept for old tasks; with --distill g alone."""
-        nets = [self.g] if self.args.distill else self.old
+        nets = self.old if self.g is None else [self.g]
         return sum(p.numel() for net in nets for p in net.parameters())
 
     def state(self) -> dict:
@@ -566,8 +566,7 @@ class PseudoInputs:
             own = self.data["rows"][c]
             rows.append(own[torch.randint(len(own), (k,), device=own.device)])
         x, y = images_of(self.data, task, torch.cat(rows))
-        n = self.args.n_pseudo // K * K or self.args.n_pseudo
-        chosen = torch.arange(n, device=x.device)
+        chosen = torch.arange(self.args.n_pseudo, device=x.device)
         chosen = torch.cat([chosen[chosen % K == c] for c in classes])
         x_p, y_p = self.inputs(self.phi, chosen)
         a, d, _ = signals(W, x, y)
@@ -723,10 +722,10 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     x, x_test = (v.flatten(1).to(device) for v in (found.x_train, found.x_test))
     y, y_test = found.y_train.to(device), found.y_test.to(device)
     K, D = len(found.classes), x.shape[1]
-    if args.n_pseudo < K and args.predictor == "pseudo-inputs":
-        raise common.UserError(f"--n-pseudo must be at least the {K} classes")
-    if args.pseudo_rank > D:
-        raise common.UserError(f"--pseudo-rank must not be above the {D} pixels of an image")
+    if args.n_pseudo % K and args.predictor == "pseudo-inputs":
+        raise common.UserError(f"--n-pseudo must be a multiple of the {K} classes")
+    if args.pseudo_rank > min(D, 2000):
+        raise common.UserError(f"--pseudo-rank must not be above {min(D, 2000)} here")
     pixels = x[:10_000].float() / 255
     mean, sd = (pixels.mean(), pixels.std()) if args.inputs == "standardised" else (0.0, 1.0)
     perms = common.pixel_permutations(args.tasks, D, args.seed).to(device)
@@ -821,7 +820,7 @@ def train(
         state["step"] += 1
         bar.update()
         if state["step"] % args.curve_every == 0 or state["step"] % args.iterations == 0:
-            check_finite(theta, state["step"], args)
+            check_finite(theta + grad, state["step"], args)
             state["curve"].append([state["step"], *test(W, data, args.curve_images)[0]])
         if state["step"] % args.iterations == 0 and not joint:
             finish_task(state, memory, data, theta, W, task, args)
@@ -844,8 +843,8 @@ def notice(
 ) -> None:
     """Sec. 5.1: record what may signal a new task, and begin one when it does."""
     own = memory.current(theta, W)
-    gain = 2 * (grad @ own) / (own @ own + 1e-30)  # over predicting nothing, in units of |h|^2
-    row = [1 - gain, (grad - own).square().mean().log10(), loss.log10(), grad.norm().log10()]
+    worse = 1 - 2 * (grad @ own) / (own @ own + 1e-30)  # (|∇ - h|² - |∇|²) / |h|²
+    row = [worse, (grad - own).square().mean().log10(), loss.log10(), grad.norm().log10()]
     row = [round(v, 4) if math.isfinite(v) else 0.0 for v in torch.stack(row).tolist()]
     state["signals"].append(row)
     state["past"].append(row[SIGNALS.index(args.detector)])
@@ -877,12 +876,12 @@ def finish_task(
         memory.begin()
 
 
-def check_finite(theta: Tensor, step: int, args: argparse.Namespace) -> None:
-    """RunError when a parameter has become NaN or infinite."""
-    if not theta.isfinite().all():
+def check_finite(values: Tensor, step: int, args: argparse.Namespace) -> None:
+    """RunError when a parameter or its gradient has become NaN or infinite."""
+    if not values.isfinite().all():
         raise common.RunError(
-            f"iteration {step}: a parameter is not finite; lower --lr, --weight or --ewc-lambda, "
-            f"and delete the last good checkpoint, {args.out}.ckpt, if there is one"
+            f"iteration {step}: a parameter is not finite, or its gradient; lower --lr, --weight "
+            f"or --ewc-lambda, and delete the last good checkpoint, {args.out}.ckpt, if there is one"
         )
 
 
@@ -925,9 +924,10 @@ def run(args: argparse.Namespace) -> dict:
         common.set_rng_state(stored["rng"], device)
         print(f"continuing from {checkpoint} at iteration {state['step']}", file=sys.stderr)
     elif args.method != "joint":
-        accuracy, state["answers"] = test(data["views"](theta), data)
+        W = data["views"](theta)
+        accuracy, state["answers"] = test(W, data)
         state["R"].append(accuracy)  # row 0: untrained
-        state["curve"].append([0, *accuracy])
+        state["curve"].append([0, *test(W, data, args.curve_images)[0]])
     begun, saved = time.perf_counter() - state["seconds"], time.perf_counter()
 
     def save() -> None:
@@ -1018,24 +1018,30 @@ RUNS = {
     "std-improved-small": ("–", "--preset improved --n-pseudo 200 --inputs standardised",
         "improved, 200 learned inputs a task, not 800"),
 }  # fmt: skip
-TITLES = ("1 - gain of h", "log10, loss of h", "log10, loss of f", "log10, |gradient|")
-DETECTORS = {"gain": "what h gains over predicting 0", "predictor": "loss of h",
+TITLES = ("loss of h less that of 0", "log10, loss of h", "log10, loss of f", "log10, |gradient|")
+DETECTORS = {"gain": "loss of h less that of predicting 0", "predictor": "loss of h",
              "loss": "loss of f", "gradient": "norm of f's gradient"}  # fmt: skip
 METRICS = ("ACC (%)", "BWT (%)", "FWT (%)", "when learned (%)", "memory (%)", "dead")
 PAPER: dict = {}  # its results are curves without numbers
 
 
 def draw_stream(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Accuracy on each task over the iterations, mean and SD over seeds; a panel for each run."""
+    """Accuracy on each task over the iterations, mean and SD over seeds; a panel for each run.
+
+    Dead runs are left out where there are others.
+    """
     for ax, (_, some) in zip(np.ravel(axes), runs.items()):
+        label = some[0]["label"]
+        some = [run for run in some if not run["metrics"]["dead"]] or some
         curve = np.array([run["curve"] for run in some])  # [seeds, points, 1 + T]
-        at, mean, spread = curve[0, :, 0], curve[..., 1:].mean(0), curve[..., 1:].std(0)
+        at, mean = curve[0, :, 0], curve[..., 1:].mean(0)
+        spread = curve[..., 1:].std(0, ddof=min(1, len(some) - 1))
         for j in range(mean.shape[1]):
             ax.plot(at, mean[:, j], lw=1, label=f"task {j + 1}")
             ax.fill_between(at, mean[:, j] - spread[:, j], mean[:, j] + spread[:, j], alpha=0.2)
         for t in range(1, mean.shape[1]):
             ax.axvline(t * some[0]["args"]["iterations"], color="0.7", lw=0.7, ls="--", zorder=0)
-        ax.set(title=f"{some[0]['label']} ({len(some)} seeds)", xlabel="iteration", ylim=(0, 1))
+        ax.set(title=f"{label} (n = {len(some)})", xlabel="iteration", ylim=(0, 1))
         ax.title.set_fontsize(8)
     for ax in np.atleast_2d(axes)[:, 0]:
         ax.set(ylabel="test accuracy")
@@ -1044,7 +1050,7 @@ def draw_stream(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
 
 
 def draw_detection(runs: list[dict], axes: list[Axes]) -> None:
-    """The three statistics of Sec. 5.1 over the stream of one seed, boundaries and alarms."""
+    """The four statistics of Sec. 5.1 over the stream of one seed, boundaries and alarms."""
     run = runs[0]
     every = run["args"]["iterations"]
     for i, (ax, what) in enumerate(zip(axes, TITLES)):

@@ -328,9 +328,10 @@ def test_true_gradients_prevent_forgetting_and_random_signs_do_not(tmp_path):
 
 
 def test_a_dead_network_is_reported_and_has_no_accuracy(tmp_path, capsys):
-    result = run(tmp_path / "r.json", "--lr", "1", "--method", "sum", "--predictor", "grow",
+    result = run(tmp_path / "r.json", "--lr", "1", "--method", "sum", "--predictor", "shrink",
                  "--weight", "1")  # fmt: skip
-    assert result["metrics"]["dead"] in (0.0, 1.0)
+    assert result["metrics"] == {"dead": 1.0, "memory (%)": 0.0}
+    assert "dead: one answer to every image" in capsys.readouterr().out
     args, data, theta, memory = build()
     state = {"theta": theta, "R": [[0.1] * 3] * 4, "answers": 1}
     assert gp.metrics_of(state, None, args) == {"dead": 1.0}
@@ -338,6 +339,18 @@ def test_a_dead_network_is_reported_and_has_no_accuracy(tmp_path, capsys):
     assert gp.metrics_of(state, None, args)["ACC (%)"] == pytest.approx(10)
     W = data["views"](theta.zero_())
     assert gp.test(W, data)[1] == 1
+
+
+def test_no_g_before_the_first_task_ends(tmp_path):
+    assert run(tmp_path / "r.json", "--distill", "--tasks", "1")["metrics"]["memory (%)"] == 0
+
+
+@pytest.mark.parametrize("flags", ["--method mask", "--method sum"])
+def test_a_gradient_that_is_not_a_number_stops_the_run(flags, tmp_path, capsys, monkeypatch):
+    good = gp.gradient
+    monkeypatch.setattr(gp, "gradient", lambda *args: good(*args) * float("nan"))
+    line = fails(capsys, [*TINY, *flags.split(), "--out", str(tmp_path / "r.json")], code=1)
+    assert "iteration 5: a parameter is not finite, or its gradient" in line
 
 
 def test_a_diverging_run_names_the_iteration(tmp_path, capsys):
@@ -433,8 +446,8 @@ def fails(capsys, argv, code=2):
         ("--pseudo-own 2", "--pseudo-own"),
         ("--distill --predictor oracle", "need --predictor scalar"),
         ("--boundaries detect --predictor oracle", "needs --predictor scalar or"),
-        ("--preset improved --n-pseudo 9", "at least the 10 classes"),
-        ("--preset improved --pseudo-rank 65", "above the 64 pixels"),
+        ("--preset improved --n-pseudo 25", "multiple of the 10 classes"),
+        ("--preset improved --pseudo-rank 65", "above 64 here"),
         ("--readme x.md", "renewed by --report"),
         ("--device cuda:999", "try --device cpu"),
         ("--train-size 5", "there is no training image of class"),
