@@ -881,7 +881,7 @@ def check_finite(values: Tensor, step: int, args: argparse.Namespace) -> None:
     if not values.isfinite().all():
         raise common.RunError(
             f"iteration {step}: a parameter is not finite, or its gradient; lower --lr, --weight "
-            f"or --ewc-lambda, and delete the last good checkpoint, {args.out}.ckpt, if there is one"
+            f"or --ewc-lambda, and delete the last good checkpoint, {args.out}.ckpt, if any"
         )
 
 
