@@ -40,7 +40,7 @@ install: $(READY)  ## the virtual environment with all packages
 	$(@D)/bin/python -m pip install $(strip $(PIP_FLAGS)) -r requirements.txt
 	touch $@
 
-test: $(READY)  ## the whole suite, offline, at most 3 minutes
+test: $(READY)  ## the whole suite, offline, about 3 minutes
 	$(PY) -m pytest
 
 # Two runs at a time, one thread each; under make -n the plan itself.
