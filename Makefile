@@ -256,26 +256,35 @@ figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synt
 
 # ---- grad_predict: run name -> flags (the same names and flags as RUNS there; tested) ----
 
-GRAD_PREDICT := sgd scalar scalar-raw distill detect oracle random-sign grow shrink zero \
-	position half-rate triple-rate ewc joint joint-triple oracle-sum improved improved-mean \
-	improved-detect std-sgd std-triple-rate std-scalar std-oracle std-ewc10 std-ewc30 std-ewc100 \
-	std-ewc300 std-joint std-oracle-sum std-improved std-improved-mean std-improved-mask \
-	std-improved-own std-improved-new std-improved-free std-improved-noise std-improved-untrained \
-	std-improved-small
+GRAD_PREDICT := sgd scalar scalar-raw scalar-samples scalar-ema best-scalar distill detect oracle \
+	random-sign fixed-sign grow shrink zero position half-rate triple-rate sgd-384 ewc ewc1000 \
+	ewc10000 ewc-triple joint joint-triple oracle-sum improved improved-mean improved-detect \
+	std-sgd std-triple-rate std-scalar std-oracle std-best-scalar std-sgd-384 std-ewc10 \
+	std-ewc30 std-ewc100 std-ewc300 std-ewc-triple std-joint std-oracle-sum std-improved \
+	std-improved-mean std-improved-mask std-improved-own std-improved-new std-improved-free \
+	std-improved-noise std-improved-untrained std-improved-small
 grad_predict.sgd                    = --method sgd
 grad_predict.scalar                 = --method mask
 grad_predict.scalar-raw             = --h-scale raw
+grad_predict.scalar-samples         = --h-samples 8192
+grad_predict.scalar-ema             = --ema 0.9
+grad_predict.best-scalar            = --predictor best-scalar
 grad_predict.distill                = --distill
 grad_predict.detect                 = --method sgd --boundaries detect
 grad_predict.oracle                 = --predictor oracle
 grad_predict.random-sign            = --predictor random-sign
+grad_predict.fixed-sign             = --predictor fixed-sign
 grad_predict.grow                   = --predictor grow
 grad_predict.shrink                 = --predictor shrink
 grad_predict.zero                   = --predictor zero
 grad_predict.position               = --predictor position --ema 0.9
 grad_predict.half-rate              = --method sgd --later-lr 0.5
 grad_predict.triple-rate            = --method sgd --later-lr 3
+grad_predict.sgd-384                = --method sgd --batch-size 384
 grad_predict.ewc                    = --method ewc
+grad_predict.ewc1000                = --method ewc --ewc-lambda 1000
+grad_predict.ewc10000               = --method ewc --ewc-lambda 10000
+grad_predict.ewc-triple             = --method ewc --ewc-lambda 1000 --later-lr 3
 grad_predict.joint                  = --method joint
 grad_predict.joint-triple           = --method joint --lr 0.009
 grad_predict.oracle-sum             = --method sum --predictor oracle
@@ -286,10 +295,13 @@ grad_predict.std-sgd                = --method sgd --inputs standardised
 grad_predict.std-triple-rate        = --method sgd --later-lr 3 --inputs standardised
 grad_predict.std-scalar             = --inputs standardised
 grad_predict.std-oracle             = --predictor oracle --inputs standardised
+grad_predict.std-best-scalar        = --predictor best-scalar --inputs standardised
+grad_predict.std-sgd-384            = --method sgd --batch-size 384 --inputs standardised
 grad_predict.std-ewc10              = --method ewc --ewc-lambda 10 --inputs standardised
 grad_predict.std-ewc30              = --method ewc --ewc-lambda 30 --inputs standardised
 grad_predict.std-ewc100             = --method ewc --ewc-lambda 100 --inputs standardised
 grad_predict.std-ewc300             = --method ewc --ewc-lambda 300 --inputs standardised
+grad_predict.std-ewc-triple         = --method ewc --ewc-lambda 30 --later-lr 3 --inputs standardised
 grad_predict.std-joint              = --method joint --inputs standardised
 grad_predict.std-oracle-sum         = --method sum --predictor oracle --inputs standardised
 grad_predict.std-improved           = --preset improved --inputs standardised

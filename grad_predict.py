@@ -1,4 +1,4 @@
-"""Gradients of old tasks, predicted instead of measured (anonymous ICML submission, 2020).
+"""Gradients of old tasks, predicted instead of measured (anonymous ICML submission).
 
 A network f learns one task after another and forgets, because a step that helps the new task may
 hurt an old one, whose data are gone. If the gradient of the old task's loss were known, such steps
@@ -47,6 +47,7 @@ import json
 import math
 import os
 import shlex
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -90,11 +91,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="mask: Eq. (5); mean: of the new gradient and all predicted ones, Eq. (2); sum: their "
         "sum; sgd: plain (Fig. 1a); ewc: online EWC (Schwarz et al. 2018); joint: all at once")
     add("--predictor", default="scalar",
-        choices=["scalar", "oracle", "random-sign", "zero", "grow", "shrink", "position",
-                 "pseudo-inputs"],
-        help="of old gradients, for mask and sum: h (Eq. 4); the true ones, from old data; signs "
-        "at random; nothing; the sign that lets |θ| only grow or shrink; the last mean gradient "
-        "of each task at low rank; learned inputs (beyond the paper)")
+        choices=["scalar", "best-scalar", "oracle", "random-sign", "fixed-sign", "zero", "grow",
+                 "shrink", "position", "pseudo-inputs"],
+        help="of old gradients, for mask, mean and sum: h (Eq. 4); the best function of θ_j that "
+        "there is, from old data; the gradients of a batch of old data; signs drawn in each step "
+        "or once a task; nothing; the sign that lets |θ| only grow or shrink; the last mean "
+        "gradient of each task at low rank; learned inputs (beyond the paper)")
     add("--tasks", type=int, default=5, help="permutations of the pixels (Sec. 3)")
     add("--iterations", type=int, default=2000, help="steps a task (Sec. 3)")
     add("--batch-size", type=int, default=64, help="images a step (Sec. 3)")
@@ -123,7 +125,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--weight", type=float, default=1.0,
         help="--method mean and sum: weight of each predicted gradient")
     add("--later-lr", type=float, default=1.0, help="times --lr from the second task on")
-    add("--ema", type=float, default=0.0, help="Eq. (5) takes a running mean of ∇ with this decay")
+    add("--ema", type=float, default=0.0,
+        help="decay of a running mean of ∇, which every method takes in place of ∇")
     add("--rank", type=int, default=16, help="--predictor position: rank of a stored gradient")
     add("--ewc-lambda", type=float, default=100.0, help="--method ewc: weight of the penalty")
     add("--n-pseudo", type=int, default=800, help="learned inputs a task")
@@ -299,6 +302,11 @@ def in_parts(net: Predictor, theta: Tensor, size: int = 16_384) -> Tensor:
     return torch.cat([net(part) for part in theta.split(size)])
 
 
+def mean_of_all(nets: list[Predictor], theta: Tensor) -> Tensor:
+    """1/t sum_i h_i(θ), [P]."""
+    return torch.stack([in_parts(h, theta) for h in nets]).mean(0)
+
+
 def tabulate(net_mean: Callable[[Tensor], Tensor], theta: Tensor) -> dict[str, Tensor]:
     """Values [GRID] of a function of one number, evenly from -reach to reach."""
     reach = REACH * theta.abs().max()
@@ -366,6 +374,7 @@ class ScalarMemory:
         if self.g is None:  # "at task 1, g is initialized to be h_1"
             self.g = copy.deepcopy(self.h).requires_grad_(True)
         else:
+            self.fidelity[-1] |= self.compare(self.old[:-1], theta, "_later")
             known = copy.deepcopy(self.g)
             optimizer = torch.optim.Adam(self.g.parameters(), self.args.h_lr)
             for _ in range(self.args.distill_steps):
@@ -373,18 +382,18 @@ class ScalarMemory:
                 with torch.no_grad():  # Eq. (7)
                     target = t / (t + 1) * known(theta[j]) + self.h(theta[j]) / (t + 1)
                 self.step(self.g, optimizer, theta[j], target)
-        exact, ours = self.mean_of_all(theta), in_parts(self.g, theta)
+        self.fidelity.append({"tasks": t + 1} | self.compare(self.old, theta, ""))
+
+    def compare(self, nets: list[Predictor], theta: Tensor, when: str) -> dict[str, float]:
+        """g against the mean of `nets` at θ: share of equal signs, and relative RMS error."""
+        exact, ours = mean_of_all(nets, theta), in_parts(self.g, theta)
         rest = ((ours - exact).square().mean() / exact.square().mean()).item()
         same = (ours * exact > 0).float().mean().item()
-        self.fidelity.append({"tasks": t + 1, "sign": same, "error": math.sqrt(rest)})
-
-    def mean_of_all(self, theta: Tensor) -> Tensor:
-        """1/t sum_i h_i(θ), [P]."""
-        return torch.stack([in_parts(h, theta) for h in self.old]).mean(0)
+        return {f"sign{when}": same, f"error{when}": math.sqrt(rest)}
 
     def mean(self, theta: Tensor) -> Tensor:
         """The mean old gradient, exact: by all h_i or by g."""
-        return in_parts(self.g, theta) if self.args.distill else self.mean_of_all(theta)
+        return in_parts(self.g, theta) if self.args.distill else mean_of_all(self.old, theta)
 
     def predict(self, theta: Tensor, W: list[Tensor]) -> Tensor:
         """The mean old gradient that is used, [P]."""
@@ -420,8 +429,11 @@ class ScalarMemory:
 class ControlMemory:
     """What a sceptic puts in the place of h: the truth, chance, and rules without memory."""
 
+    BINS = 1000  # of θ, from smallest to largest, for --predictor best-scalar
+
     def __init__(self, args: argparse.Namespace, data: dict):
         self.args, self.data = args, data
+        self.signs: dict[str, Tensor] = {}  # of --predictor fixed-sign, [P]
         self.tasks: list[dict] = []  # the oracle keeps all data
         # Of --predictor position: by task and layer, [out, r] and [in + 1, r].
         self.factors: list[list[tuple[Tensor, Tensor]]] = []
@@ -433,6 +445,8 @@ class ControlMemory:
     def end(self, theta: Tensor, W: list[Tensor], task: dict) -> None:
         """--predictor position keeps the mean gradient of the finished task, at low rank."""
         self.tasks.append(task)
+        if self.args.predictor == "fixed-sign":
+            self.signs = {"all": random_signs(theta)}
         if self.args.predictor != "position":
             return
         x, y = draw(self.data, task, 6400)
@@ -447,31 +461,54 @@ class ControlMemory:
     def predict(self, theta: Tensor, W: list[Tensor]) -> Tensor:
         """The mean old gradient, or a stand-in of which the sign alone counts, [P]."""
         kind, t = self.args.predictor, len(self.tasks)
-        if kind == "oracle":  # a new batch of each old task
+        if kind in ("oracle", "best-scalar"):  # a new batch of each old task
             parts = [draw(self.data, task, self.args.batch_size) for task in self.tasks]
             x, y = (torch.cat(some) for some in zip(*parts))
             a, d, _ = signals(W, x, y)
-            return gradient(a, d, 1 / len(x))
+            true = gradient(a, d, 1 / len(x))
+            return true if kind == "oracle" else mean_given(theta, true, self.BINS)
         if kind == "position":
             layers = zip(*self.factors)  # of each layer, its (u, v) of every task
             return torch.cat([sum(u @ v.T for u, v in own).flatten() / t for own in layers])
         if kind == "random-sign":
-            return torch.randint(2, theta.shape, device=theta.device) * 2.0 - 1
+            return random_signs(theta)
+        if kind == "fixed-sign":
+            return self.signs["all"]
         # A step is -∇: it goes away from 0 where ∇ and θ differ in sign.
         return {"zero": torch.zeros_like(theta), "grow": -theta, "shrink": theta}[kind]
 
     def size(self) -> float:
-        """Numbers kept for old tasks; metrics_of leaves out the oracle, which keeps their data."""
-        return sum(u.numel() + v.numel() for some in self.factors for u, v in some)
+        """Numbers kept for old tasks; metrics_of leaves out those that keep their data."""
+        low_rank = sum(u.numel() + v.numel() for some in self.factors for u, v in some)
+        return low_rank + sum(v.numel() for v in self.signs.values())
 
     def state(self) -> dict:
-        return {"perms": [task["perm"] for task in self.tasks], "factors": self.factors}
+        return {"perms": [task["perm"] for task in self.tasks], "factors": self.factors,
+                "signs": self.signs}  # fmt: skip
 
     def restore(self, state: dict) -> None:
         device = self.data["x"].device
         self.tasks = [{"perm": perm.to(device)} for perm in state["perms"]]
         self.factors = [[(u.to(device), v.to(device)) for u, v in some]
                         for some in state["factors"]]  # fmt: skip
+        self.signs = {k: v.to(device) for k, v in state["signs"].items()}
+
+
+def random_signs(theta: Tensor) -> Tensor:
+    """1 or -1 for every coordinate, [P]."""
+    return torch.randint(2, theta.shape, device=theta.device) * 2.0 - 1
+
+
+def mean_given(theta: Tensor, grad: Tensor, bins: int) -> Tensor:
+    """E[∇_j | θ_j], [P]: for each coordinate the mean of grad [P] over those of about its value.
+
+    No function of θ_j alone comes nearer to grad, in squares: the best that h could be.
+    """
+    low, high = theta.min(), theta.max()
+    j = ((theta - low) / (high - low) * bins).long().clamp(max=bins - 1)
+    total = grad.new_zeros(bins).index_add(0, j, grad)
+    count = grad.new_zeros(bins).index_add(0, j, torch.ones_like(grad))
+    return (total / count.clamp(min=1))[j]
 
 
 class PseudoInputs:
@@ -535,10 +572,8 @@ class PseudoInputs:
             own = torch.rand(()).item() < self.args.pseudo_own
             if not own and self.age % self.NET_LIFE == 0:
                 self.net = new_parameters(self.data["shapes"], theta.device)
-            last = self.args.iterations * self.args.pseudo_steps
-            decay = (1 + math.cos(math.pi * min(1, self.steps / last))) / 2
             for group in self.optimizer.param_groups:
-                group["lr"] = self.args.pseudo_lr * group["speed"] * (decay + 0.01)
+                group["lr"] = self.args.pseudo_lr * group["speed"] * self.decay()
             W = self.data["views"](theta if own else self.net)
             loss = self.mismatch(W, task)
             self.optimizer.zero_grad()
@@ -552,6 +587,13 @@ class PseudoInputs:
                 a, d, _ = signals(W, x, y)
                 self.net -= self.NET_LR * gradient(a, d, 1 / len(x))
             self.age += 1
+
+    def decay(self) -> float:
+        """A cosine over the task; if nobody tells how long that is, its mean."""
+        if self.args.boundaries == "detect":
+            return 0.5
+        last = self.args.iterations * self.args.pseudo_steps
+        return (1 + math.cos(math.pi * min(1, self.steps / last))) / 2 + 0.01
 
     def mismatch(self, W: list[Tensor], task: dict) -> Tensor:
         """1 - cos of predicted and true gradient, and a tenth of (ratio of lengths - 1)^2.
@@ -889,7 +931,8 @@ def metrics_of(state: dict, memory: Memory | None, args: argparse.Namespace) -> 
     """In per cent. A dead network, which answers one class to everything, has no accuracy."""
     dead = state["answers"] == 1
     out: dict = {"dead": float(dead)}
-    if memory is not None and args.predictor != "oracle":  # which keeps all old data
+    keeps_data = args.predictor in ("oracle", "best-scalar") and args.method != "ewc"
+    if memory is not None and not keeps_data:
         out["memory (%)"] = 100 * memory.size() / state["theta"].numel()
     if dead:
         return out
@@ -959,11 +1002,17 @@ RUNS = {
     "sgd": ("Fig. 1(a)", "--method sgd", "plain SGD"),
     "scalar": ("Fig. 1(b)", "--method mask", "Eq. (5), the paper's h"),
     "scalar-raw": ("Eq. (4)", "--h-scale raw", "the same, θ and ∇ not scaled for h"),
+    "scalar-samples": ("Eq. (4)", "--h-samples 8192", "the same, 8,192 coordinates a step of h"),
+    "scalar-ema": ("Eq. (5)", "--ema 0.9", "the same, mean of the current gradient"),
+    "best-scalar": ("Eq. (4)", "--predictor best-scalar",
+        "Eq. (5), the best function of a parameter's value (old data)"),
     "distill": ("Sec. 5.2", "--distill", "the same, one g for all h"),
     "detect": ("Sec. 5.1", "--method sgd --boundaries detect",
         "plain SGD, h trained to find the boundaries"),
-    "oracle": ("Eq. (5)", "--predictor oracle", "Eq. (5) with the true old gradients (old data)"),
-    "random-sign": ("–", "--predictor random-sign", "Eq. (5) with random signs"),
+    "oracle": ("Eq. (5)", "--predictor oracle",
+        "Eq. (5), gradients measured on a batch of old data"),
+    "random-sign": ("–", "--predictor random-sign", "Eq. (5) with random signs, new in each step"),
+    "fixed-sign": ("–", "--predictor fixed-sign", "Eq. (5) with random signs, drawn once a task"),
     "grow": ("–", "--predictor grow", "Eq. (5), a parameter may only grow in size"),
     "shrink": ("–", "--predictor shrink", "Eq. (5), a parameter may only shrink"),
     "zero": ("–", "--predictor zero", "Eq. (5) with zeros: frozen after task 1"),
@@ -971,11 +1020,16 @@ RUNS = {
         "Eq. (5), each task's last gradient at rank 16, mean of the current one"),
     "half-rate": ("–", "--method sgd --later-lr 0.5", "SGD, half the rate from task 2 on"),
     "triple-rate": ("–", "--method sgd --later-lr 3", "SGD, three times the rate from task 2 on"),
+    "sgd-384": ("–", "--method sgd --batch-size 384", "SGD, six times the images a step"),
     "ewc": ("Eq. (1)", "--method ewc", "online EWC, λ = {ewc_lambda:g}"),
+    "ewc1000": ("–", "--method ewc --ewc-lambda 1000", "online EWC, λ = {ewc_lambda:g}"),
+    "ewc10000": ("–", "--method ewc --ewc-lambda 10000", "online EWC, λ = {ewc_lambda:g}"),
+    "ewc-triple": ("–", "--method ewc --ewc-lambda 1000 --later-lr 3",
+        "online EWC, λ = {ewc_lambda:g}, three times the rate from task 2 on"),
     "joint": ("–", "--method joint", "all tasks at once"),
     "joint-triple": ("–", "--method joint --lr 0.009", "all tasks at once, three times the rate"),
     "oracle-sum": ("Eq. (2)", "--method sum --predictor oracle",
-        "sum with the true old gradients (old data)"),
+        "sum with gradients measured on a batch of old data"),
     "improved": ("–", "--preset improved", "improved: sum with gradients of learned inputs"),
     "improved-mean": ("Eq. (2)", "--preset improved --method mean",
         "improved, the mean instead of the sum"),
@@ -986,7 +1040,11 @@ RUNS = {
         "SGD, three times the rate from task 2 on"),
     "std-scalar": ("–", "--inputs standardised", "Eq. (5), the paper's h"),
     "std-oracle": ("–", "--predictor oracle --inputs standardised",
-        "Eq. (5) with the true old gradients (old data)"),
+        "Eq. (5), gradients measured on a batch of old data"),
+    "std-best-scalar": ("–", "--predictor best-scalar --inputs standardised",
+        "Eq. (5), the best function of a parameter's value (old data)"),
+    "std-sgd-384": ("–", "--method sgd --batch-size 384 --inputs standardised",
+        "SGD, six times the images a step"),
     "std-ewc10": ("–", "--method ewc --ewc-lambda 10 --inputs standardised",
         "online EWC, λ = {ewc_lambda:g}"),
     "std-ewc30": ("–", "--method ewc --ewc-lambda 30 --inputs standardised",
@@ -995,9 +1053,12 @@ RUNS = {
         "online EWC, λ = {ewc_lambda:g}"),
     "std-ewc300": ("–", "--method ewc --ewc-lambda 300 --inputs standardised",
         "online EWC, λ = {ewc_lambda:g}"),
+    "std-ewc-triple": ("–",
+        "--method ewc --ewc-lambda 30 --later-lr 3 --inputs standardised",
+        "online EWC, λ = {ewc_lambda:g}, three times the rate from task 2 on"),
     "std-joint": ("–", "--method joint --inputs standardised", "all tasks at once"),
     "std-oracle-sum": ("Eq. (2)", "--method sum --predictor oracle --inputs standardised",
-        "sum with the true old gradients (old data)"),
+        "sum with gradients measured on a batch of old data"),
     "std-improved": ("–", "--preset improved --inputs standardised",
         "improved: sum with gradients of learned inputs"),
     "std-improved-mean": ("Eq. (2)", "--preset improved --method mean --inputs standardised",
@@ -1093,12 +1154,20 @@ def detection_table(runs: dict[str, list[dict]]) -> str:
                 delays, false = delays + hits, false + len(found) - len(hits)
                 boundaries += T - 1
             total = sum(len(run["signals"]) for run in some)
+            said = common.mean_sd([explained(run) for run in some]) if name == "predictor" else "–"
             rows.append([some[0]["label"], DETECTORS[name], f"{len(delays)} of {boundaries}",
                          common.mean_sd(delays, 1) if delays else "–",
-                         str(max(delays, default="–")), f"{1e4 * false / total:.2f}"])  # fmt: skip
+                         str(max(delays, default="–")), f"{1e4 * false / total:.2f}",
+                         said])  # fmt: skip
     header = ["run", "statistic", "found within 50 iterations", "delay", "longest",
-              "false alarms in 10,000 iterations"]  # fmt: skip
+              "false alarms in 10,000 iterations", "R², median"]  # fmt: skip
     return common.markdown_table(header, rows)
+
+
+def explained(run: dict) -> float:
+    """R² of the predictor, median over a stream: 1 - |∇ - h|² / |∇|², from log10 of both."""
+    P = run["parameters"]
+    return statistics.median(1 - P * 10 ** (row[1] - 2 * row[3]) for row in run["signals"])
 
 
 def distill_table(runs: list[dict]) -> str:
@@ -1106,10 +1175,12 @@ def distill_table(runs: list[dict]) -> str:
     rows = []
     for k, first in enumerate(runs[0]["fidelity"]):
         some = [run["fidelity"][k] for run in runs]
-        rows.append([str(first["tasks"]), common.mean_sd([f["sign"] for f in some]),
-                     common.mean_sd([f["error"] for f in some])])  # fmt: skip
+        cells = [common.mean_sd([f[key] for f in some]) if key in first else "–"
+                 for key in ("sign", "error", "sign_later", "error_later")]  # fmt: skip
+        rows.append([str(first["tasks"]), *cells])
     header = ["tasks in g", "coordinates with the sign of the mean of all h",
-              "RMS error, relative to its RMS"]  # fmt: skip
+              "RMS error, relative to its RMS", "sign, a task later",
+              "error, a task later"]  # fmt: skip
     return common.markdown_table(header, rows)
 
 
