@@ -16,7 +16,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	reproduce-grad_predict compare readme bench bench-higher
+	reproduce-grad_predict compare readme report bench bench-higher
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -170,7 +170,8 @@ ifeq (,$(filter paper laptop,$(strip $(PRESET))))
 $(error PRESET must be auto, paper or laptop)
 endif
 DGM := $(if $(filter paper,$(strip $(PRESET))),dgmw-paper dgma-paper joint-paper none-paper,\
-	dgmw dgma joint joint-raw none raw no-veto) improved improved-plain joint-improved
+	dgmw dgma joint joint-raw none raw no-veto) improved improved-plain joint-improved \
+	split-none split-dgmw split-dgma split-improved split-joint
 dgm.dgmw-paper     = --method dgmw
 dgm.dgma-paper     = --method dgma
 dgm.joint-paper    = --joint
@@ -185,6 +186,11 @@ dgm.no-veto        = --preset laptop --no-veto
 dgm.improved       = --preset improved
 dgm.improved-plain = --preset improved --augment 0
 dgm.joint-improved = --preset improved --joint
+dgm.split-none     = --preset laptop --classes-per-task 2 --replay none
+dgm.split-dgmw     = --preset laptop --classes-per-task 2 --method dgmw
+dgm.split-dgma     = --preset laptop --classes-per-task 2 --method dgma
+dgm.split-improved = --preset improved --classes-per-task 2
+dgm.split-joint    = --preset laptop --classes-per-task 2 --joint
 
 define dgm_run
 results/$(NAME)/dgm/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
@@ -297,7 +303,7 @@ grad_predict.joint-triple           = --method joint --lr 0.009
 grad_predict.oracle-sum             = --method sum --predictor oracle
 grad_predict.improved               = --preset improved
 grad_predict.improved-mean          = --preset improved --method mean
-grad_predict.improved-detect        = --preset improved --boundaries detect --detector gain
+grad_predict.improved-detect        = --preset improved --boundaries detect --detector loss
 grad_predict.split-sgd              = --benchmark split --method sgd
 grad_predict.split-scalar           = --benchmark split
 grad_predict.split-oracle           = --benchmark split --predictor oracle

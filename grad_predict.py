@@ -1054,7 +1054,7 @@ RUNS = {
     "improved": ("–", "--preset improved", "improved: sum with gradients of learned inputs"),
     "improved-mean": ("Eq. (2)", "--preset improved --method mean",
         "improved, the mean instead of the sum"),
-    "improved-detect": ("Sec. 5.1", "--preset improved --boundaries detect --detector gain",
+    "improved-detect": ("Sec. 5.1", "--preset improved --boundaries detect --detector loss",
         "improved, boundaries not told"),
     "split-sgd": ("–", "--benchmark split --method sgd", "plain SGD"),
     "split-scalar": ("–", "--benchmark split", "Eq. (5), the paper's h"),
