@@ -16,7 +16,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	reproduce-grad_predict compare readme report bench bench-higher
+	reproduce-grad_predict compare readme report stress bench bench-higher
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -73,6 +73,9 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 	$(PY) synthetic_meta.py --report reference/synthetic_meta --figures reference/synthetic_meta \
 		--readme README.md
 	$(PY) grad_predict.py --report reference/grad_predict --figures reference/grad_predict --readme README.md
+
+stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
+	$(PY) tests/stress.py --kills 25
 
 BENCH_DGM = $(PY) dgm.py --dataset glyphs --train-size 12800 --tasks 2 --threads 1 --device $(strip $(DEVICE))
 bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine idle)
@@ -271,11 +274,11 @@ figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synt
 GRAD_PREDICT := sgd scalar scalar-raw scalar-samples scalar-ema best-scalar distill detect oracle \
 	random-sign fixed-sign grow shrink zero position half-rate triple-rate sgd-384 ewc ewc1000 \
 	ewc10000 ewc-triple joint joint-triple oracle-sum improved improved-mean improved-detect \
-	split-sgd split-scalar split-oracle split-oracle-sum split-ewc split-joint split-improved \
-	std-sgd std-triple-rate std-scalar std-oracle std-best-scalar std-sgd-384 std-ewc10 \
-	std-ewc30 std-ewc100 std-ewc300 std-ewc-triple std-joint std-oracle-sum std-improved \
-	std-improved-mean std-improved-mask std-improved-own std-improved-new std-improved-free \
-	std-improved-noise std-improved-untrained std-improved-small
+	split-sgd split-oracle split-oracle-sum split-ewc split-joint split-improved std-sgd \
+	std-triple-rate std-scalar std-oracle std-best-scalar std-sgd-384 std-ewc10 std-ewc30 \
+	std-ewc100 std-ewc300 std-ewc-triple std-joint std-oracle-sum std-improved std-improved-mean \
+	std-improved-mask std-improved-own std-improved-new std-improved-free std-improved-noise \
+	std-improved-untrained std-improved-small
 grad_predict.sgd                    = --method sgd
 grad_predict.scalar                 = --method mask
 grad_predict.scalar-raw             = --h-scale raw
@@ -305,7 +308,6 @@ grad_predict.improved               = --preset improved
 grad_predict.improved-mean          = --preset improved --method mean
 grad_predict.improved-detect        = --preset improved --boundaries detect --detector loss
 grad_predict.split-sgd              = --benchmark split --method sgd
-grad_predict.split-scalar           = --benchmark split
 grad_predict.split-oracle           = --benchmark split --predictor oracle
 grad_predict.split-oracle-sum       = --benchmark split --method sum --predictor oracle
 grad_predict.split-ewc              = --benchmark split --method ewc

@@ -45,7 +45,6 @@ import argparse
 import copy
 import json
 import math
-import os
 import shlex
 import statistics
 import sys
@@ -187,12 +186,7 @@ def check(args: argparse.Namespace) -> None:
              "batch_size": 1, "hidden": 1, "h_hidden": 1, "h_samples": 1, "distill_steps": 1,
              "rank": 1, "n_pseudo": 1, "pseudo_rank": 0, "pseudo_batch": 1, "pseudo_steps": 0,
              "curve_every": 1, "curve_images": 1}  # fmt: skip
-    for name, bound in least.items():
-        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
-        given = getattr(args, name)
-        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
-            flag = f"--{name.replace('_', '-')}"
-            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
+    common.check_ranges(args, least)
     for name in ("lr", "h_lr", "pseudo_lr"):
         if not 0 < getattr(args, name) <= 1:
             raise common.UserError(f"--{name.replace('_', '-')} must be above 0 and at most 1")
@@ -212,8 +206,6 @@ def check(args: argparse.Namespace) -> None:
     if args.boundaries == "detect" and not (learned and (remembers or args.method == "sgd")):
         raise common.UserError("--boundaries detect needs --predictor scalar or pseudo-inputs, and "
                                "--method mask, mean, sum or sgd")  # fmt: skip
-    if args.readme and not args.report:
-        raise common.UserError("--readme is renewed by --report: name its folder")
     args.out = args.out.replace("{seed}", str(args.seed))
 
 
@@ -1057,7 +1049,6 @@ RUNS = {
     "improved-detect": ("Sec. 5.1", "--preset improved --boundaries detect --detector loss",
         "improved, boundaries not told"),
     "split-sgd": ("–", "--benchmark split --method sgd", "plain SGD"),
-    "split-scalar": ("–", "--benchmark split", "Eq. (5), the paper's h"),
     "split-oracle": ("–", "--benchmark split --predictor oracle",
         "Eq. (5), gradients measured on a batch of old data"),
     "split-oracle-sum": ("–", "--benchmark split --method sum --predictor oracle",
@@ -1233,12 +1224,7 @@ def report(args: argparse.Namespace) -> None:
         names = ", ".join(RUNS)
         raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
     common.check_writable(Path(args.figures) / "tables.md")
-    one = next(iter(runs.values()))[0]["args"]
-    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
-    for name, (_, flags, _) in RUNS.items():
-        if name not in runs:
-            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
-            print(f"missing: python grad_predict.py {flags} {rest}", file=sys.stderr)
+    common.name_missing(runs, RUNS, "grad_predict", args.report)
     runs = {name: runs[name] for name in RUNS if name in runs}
     for name, (first, *_) in runs.items():
         first["label"] = RUNS[name][2].format(**first["args"])

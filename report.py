@@ -333,10 +333,10 @@ BENCHMARK = {
     "synthetic_meta": (kept_by_synthetic_meta,
         ("mlp", "real", "synthetic", "improved", "improved-learned")),
     "grad_predict": (kept_by_grad_predict,
-        ("split-sgd", "split-scalar", "split-ewc", "split-improved", "split-oracle-sum",
+        ("split-sgd", "split-ewc", "split-improved", "split-oracle", "split-oracle-sum",
          "split-joint")),
 }  # fmt: skip
-KEEPS_IMAGES = ("bytes", "real", "joint", "split-joint", "split-oracle-sum")
+KEEPS_IMAGES = ("bytes", "real", "joint", "split-joint", "split-oracle", "split-oracle-sum")
 HEADER = ("method", "accuracy", "forgetting", "BWT", "s", "peak MB", "MB kept between tasks",
           "real images kept")  # fmt: skip
 

@@ -484,7 +484,9 @@ def test_foreign_or_damaged_checkpoints_are_refused(tmp_path, monkeypatch):
     with pytest.raises(common.UserError, match="lr=0.1, this run has lr=0.2"):
         common.load_checkpoint(path, {"lr": 0.2})
     whole = path.read_bytes()
-    for broken in (whole[: len(whole) // 2], b"", b"not a checkpoint"):
+    middle = len(whole) // 2  # within the zeros of w
+    flipped = whole[:middle] + bytes([whole[middle] ^ 4]) + whole[middle + 1 :]
+    for broken in (whole[:middle], b"", b"not a checkpoint", flipped):
         path.write_bytes(broken)
         with pytest.raises(common.UserError, match="damaged: delete"):
             common.load_checkpoint(path, {"lr": 0.1})
