@@ -753,16 +753,23 @@ def _cpu_name() -> str:
 def write_result(path: str | Path, result: dict[str, Any]) -> None:
     """Write one run's JSON: one line per top-level key, so that `diff` and `grep` are of use."""
     dump = functools.partial(json.dumps, allow_nan=False)
+    result = result | {"checksum": checksum(result)}
     rows = [f"{dump(key)}: {dump(value)}" for key, value in result.items()]
     text = "{\n" + ",\n".join(rows) + "\n}\n"
     write_text(path, text)
 
 
+def checksum(result: dict[str, Any]) -> int:
+    """CRC-32 of all of a result but its own "checksum", whatever the order of its keys."""
+    rest = {key: value for key, value in result.items() if key != "checksum"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
+
+
 def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, Any]]]:
     """All runs of one script below a folder, by name: `NAME-seedS.json` goes under NAME.
 
-    Raises UserError for a file that is no result of this script and schema, for seeds with other
-    tasks than the rest, and when there is no result at all.
+    Raises UserError for a file that is damaged or no result of this script and schema, for seeds
+    with other tasks than the rest, and when there is no result at all.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(Path(folder).glob("*-seed*.json")):
@@ -775,6 +782,8 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
             raise UserError(f"{path} is not a result of {script}, schema {SCHEMA}: remove it")
         if not parts <= run.keys():
             raise UserError(f"{path} lacks {', '.join(sorted(parts - run.keys()))}: run it again")
+        if run.pop("checksum", None) not in (None, checksum(run)):  # None: written before there was
+            raise UserError(f"{path} is damaged, or was edited: delete it and run it again")
         runs.setdefault(path.name.rsplit("-seed", 1)[0], []).append(run | {"path": str(path)})
     for name, some in runs.items():
         if len({np.shape(run["R"]) for run in some}) > 1:

@@ -457,6 +457,11 @@ def test_results_are_read_by_name_and_checked(tmp_path):
         with pytest.raises(common.UserError, match=says):
             common.read_results(tmp_path, "x")
     common.write_result(tmp_path / "c-seed0.json", good)
+    text = (tmp_path / "c-seed0.json").read_text()
+    (tmp_path / "c-seed0.json").write_text(text.replace("0.9", "0.8", 1))
+    with pytest.raises(common.UserError, match="c-seed0.json is damaged, or was edited"):
+        common.read_results(tmp_path, "x")
+    (tmp_path / "c-seed0.json").write_text(text)
     common.write_result(tmp_path / "c-seed1.json", good | {"R": [[0.1, 0.1], [0.9, 0.9]]})
     with pytest.raises(common.UserError, match="differ in their tasks"):
         common.read_results(tmp_path, "x")
