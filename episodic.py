@@ -566,9 +566,9 @@ def train_epoch(
     n_seen, steps = task["n_seen"], len(parts)
     total = torch.zeros((), device=task["index"].device)
     net.train()
-    for b, (position, weight) in enumerate(parts, 1):
+    for step, (position, weight) in enumerate(parts, i * steps + 1):  # of the task
         if args.lr_decay:
-            left = 1 - (i * steps + b - 1) / (args.epochs * steps)
+            left = 1 - (step - 1) / (args.epochs * steps)
             optimizer.param_groups[0]["lr"] = args.lr * left
         x, rank = to_float(data["x"][task["index"][position]]), task["rank"][position]
         logits = net(x)[:, :n_seen]
@@ -581,7 +581,8 @@ def train_epoch(
         loss.backward()
         if args.method in BRAKES:
             brake.step(optimizer)
-            if args.method != "pi" and b % args.interval == 0:
+            due = step % args.interval == 0 or step == args.epochs * steps
+            if args.method != "pi" and due:
                 n = args.fisher_samples or len(x)
                 some = torch.linspace(0, len(x) - 1, min(n, len(x)), device=x.device).long()
                 share = weight[some] / weight[some].sum()

@@ -191,7 +191,7 @@ def test_fisher_against_one_image_at_a_time(flags):
     batch = torch.autograd.grad(
         nn.functional.cross_entropy(net(x)[:, :3], rank), list(net.parameters())
     )
-    assert not torch.allclose(F[0], batch[0].square(), rtol=0.1)  # not the batch's gradient, squared
+    assert not torch.allclose(F[0], batch[0].square(), rtol=0.1)  # nor that squared
 
 
 def test_moving_average_by_hand():
@@ -306,6 +306,27 @@ def test_a_brake_holds_what_matters(method, weight, tmp_path, monkeypatch):
         run(tmp_path / f"{w}.json", "--method", method, "--weight", w)
     held, free = moved[2], moved[5]
     assert 0 < held < 0.2 * free
+
+
+@pytest.mark.parametrize("interval, updates", [("5", [5, 10, 15, 20]), ("7", [7, 14, 20]),
+                                               ("99", [20])])  # fmt: skip
+def test_fisher_is_measured_every_interval_and_at_the_end(interval, updates, monkeypatch):
+    """Intervals run on over the epochs: 2 of 10 steps here, of one task."""
+    args = parse("--method", "ewc", "--interval", interval, "--batch-size", "4")
+    data, net = small_data(40), make_net()
+    data["rank"] = torch.arange(5)
+    brake, steps, seen = episodic.Brake(net, args), [], []
+    step, end = episodic.Brake.step, episodic.Brake.end_interval
+    monkeypatch.setattr(episodic.Brake, "step", lambda s, o: (steps.append(1), step(s, o)))
+    monkeypatch.setattr(episodic.Brake, "end_interval",
+                        lambda s, f: (seen.append(len(steps)), end(s, f)))  # fmt: skip
+    optimizer = torch.optim.Adam(net.parameters(), args.lr)
+    task = episodic.start_task(net, [torch.arange(5)], data, 1, args)
+    with episodic.tqdm(disable=True) as bar:
+        for i in range(2):
+            episodic.train_epoch(net, brake, optimizer, task, data, i, args, bar)
+    assert seen == updates
+    assert all(float(f.sum()) > 0 for f in brake.fisher[:2])
 
 
 # ---------------------------------------------------------------------- batches, the memory
