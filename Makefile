@@ -330,8 +330,8 @@ figures/demo/grad_predict/tables.md: $(DEMO_GRAD_PREDICT:%=results/demo/grad_pre
 
 # ---- episodic: run name -> flags (the same names and flags as RUNS there; tested) ----
 
-EPISODIC := none samples icarl ewc pi rwalk joint ewc-alone samples-herding \
-	icarl-head icarl-plain samples-2000 icarl-2000 samples-pairs icarl-pairs ewc-pairs pi-pairs rwalk-pairs ewc-alone-pairs
+EPISODIC := none samples icarl ewc pi rwalk joint ewc-alone icarl-head icarl-balanced \
+	samples-2000 icarl-2000 samples-pairs icarl-pairs ewc-pairs pi-pairs rwalk-pairs ewc-alone-pairs
 episodic.none            = --method none
 episodic.samples         = --method samples
 episodic.icarl           = --method icarl
@@ -340,9 +340,8 @@ episodic.pi              = --method pi
 episodic.rwalk           = --method rwalk
 episodic.joint           = --joint
 episodic.ewc-alone       = --method ewc --memory-size 0
-episodic.samples-herding = --method samples --choice herding
 episodic.icarl-head      = --method icarl --classify head
-episodic.icarl-plain     = --method icarl --no-distill
+episodic.icarl-balanced  = --method icarl --mix balanced
 episodic.samples-2000    = --method samples --memory-size 2000
 episodic.icarl-2000      = --method icarl --memory-size 2000
 episodic.samples-pairs   = --preset source --method samples
