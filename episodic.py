@@ -71,11 +71,10 @@ PRESETS = {
     "source": dict(image_size=0, net="mlp", width=256, norm="none", lr_decay=False,
                    classes_per_task=2),
 }  # fmt: skip
-# λ, chosen on --validation 10000 (README.md tells how); iCaRL's own way to choose and to mix.
-METHOD = {
-    "ewc": dict(weight=1e4), "pi": dict(weight=1.0), "rwalk": dict(weight=3.0),
-    "icarl": dict(choice="herding", mix="union", classify="means"),
-}  # fmt: skip
+METHOD = {"icarl": dict(choice="herding", mix="union", classify="means")}
+# λ, chosen on --validation 10000 (README.md tells how): of the MLP of --preset source, of all else.
+WEIGHT_SOURCE = {"ewc": 1e4, "pi": 10.0, "rwalk": 3.0}
+WEIGHT = {"ewc": 1e4, "pi": 1.0, "rwalk": 10.0}
 BRAKES = ("ewc", "pi", "rwalk")
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
@@ -117,7 +116,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--fisher-samples", type=int, default=32,
         help="images of the step that F is measured on; 0: all (our choice)")
     add("--xi", type=float, default=1e-3, help="ξ of PI (our choice)")
-    add("--epsilon", type=float, default=1e-10, help="ε of RWalk (our choice)")
+    add("--epsilon", type=float, default=1e-8, help="ε of RWalk (our choice)")
     add("--tasks", type=int, default=0, help="stop after so many tasks; 0: all")
     add("--classes-per-task", type=int, default=1, help="classes in a task (DGM, Sec. 4)")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
@@ -162,6 +161,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     chosen = chooser.parse_known_args(argv)[0]
     parser.set_defaults(**METHOD.get(chosen.method, {}))
     parser.set_defaults(**PRESETS.get(chosen.preset, {}))
+    weights = WEIGHT_SOURCE if chosen.preset == "source" else WEIGHT
+    parser.set_defaults(weight=weights.get(chosen.method, 0.0))
     args = parser.parse_args(argv)
     check(args)
     return args
