@@ -16,7 +16,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	reproduce-grad_predict compare readme report stress bench bench-higher
+	reproduce-grad_predict reproduce-episodic compare readme report stress bench bench-higher
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -50,7 +50,8 @@ $(TESTS): test-%: $(READY)
 
 # Two runs at a time, one thread each; under make -n the plan itself.
 DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md \
-	figures/demo/synthetic_meta/tables.md figures/demo/grad_predict/tables.md
+	figures/demo/synthetic_meta/tables.md figures/demo/grad_predict/tables.md \
+	figures/demo/episodic/tables.md
 demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
 ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
 demo: $(DEMO_TARGETS)
@@ -59,12 +60,12 @@ else
 	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
 endif
 
-reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta reproduce-grad_predict  ## every figure and table of every paper, on MNIST
+reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta reproduce-grad_predict reproduce-episodic  ## every figure and table of every paper, on MNIST
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 	@test -n "$(wildcard results/$(NAME)/*/*.json)" || \
 		{ echo "error: results/$(NAME) has no results of yours yet: make reproduce" >&2; exit 2; }
-	$(foreach script,gan_replay dgm synthetic_meta grad_predict,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
+	$(foreach script,gan_replay dgm synthetic_meta grad_predict episodic,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
 		$(PY) $(script).py --compare reference/$(script) results/$(NAME)/$(script) &&)) true
 
 readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
@@ -73,6 +74,7 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 	$(PY) synthetic_meta.py --report reference/synthetic_meta --figures reference/synthetic_meta \
 		--readme README.md
 	$(PY) grad_predict.py --report reference/grad_predict --figures reference/grad_predict --readme README.md
+	$(PY) episodic.py --report reference/episodic --figures reference/episodic --readme README.md
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
 	$(PY) tests/stress.py --kills 25
@@ -359,3 +361,50 @@ $(foreach run,$(DEMO_GRAD_PREDICT),$(eval $(call grad_predict_demo,$(run))))
 
 figures/demo/grad_predict/tables.md: $(DEMO_GRAD_PREDICT:%=results/demo/grad_predict/%-seed0.json)
 	$(PY) grad_predict.py --report results/demo/grad_predict --figures $(@D)
+
+# ---- episodic: run name -> flags (the same names and flags as RUNS there; tested) ----
+
+EPISODIC := none samples icarl ewc pi rwalk joint ewc-alone icarl-head icarl-balanced \
+	samples-2000 icarl-2000 samples-pairs icarl-pairs ewc-pairs pi-pairs rwalk-pairs ewc-alone-pairs
+episodic.none            = --method none
+episodic.samples         = --method samples
+episodic.icarl           = --method icarl
+episodic.ewc             = --method ewc
+episodic.pi              = --method pi
+episodic.rwalk           = --method rwalk
+episodic.joint           = --joint
+episodic.ewc-alone       = --method ewc --memory-size 0
+episodic.icarl-head      = --method icarl --classify head
+episodic.icarl-balanced  = --method icarl --mix balanced
+episodic.samples-2000    = --method samples --memory-size 2000
+episodic.icarl-2000      = --method icarl --memory-size 2000
+episodic.samples-pairs   = --preset source --method samples
+episodic.icarl-pairs     = --preset source --method icarl
+episodic.ewc-pairs       = --preset source --method ewc
+episodic.pi-pairs        = --preset source --method pi
+episodic.rwalk-pairs     = --preset source --method rwalk
+episodic.ewc-alone-pairs = --preset source --method ewc --memory-size 0
+
+define episodic_run
+results/$(NAME)/episodic/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$(TRAIN) episodic.py $(episodic.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach run,$(EPISODIC),$(eval $(call episodic_run,$(run),$(seed)))))
+
+reproduce-episodic: figures/$(NAME)/episodic/tables.md  ## comparators of DGM's Table 1 with stored images
+figures/$(NAME)/episodic/tables.md: \
+		$(foreach seed,$(SEEDS),$(EPISODIC:%=results/$(NAME)/episodic/%-seed$(seed).json))
+	$(PY) episodic.py --report results/$(NAME)/episodic --figures $(@D)
+
+DEMO_EPISODIC := none icarl
+EPISODIC_DEMO := --dataset glyphs --train-size 2000 --test-size 600 --tasks 4 --epochs 4 --width 8 \
+	--batch-size 16 --replay-batch-size 16
+
+define episodic_demo
+results/demo/episodic/$(1)-seed0.json: | $(READY)
+	$(TRAIN) episodic.py $(episodic.$(1)) $(EPISODIC_DEMO) $(RUN) --seed 0 --out $$@
+endef
+$(foreach run,$(DEMO_EPISODIC),$(eval $(call episodic_demo,$(run))))
+
+figures/demo/episodic/tables.md: $(DEMO_EPISODIC:%=results/demo/episodic/%-seed0.json)
+	$(PY) episodic.py --report results/demo/episodic --figures $(@D)

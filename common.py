@@ -1,4 +1,4 @@
-"""What all four scripts share: data, splits, evaluation, metrics, results and checkpoints.
+"""What all scripts share: data, splits, evaluation, metrics, results and checkpoints.
 
 Nothing here decides how a paper's method works: no network, no loss, no optimizer, no loop. Images
 are uint8 [N, C, H, W], labels int64 [N]. A mistake that the user can mend raises UserError (exit

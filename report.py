@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 
 import common
 import dgm
+import episodic
 import gan_replay
 import grad_predict
 import synthetic_meta
@@ -39,6 +40,7 @@ SCRIPTS = {
         "forgetting with learning on synthetic data"),
     "grad_predict": (grad_predict,
         "Enabling continual learning in neural networks with meta learning (ICML submission)"),
+    "episodic": (episodic, "Comparators that store images, of DGM's Table 1"),
 }  # fmt: skip
 
 
@@ -288,6 +290,17 @@ CLAIMS = {
         Claim("– (control)", "f's own loss does, without any h", ("detect",), boundaries(2),
               lambda found, false: (found == 1 and false == 0,), "detection.png"),
     ),
+    "episodic": (
+        Claim("DGM, Table 1", "with ten images a class iCaRL (55.8) is below PI (78.7) and EWC "
+              "(79.7), and these below RWalk (82.5)",
+              ("icarl-pairs", "pi-pairs", "ewc-pairs", "rwalk-pairs"), of("A_10 (%)"),
+              lambda icarl, pi, ewc, rwalk: (icarl < min(pi, ewc), max(pi, ewc) < rwalk),
+              "averages.png"),
+        Claim("– (control)", "each is above the same images without any brake",
+              ("samples-pairs", "icarl-pairs", "pi-pairs", "ewc-pairs", "rwalk-pairs"),
+              of("A_10 (%)"), lambda alone, *others: tuple(v > alone for v in others),
+              "averages.png"),
+    ),
 }  # fmt: skip
 
 
@@ -324,6 +337,11 @@ def kept_by_grad_predict(run: dict) -> float:
     return 4 * run["parameters"] * run["metrics"].get("memory (%)", 0.0) / 100
 
 
+def kept_by_episodic(run: dict) -> float:
+    """Stored images as bytes, and what a penalty needs."""
+    return 1e6 * run["metrics"]["kept (MB)"]
+
+
 # script: its runs on this benchmark. Real images kept: those that say so.
 BENCHMARK = {
     "gan_replay": (kept_by_gan_replay,
@@ -335,8 +353,11 @@ BENCHMARK = {
     "grad_predict": (kept_by_grad_predict,
         ("split-sgd", "split-ewc", "split-improved", "split-oracle", "split-oracle-sum",
          "split-joint")),
+    "episodic": (kept_by_episodic,
+        ("samples-pairs", "icarl-pairs", "ewc-pairs", "pi-pairs", "rwalk-pairs")),
 }  # fmt: skip
-KEEPS_IMAGES = ("bytes", "real", "joint", "split-joint", "split-oracle", "split-oracle-sum")
+KEEPS_IMAGES = ("bytes", "real", "joint", "split-joint", "split-oracle", "split-oracle-sum",
+                *BENCHMARK["episodic"][1])  # fmt: skip
 HEADER = ("method", "accuracy", "forgetting", "BWT", "s", "peak MB", "MB kept between tasks",
           "real images kept")  # fmt: skip
 
@@ -392,9 +413,9 @@ def draw_benchmark(entries: list[dict], path: str) -> None:
         for e in own:
             x, y = e["kept"], statistics.fmean(e["ACC"])
             face = "none" if e["images"] else f"C{i}"
-            ax.plot(x, y, "os^D"[i], color=f"C{i}", mfc=face, ms=7)
+            ax.plot(x, y, "os^Dv"[i], color=f"C{i}", mfc=face, ms=7)
             labels.append((x, y, e["name"], f"C{i}"))
-        ax.plot([], [], "os^D"[i], color=f"C{i}", label=script)
+        ax.plot([], [], "os^Dv"[i], color=f"C{i}", label=script)
     height = {}  # of the last label at about this x: the next goes above it
     for x, y, name, color in sorted(labels):
         place = round(np.arcsinh(10 * x) * 1.5)
