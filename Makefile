@@ -276,11 +276,11 @@ figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synt
 GRAD_PREDICT := sgd scalar scalar-raw scalar-samples scalar-ema best-scalar distill detect oracle \
 	random-sign fixed-sign grow shrink zero position half-rate triple-rate sgd-384 ewc ewc1000 \
 	ewc10000 ewc-triple joint joint-triple oracle-sum improved improved-mean improved-detect \
-	split-sgd split-oracle split-oracle-sum split-ewc split-joint split-improved std-sgd \
-	std-triple-rate std-scalar std-oracle std-best-scalar std-sgd-384 std-ewc10 std-ewc30 \
-	std-ewc100 std-ewc300 std-ewc-triple std-joint std-oracle-sum std-improved std-improved-mean \
-	std-improved-mask std-improved-own std-improved-new std-improved-free std-improved-noise \
-	std-improved-untrained std-improved-small
+	split-sgd split-scalar split-oracle split-oracle-sum split-ewc split-joint split-improved \
+	std-sgd std-triple-rate std-scalar std-oracle std-best-scalar std-sgd-384 std-ewc10 \
+	std-ewc30 std-ewc100 std-ewc300 std-ewc-triple std-joint std-oracle-sum std-improved \
+	std-improved-mean std-improved-mask std-improved-own std-improved-new std-improved-free \
+	std-improved-noise std-improved-untrained std-improved-small
 grad_predict.sgd                    = --method sgd
 grad_predict.scalar                 = --method mask
 grad_predict.scalar-raw             = --h-scale raw
@@ -310,6 +310,7 @@ grad_predict.improved               = --preset improved
 grad_predict.improved-mean          = --preset improved --method mean
 grad_predict.improved-detect        = --preset improved --boundaries detect --detector loss
 grad_predict.split-sgd              = --benchmark split --method sgd
+grad_predict.split-scalar           = --benchmark split
 grad_predict.split-oracle           = --benchmark split --predictor oracle
 grad_predict.split-oracle-sum       = --benchmark split --method sum --predictor oracle
 grad_predict.split-ewc              = --benchmark split --method ewc
@@ -340,7 +341,7 @@ grad_predict.std-improved-small     = --preset improved --n-pseudo 200 --inputs 
 
 define grad_predict_run
 results/$(NAME)/grad_predict/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
-	$(TRAIN) grad_predict.py $(grad_predict.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
+	$(TRAIN) grad_predict.py $(grad_predict.$(1)) --dataset $(strip $(DATASET)) $(RUN) --record-death --seed $(2) --out $$@
 endef
 $(foreach seed,$(SEEDS),$(foreach run,$(GRAD_PREDICT),$(eval $(call grad_predict_run,$(run),$(seed)))))
 
