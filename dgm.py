@@ -52,7 +52,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,16 +66,21 @@ from tqdm import tqdm
 
 import common
 
-# A preset only moves defaults, so that each change can be undone by its flag. Per method: λ_RU,
+# A preset only moves defaults, so that each change can be undone by its flag. Per memory: λ_RU,
 # s_max and the generator's size ("10 % of MeRGAN's size for DGMw, and 44 % for DGMa").
-METHOD = {
+MEMORY = {
     "dgmw": dict(ngf=6, lambda_ru=0.08, s_max=1e4),
     "dgma": dict(ngf=20, lambda_ru=0.01, s_max=1e5),
+    "mergan": dict(ngf=37, veto=False),
+    "dgr": dict(ngf=37, veto=False, aux_fakes=False),
+    "ewc": dict(ngf=37, veto=False),
 }
+PLAIN = ("mergan", "dgr", "ewc")  # one generator without masks, which does not grow
 LAPTOP = dict(
     image_size=16, ngf=16, ndf=16, norm="layer", epochs=13, lr=1e-3, lr_decay=True, aux_weight=4.0,
     replay_batch_size=64, classifier_steps=400, augment=0.1,
 )  # fmt: skip
+LAPTOP_PLAIN = dict(ngf=52)  # DGMw ends at 74 % of this, as in Table 3
 IMPROVED = dict(
     separate_classifier=True, classifier_steps=1200, classifier_lr=2e-3, augment=0.15,
     label_smoothing=0.1, lambda_ru=0.02,
@@ -86,7 +91,7 @@ NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Flags; `--preset` and `--method` move defaults, so that each change can be undone by name."""
+    """Flags; `--preset` and `--memory` move defaults, so that each change can be undone by name."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -95,8 +100,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
     add = paper.add_argument
-    add("--method", choices=["dgmw", "dgma"], default="dgmw",
-        help="mask weights (DGMw) or activations (DGMa)")
+    add("--memory", "--method", choices=[*MEMORY, "none"], default="dgmw",
+        help="how G remembers: masks on weights (DGMw) or activations (DGMa), or as in the rows "
+        "that Table 1 quotes; none: --replay none")
     add("--preset", choices=["paper", "laptop", "improved"], default="paper",
         help="which defaults to use")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the naive bound, no GAN")
@@ -127,6 +133,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
     add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
+    other = parser.add_argument_group("other generators of Table 1 (values are our choice)")
+    add = other.add_argument
+    add("--mergan", choices=["joint", "align"], default="joint",
+        help="MeRGAN: joint retraining with replay, or replay alignment")
+    add("--align-weight", type=float, default=1.0, help="λ_RA, weight of the replay alignment")
+    add("--ewc-lambda", type=float, default=1e4, help="λ, weight of EWC's penalty")
     beyond = parser.add_argument_group("beyond the paper")
     add = beyond.add_argument
     add("--classifier-steps", type=int, default=0,
@@ -166,11 +178,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="print paper, reference and your results side by side")
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", default="paper")
-    chooser.add_argument("--method", default="dgmw")
+    chooser.add_argument("--memory", "--method", default="dgmw")
     common.errors_in_one_line(chooser)
     chosen = chooser.parse_known_args(argv)[0]
-    parser.set_defaults(**METHOD.get(chosen.method, {}))
-    parser.set_defaults(**(LAPTOP if chosen.preset in ("laptop", "improved") else {}))
+    small, plain = chosen.preset in ("laptop", "improved"), chosen.memory in PLAIN
+    parser.set_defaults(**MEMORY.get(chosen.memory, {}))
+    parser.set_defaults(**(LAPTOP if small else {}))
+    parser.set_defaults(**(LAPTOP_PLAIN if small and plain else {}))
     parser.set_defaults(**(IMPROVED if chosen.preset == "improved" else {}))
     args = parser.parse_args(argv)
     check(args)
@@ -182,7 +196,8 @@ def check(args: argparse.Namespace) -> None:
     least = {"threads": 0, "augment": 0, "gp": 0, "lambda_ru": 0, "aux_weight": 0, "seed": 0,
              "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
              "replay_batch_size": 0, "classes_per_task": 1, "epochs": 1, "n_critic": 1, "nz": 1,
-             "ngf": 1, "ndf": 1, "classifier_width": 1, "s_max": 1, "batch_size": 2}  # fmt: skip
+             "ngf": 1, "ndf": 1, "classifier_width": 1, "s_max": 1, "batch_size": 2,
+             "align_weight": 0, "ewc_lambda": 0}  # fmt: skip
     for name, bound in least.items():
         most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
         if not bound <= getattr(args, name) <= most:
@@ -196,6 +211,13 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--readme is renewed by --report DIR")
     if args.augment and not args.classifier_steps:
         raise common.UserError("--augment changes the images of --classifier-steps: give some")
+    if args.memory in PLAIN and args.veto:
+        raise common.UserError(f"--veto is DGM's: --memory {args.memory} has no masks")
+    if args.memory == "dgr" and args.aux_fakes:
+        raise common.UserError("--aux-fakes: the images that DGR draws have no class")
+    if args.memory != "mergan" and args.mergan != "joint":
+        raise common.UserError(f"--mergan {args.mergan} goes with --memory mergan")
+    args.replay = "none" if args.memory == "none" else args.replay
     args.out = args.out.replace("{seed}", str(args.seed))
 
 
@@ -299,7 +321,7 @@ class Generator(nn.Module):
     def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
         super().__init__()
         C, S, _ = shape
-        self.weights_masked = args.method == "dgmw"
+        self.weights_masked = args.memory == "dgmw"
         self.C, self.K, self.nz = C, K, args.nz
         self.base, doublings = halvings(S)
         widths = [args.ngf * 2**k for k in reversed(range(doublings))]
@@ -648,12 +670,16 @@ def start_task(
     """G grows (Sec. 3.2), unless `grow` is False; D, for all classes so far, and Adam are new."""
     G, device = nets["G"], data["x"].device
     n_seen = sum(len(classes) for classes in data["tasks"][: t + 1])
-    if grow:
-        G.begin_task()
+    if args.memory in PLAIN:
+        learns = list(G.parameters())
+    else:
+        if grow:
+            G.begin_task()
+        learns = [*G.W, *G.e, *G.own[t].parameters()]
+        nets["alpha"] = alpha(G.used)
     nets["D"] = Critic(data["shape"], args.ndf, n_seen, args.norm).to(device)
     nets["D_opt"] = adam(nets["D"].parameters(), args)
-    nets["G_opt"] = adam([*G.W, *G.e, *G.own[t].parameters()], args)
-    nets["alpha"] = alpha(G.used)
+    nets["G_opt"] = adam(learns, args)
 
 
 def train_epoch(
@@ -663,7 +689,7 @@ def train_epoch(
     G, B, n_old = nets["G"], task["B"], len(task["seen"]) - len(task["classes"])
     order = torch.randperm(len(task["x"]), device=task["x"].device)
     losses = torch.zeros(task["steps"], 2, device=order.device)
-    local = args.method == "dgmw"
+    local = args.memory == "dgmw"
     for b, index in enumerate(order[: task["steps"] * B].split(B), 1):
         s = steepness(i, args.epochs, b, task["steps"], args.s_max, local)
         if args.lr_decay:
@@ -727,7 +753,7 @@ def train_gan(
             losses = train_epoch(nets, task, data, t, i, args, bar)
             check_finite(losses, t, i, args)
             s = steepness(i, args.epochs, task["steps"], task["steps"], args.s_max,
-                          args.method == "dgmw")  # fmt: skip
+                          args.memory == "dgmw")  # fmt: skip
             m = soft_mask(G.e[traced].detach(), s).flatten()
             some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
             note["trace"].append([round(v, 3) for v in [m.mean().item(), *m[some].tolist()]])
@@ -752,11 +778,16 @@ def learn_task(
     x, y = data["x"][index], data["y"][index]
     B = min(args.batch_size, len(x))
     task = dict(x=x, y=y, rank=data["rank"][y], classes=classes, seen=seen, B=B, steps=len(x) // B)
+    n, plain = len(x) // len(classes), args.memory in PLAIN  # n: replayed images of a class
     if not done["epoch"]:
+        if plain and t:
+            freeze_plain(nets, data, t, n, args)
         start_task(nets, data, t, args)
         record["tasks"].append(dict(trace=[], losses=[], gan_s=0.0, draw_s=0.0, classifier_s=0.0))
     note, clock = record["tasks"][t], time.perf_counter()
-    task["old"], task["old_rank"] = replay(nets["G"], data, t, len(x) // len(classes), args)
+    task["old"], task["old_rank"] = replay(nets["before" if plain else "G"], data, t, n, args)
+    if args.memory == "dgr":
+        task["old_rank"] = nets["names"]
     note["draw_s"] += time.perf_counter() - clock
     what = f"task {t + 1}/{len(data['tasks'])} classifier"
     net, clock = nets["D"], time.perf_counter()
@@ -764,13 +795,14 @@ def learn_task(
         steps = args.epochs * task["steps"]
         train_classifier(net, x, task["rank"], steps, args.lr, args.lr_decay, args, what, B)
     else:
-        train_gan(nets, task, data, t, done, note, args, save)
+        train = train_plain if plain else train_gan
+        train(nets, task, data, t, done, note, args, save)
         G = nets["G"]
         note["drift"] = drift(G, data, snapshots, args)
         snapshots.append(snapshot(G, data, t, args))
+        own = G.own[0 if plain else t].parameters()
         note.update(widths=G.widths(), disc=disc_bytes(G), iterations=args.epochs * task["steps"],
-                    base=sum(W.numel() for W in G.W)
-                    + sum(v.numel() for v in G.own[t].parameters()))  # fmt: skip
+                    base=sum(W.numel() for W in G.W) + sum(v.numel() for v in own))  # fmt: skip
         clock = time.perf_counter()
         if args.classifier_steps:
             if args.separate_classifier:
@@ -780,6 +812,7 @@ def learn_task(
             ranks = torch.cat([task["rank"], task["old_rank"]])
             lr, steps = args.classifier_lr, args.classifier_steps
             train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
+    nets["solver"] = net
     note["classifier_s"] = time.perf_counter() - clock
     memory = common.peak_memory(device)
     note["memory_mb"] = memory["peak_device_memory_mb"] or memory["peak_memory_mb"]
@@ -787,6 +820,216 @@ def learn_task(
     print(f"task {t + 1}/{len(data['tasks'])}: accuracy so far "
           f"{sum(record['R'][-1][: t + 1]) / (t + 1):.4f}", flush=True)  # fmt: skip
     done.update(task=t + 1, epoch=0)
+
+
+# --------------------------------------------------------------------------------------------
+# How other generators remember: the rows that Table 1 quotes. One generator for all classes, of a
+# fixed size and without masks; D and the classifier are DGM's.
+#   mergan  memory replay GANs (Wu et al. 2018): a frozen copy of G draws the old classes. They
+#           count as real (joint retraining), or G must draw what the copy draws (alignment)
+#   dgr     deep generative replay (Shin et al. 2017): joint retraining of a G that knows no
+#           classes; the classifier of the last task names what is drawn
+#   ewc     EWC-M (Seff et al. 2017): weights that the old classes need are held back
+# --------------------------------------------------------------------------------------------
+
+
+class PlainGenerator(nn.Module):
+    """The layers of `Generator` for all classes at once: z [B, nz], y [B] -> images.
+
+    An image is normalised by itself, then scaled and shifted by its class (DGM: BatchNorm of the
+    task). Statistics of a batch would follow the newest class, and that alone would be forgetting.
+    """
+
+    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
+        super().__init__()
+        C, S, _ = shape
+        self.K, self.nz, self.conditional = K, args.nz, args.memory != "dgr"
+        self.base, doublings = halvings(S)
+        widths = [args.ngf * 2**k for k in reversed(range(doublings))]
+        sizes = zip([args.nz, *widths], [*widths, C], [self.base] + [4] * doublings)
+        self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
+        rows = K if self.conditional else 1
+        styles = [torch.cat([torch.ones(rows, p), torch.zeros(rows, p)], 1) for p in widths]
+        self.own = nn.ModuleList([nn.ParameterList(styles)])  # a class's scales and shifts
+        self.masks: list[list[Tensor]] = [[]] * K  # none in any task
+
+    def widths(self) -> list[int]:
+        """Units of every layer but the last."""
+        return [W.shape[1] for W in self.W[:-1]]
+
+    def forward(self, z: Tensor, y: Tensor, t: int = 0, masks: Sequence[Tensor] = ()) -> Tensor:
+        """Images [B, C, S, S] from z [B, nz] and classes y [B]; every task draws alike."""
+        h = z
+        if self.conditional:
+            h = torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)  # [B, nz]
+        h = (h @ self.W[0].flatten(1)).view(len(h), -1, self.base, self.base)
+        row = y if self.conditional else torch.zeros_like(y)
+        for W, style in zip(self.W[1:], self.own[0]):
+            scale, shift = style[row][:, :, None, None].chunk(2, dim=1)  # [B, p, 1, 1] each
+            h = F.relu(F.group_norm(h, 1) * scale + shift)
+            h = F.conv_transpose2d(h, W, stride=2, padding=1)
+        return torch.tanh(h)
+
+
+def plain_nets(args: argparse.Namespace, data: dict) -> dict:
+    """G, its frozen copy, EWC's Fisher information of G's weights, DGR's names of what is drawn."""
+    device = data["x"].device
+    G = PlainGenerator(args, data["shape"], data["K"]).to(device)
+    return {"G": G, "before": copy.deepcopy(G).requires_grad_(False),
+            "fisher": [torch.zeros_like(p) for p in G.parameters()],
+            "names": torch.empty(0, dtype=torch.int64, device=device)}  # fmt: skip
+
+
+def plain_state(nets: dict) -> dict:
+    """Everything that `plain_nets` made, for a checkpoint."""
+    return {"G": nets["G"].state_dict(), "before": nets["before"].state_dict(),
+            "fisher": nets["fisher"], "names": nets["names"]}  # fmt: skip
+
+
+def load_plain(nets: dict, state: dict) -> None:
+    """Undo `plain_state`."""
+    nets["G"].load_state_dict(state["G"])
+    nets["before"].load_state_dict(state["before"])
+    nets["fisher"] = [f.to(p.device) for f, p in zip(state["fisher"], nets["G"].parameters())]
+    nets["names"] = state["names"].to(nets["names"].device)
+
+
+@torch.no_grad()
+def freeze_plain(nets: dict, data: dict, t: int, n: int, args: argparse.Namespace) -> None:
+    """Before task t: copy G, which will draw the old classes; DGR's classifier names what it draws.
+
+    It draws n images a class, the same that `replay` will draw.
+    """
+    nets["before"].load_state_dict(nets["G"].state_dict())
+    if args.memory == "dgr":
+        solver = nets["solver"].eval()
+        x, _ = replay(nets["before"], data, t, n, args)
+        # Shin et al. 2017: a replayed image x' is to be called S(x'; θ_{t-1}), by the old solver
+        names = [solver(to_float(part))[1].argmax(1) for part in x.split(2000)]
+        nets["names"] = torch.cat(names)  # ranks
+
+
+def alignment(G: nn.Module, before: nn.Module, z: Tensor, y: Tensor) -> Tensor:
+    """How far G has moved from its frozen copy on old classes y [B], at the same z [B, nz]."""
+    # Wu et al. 2018, replay alignment: L_RA = E ||G_t(z, y) - G_{t-1}(z, y)||²
+    return (G(z, y) - before(z, y)).square().flatten(1).sum(1).mean()
+
+
+def fisher(G: nn.Module, D: nn.Module, z: Tensor, y: Tensor, rank: Tensor) -> list[Tensor]:
+    """What D's judgement of the classes y [n] depends on: as G's parameters, n images of z."""
+    total = [torch.zeros_like(p) for p in G.parameters()]
+    D.eval()
+    for one in zip(z.split(1), y.split(1), rank.split(1)):
+        score, logits = D(G(*one[:2]))
+        loss = F.cross_entropy(logits, one[2]) - score.mean()
+        # Kirkpatrick et al. 2017: F_i = E (∂L/∂θ_i)², here of L_G, image by image
+        for sums, g in zip(total, torch.autograd.grad(loss, list(G.parameters()))):
+            sums += g.square() / len(z)
+    return total
+
+
+def ewc_penalty(G: nn.Module, before: nn.Module, F_sum: list[Tensor]) -> Tensor:
+    """EWC's spring: F_sum are the Fisher informations of all tasks so far, as G's parameters."""
+    # Kirkpatrick et al. 2017, Eq. (3): Σ_i F_i / 2 (θ_i - θ*_i)²
+    terms = zip(F_sum, G.parameters(), before.parameters())
+    return sum((f * (p - q).square()).sum() / 2 for f, p, q in terms)
+
+
+def plain_step(
+    nets: dict, fake: Tensor, rank: Tensor, old_y: Tensor, args: argparse.Namespace
+) -> Tensor:
+    """One step of G on L_G = -E[D(G)] + L_c and what the memory adds; the loss, a scalar.
+
+    fake [B, C, S, S] are of classes rank [B]; old_y [n] are old classes, none in the first task.
+    """
+    G, D, before = nets["G"], nets["D"], nets["before"]
+    keep_statistics(D, False)
+    score, logits = D(fake)
+    keep_statistics(D, True)
+    loss = -score.mean()
+    if args.memory != "dgr":
+        loss = loss + F.cross_entropy(logits, rank)
+    if len(old_y) and args.memory == "mergan" and args.mergan == "align":
+        z = torch.randn(len(old_y), G.nz, device=old_y.device)
+        loss = loss + args.align_weight * alignment(G, before, z, old_y)
+    if len(old_y) and args.memory == "ewc":
+        loss = loss + args.ewc_lambda * ewc_penalty(G, before, nets["fisher"])
+    nets["G_opt"].zero_grad()
+    loss.backward(inputs=list(G.parameters()))
+    nets["G_opt"].step()
+    return loss.detach()
+
+
+def plain_batch(task: dict, index: Tensor, args: argparse.Namespace) -> tuple[Tensor, ...]:
+    """A step's images as D sees them: "real" ones with ranks, then replayed ones with ranks.
+
+    Alignment and EWC: as in DGM. Joint retraining (MeRGAN, DGR): the replayed images are real ones
+    among others, every class as often; together with the fakes D sees as many as in DGM.
+    """
+    x, rank, old, old_rank = (task[key] for key in ("x", "rank", "old", "old_rank"))
+    n = (args.replay_batch_size or task["B"]) if len(old) else 0
+    joint = args.memory == "dgr" or (args.memory == "mergan" and args.mergan == "joint")
+    if joint and n:
+        total = len(index) + n // 2
+        new = min(len(index), max(1, round(total * len(task["classes"]) / len(task["seen"]))))
+        index, n = index[:new], total - new
+    chosen = torch.randint(max(len(old), 1), (n,), device=x.device)
+    new, drawn = (x[index], rank[index]), (old[chosen], old_rank[chosen])
+    if joint and n:
+        mixed = torch.randperm(total, device=x.device)  # L_gp looks at the first few
+        new = tuple(torch.cat(pair)[mixed] for pair in zip(new, drawn))
+        drawn = (old[:0], old_rank[:0])
+    return to_float(new[0]), new[1], to_float(drawn[0]), drawn[1]
+
+
+def plain_epoch(
+    nets: dict, task: dict, data: dict, t: int, i: int, args: argparse.Namespace, bar: tqdm
+) -> Tensor:
+    """`train_epoch` without masks: the losses of D and G at every step, [steps, 2]."""
+    G, B, n_old = nets["G"], task["B"], len(task["seen"]) - len(task["classes"])
+    seen = torch.tensor(task["seen"], device=task["x"].device)
+    order = torch.randperm(len(task["x"]), device=seen.device)
+    losses = torch.zeros(task["steps"], 2, device=seen.device)
+    for b, index in enumerate(order[: task["steps"] * B].split(B), 1):
+        if args.lr_decay:
+            left = 1 - ((i - 1) * task["steps"] + b - 1) / (args.epochs * task["steps"])
+            for name in ("D_opt", "G_opt"):
+                nets[name].param_groups[0]["lr"] = args.lr * min(1.0, 2 * left)
+        real, rank, old, old_rank = plain_batch(task, index, args)
+        fake = G(torch.randn(len(rank), G.nz, device=seen.device), seen[rank])
+        loss = critic_step(nets, real, rank, fake.detach(), old, old_rank, n_old, args)
+        losses[b - 1, 0] = loss
+        if b % args.n_critic == 0:
+            nets["D"].requires_grad_(False)  # G's step needs no gradients of D's weights
+            old_y = seen[torch.randint(max(n_old, 1), (len(old),), device=seen.device)]
+            losses[b - 1, 1] = plain_step(nets, fake, rank, old_y, args)
+            nets["D"].requires_grad_(True)
+        bar.update()
+    return losses
+
+
+def train_plain(
+    nets: dict, task: dict, data: dict, t: int, done: dict, note: dict,
+    args: argparse.Namespace, save: Callable[[], None],
+) -> None:
+    """`train_gan` without masks; then EWC finds what this task needs."""
+    G, D = nets["G"], nets["D"]
+    with tqdm(desc=f"task {t + 1}/{len(data['tasks'])} GAN", total=args.epochs * task["steps"],
+              initial=done["epoch"] * task["steps"], unit="it", disable=None,
+              leave=False) as bar:  # fmt: skip
+        while done["epoch"] < args.epochs:
+            clock, i = time.perf_counter(), done["epoch"] + 1
+            losses = plain_epoch(nets, task, data, t, i, args, bar)
+            check_finite(losses, t, i, args)
+            note["losses"].append([round(v, 3) for v in losses.mean(0).tolist()])
+            note["gan_s"] += time.perf_counter() - clock
+            done["epoch"] = i
+            save()
+    if args.memory == "ewc":
+        y = torch.tensor(task["classes"], device=task["x"].device).repeat(500)[:500]
+        z = torch.randn(len(y), G.nz, device=y.device)
+        now = fisher(G, D, z, y, data["rank"][y])
+        nets["fisher"] = [old + new for old, new in zip(nets["fisher"], now)]
 
 
 # --------------------------------------------------------------------------------------------
@@ -866,7 +1109,7 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     device = data["x"].device
     sizes = [len(common.indices_of(data["y"], task)) for task in data["tasks"]]
     n = sum(args.epochs * (size // min(args.batch_size, size)) for size in sizes)
-    rng, trial = common.rng_state(device), {"G": copy.deepcopy(nets["G"])}
+    rng, trial = common.rng_state(device), copy.deepcopy(nets)
     start_task(trial, data, 0, args)
     trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm).to(device)
     trial["D_opt"] = adam(trial["D"].parameters(), args)
@@ -877,7 +1120,8 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     with tqdm(disable=True) as bar:
         for steps in (1, 4):  # the first one warms up
             clock = time.perf_counter()
-            train_epoch(trial, task | {"steps": steps}, data, 0, 1, args, bar)
+            epoch = plain_epoch if args.memory in PLAIN else train_epoch
+            epoch(trial, task | {"steps": steps}, data, 0, 1, args, bar)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = n * (time.perf_counter() - clock) / 4
@@ -895,8 +1139,12 @@ def run(args: argparse.Namespace) -> dict:
     common.seed_everything(args.seed)
     data = load_data(args, device)
     T, K = len(data["tasks"]), len(data["order"])
-    nets: dict = {"G": Generator(args, data["shape"], data["K"]).to(device)}
-    nets["G"].used = [u.to(device) for u in nets["G"].used]
+    plain = args.memory in PLAIN
+    if plain:
+        nets = plain_nets(args, data)
+    else:
+        nets = {"G": Generator(args, data["shape"], data["K"]).to(device)}
+        nets["G"].used = [u.to(device) for u in nets["G"].used]
     result = {"schema": common.SCHEMA, "script": "dgm", "seed": args.seed,
               "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
     begun = time.perf_counter()
@@ -920,7 +1168,10 @@ def run(args: argparse.Namespace) -> dict:
         state = stored["state"]
         done, record, snapshots = state["done"], state["record"], state["snapshots"]
         snapshots = [x.to(device) for x in snapshots]
-        nets["G"].load(state["G"])
+        if plain:
+            load_plain(nets, state["G"])
+        else:
+            nets["G"].load(state["G"])
         start_task(nets, data, done["task"], args, grow=False)
         for name in ("D", "D_opt", "G_opt"):
             nets[name].load_state_dict(state[name])
@@ -935,7 +1186,8 @@ def run(args: argparse.Namespace) -> dict:
         if time.perf_counter() - saved >= args.checkpoint_every:
             done["seconds"] = time.perf_counter() - begun
             state = {name: nets[name].state_dict() for name in ("D", "D_opt", "G_opt")}
-            state |= {"G": nets["G"].state(), "done": done, "record": record,
+            G = plain_state(nets) if plain else nets["G"].state()
+            state |= {"G": G, "done": done, "record": record,
                       "snapshots": snapshots}  # fmt: skip
             common.save_checkpoint(checkpoint, identity, state, device)
             saved = time.perf_counter()
