@@ -133,12 +133,18 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
     add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
+    add("--real-ratio", type=float, default=0.0,
+        help="r, share of stored real images among the replayed ones (Table 2)")
+    add("--memory-size", type=int, default=0, help="K, real images stored in all, K / classes of "
+        "each (Table 2); 0: as many as --real-ratio asks for")
+    add("--choice", choices=["random", "herding"], default="random",
+        help="which real images are stored; herding: as iCaRL does, what Sec. 4 suggests")
     other = parser.add_argument_group("other generators of Table 1 (values are our choice)")
     add = other.add_argument
     add("--mergan", choices=["joint", "align"], default="joint",
         help="MeRGAN: joint retraining with replay, or replay alignment")
     add("--align-weight", type=float, default=1.0, help="λ_RA, weight of the replay alignment")
-    add("--ewc-lambda", type=float, default=1e4, help="λ, weight of EWC's penalty")
+    add("--ewc-lambda", type=float, default=1e6, help="λ, weight of EWC's penalty")
     beyond = parser.add_argument_group("beyond the paper")
     add = beyond.add_argument
     add("--classifier-steps", type=int, default=0,
@@ -197,7 +203,7 @@ def check(args: argparse.Namespace) -> None:
              "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
              "replay_batch_size": 0, "classes_per_task": 1, "epochs": 1, "n_critic": 1, "nz": 1,
              "ngf": 1, "ndf": 1, "classifier_width": 1, "s_max": 1, "batch_size": 2,
-             "align_weight": 0, "ewc_lambda": 0}  # fmt: skip
+             "align_weight": 0, "ewc_lambda": 0, "memory_size": 0}  # fmt: skip
     for name, bound in least.items():
         most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
         if not bound <= getattr(args, name) <= most:
@@ -218,6 +224,13 @@ def check(args: argparse.Namespace) -> None:
     if args.memory != "mergan" and args.mergan != "joint":
         raise common.UserError(f"--mergan {args.mergan} goes with --memory mergan")
     args.replay = "none" if args.memory == "none" else args.replay
+    if not 0 <= args.real_ratio <= 1:
+        raise common.UserError("--real-ratio: from 0 to 1")
+    stores = args.real_ratio or args.memory_size
+    if stores and (args.replay == "none" or args.joint):
+        raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
+    if args.choice != "random" and not stores:
+        raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     args.out = args.out.replace("{seed}", str(args.seed))
 
 
@@ -725,6 +738,15 @@ def evaluate(net: nn.Module, data: dict, n_seen: int) -> list[float]:
     return common.accuracy_by_task(logits, data["x_test"], data["y_test"], data["owner"])
 
 
+def top5(net: nn.Module, data: dict, n_seen: int) -> float:
+    """Share of the test images of the classes so far that are of one of D's five best guesses."""
+    index = common.indices_of(data["y_test"], data["order"][:n_seen])
+    net.eval()
+    with torch.no_grad():
+        logits = torch.cat([net(to_float(data["x_test"][i]))[1] for i in index.split(2000)])
+    return common.top_k_accuracy(logits, data["rank"][data["y_test"][index]], min(5, n_seen))
+
+
 def check_finite(losses: Tensor, t: int, i: int, args: argparse.Namespace) -> None:
     """RunError that names the task and the step when a loss [steps, 2] is NaN or infinite."""
     bad = (~losses.isfinite().all(1)).nonzero()
@@ -742,25 +764,31 @@ def train_gan(
     args: argparse.Namespace, save: Callable[[], None],
 ) -> None:
     """All epochs of the GAN on task t, from epoch done["epoch"] on; then its masks are final."""
-    G = nets["G"]
+    G, plain = nets["G"], args.memory in PLAIN
     # Figure 3(b) follows one layer: the first where units are masked, else the second.
-    traced = min(1, len(G.W) - 1) if G.weights_masked else 0
+    traced = min(1, len(G.W) - 1) if args.memory == "dgmw" else 0
     with tqdm(desc=f"task {t + 1}/{len(data['tasks'])} GAN", total=args.epochs * task["steps"],
               initial=done["epoch"] * task["steps"], unit="it", disable=None,
               leave=False) as bar:  # fmt: skip
         while done["epoch"] < args.epochs:
             clock, i = time.perf_counter(), done["epoch"] + 1
-            losses = train_epoch(nets, task, data, t, i, args, bar)
+            epoch = plain_epoch if plain else train_epoch
+            losses = epoch(nets, task, data, t, i, args, bar)
             check_finite(losses, t, i, args)
-            s = steepness(i, args.epochs, task["steps"], task["steps"], args.s_max,
-                          args.memory == "dgmw")  # fmt: skip
-            m = soft_mask(G.e[traced].detach(), s).flatten()
-            some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
-            note["trace"].append([round(v, 3) for v in [m.mean().item(), *m[some].tolist()]])
+            if not plain:
+                s = steepness(i, args.epochs, task["steps"], task["steps"], args.s_max,
+                              args.memory == "dgmw")  # fmt: skip
+                m = soft_mask(G.e[traced].detach(), s).flatten()
+                some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
+                note["trace"].append([round(v, 3) for v in [m.mean().item(), *m[some].tolist()]])
             note["losses"].append([round(v, 3) for v in losses.mean(0).tolist()])
             note["gan_s"] += time.perf_counter() - clock
             done["epoch"] = i
             save()
+    if args.memory == "ewc":
+        consolidate(nets, task, data)
+    if plain:
+        return
     note["layers"] = G.end_task()
     if not all(int(m.sum()) for m in G.masks[t]):
         raise common.RunError(f"task {t + 1}: the mask of a layer is all 0; lower --lambda-ru")
@@ -788,6 +816,7 @@ def learn_task(
     task["old"], task["old_rank"] = replay(nets["before" if plain else "G"], data, t, n, args)
     if args.memory == "dgr":
         task["old_rank"] = nets["names"]
+    mix_real(task, nets["stored"], data, n, args)
     note["draw_s"] += time.perf_counter() - clock
     what = f"task {t + 1}/{len(data['tasks'])} classifier"
     net, clock = nets["D"], time.perf_counter()
@@ -795,8 +824,7 @@ def learn_task(
         steps = args.epochs * task["steps"]
         train_classifier(net, x, task["rank"], steps, args.lr, args.lr_decay, args, what, B)
     else:
-        train = train_plain if plain else train_gan
-        train(nets, task, data, t, done, note, args, save)
+        train_gan(nets, task, data, t, done, note, args, save)
         G = nets["G"]
         note["drift"] = drift(G, data, snapshots, args)
         snapshots.append(snapshot(G, data, t, args))
@@ -813,13 +841,73 @@ def learn_task(
             lr, steps = args.classifier_lr, args.classifier_steps
             train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
     nets["solver"] = net
+    if args.real_ratio or args.memory_size:
+        store_real(nets, net, data, t, n, args)
     note["classifier_s"] = time.perf_counter() - clock
     memory = common.peak_memory(device)
     note["memory_mb"] = memory["peak_device_memory_mb"] or memory["peak_memory_mb"]
     record["R"].append(evaluate(net, data, len(seen)))
+    if "top5" in record:
+        record["top5"].append(top5(net, data, len(seen)))
     print(f"task {t + 1}/{len(data['tasks'])}: accuracy so far "
           f"{sum(record['R'][-1][: t + 1]) / (t + 1):.4f}", flush=True)  # fmt: skip
     done.update(task=t + 1, epoch=0)
+
+
+# --------------------------------------------------------------------------------------------
+# Real images among the replayed ones (Table 2): r = n_r / N of a class's N, or K in all
+# --------------------------------------------------------------------------------------------
+
+
+def quota(n: int, n_classes: int, args: argparse.Namespace) -> int:
+    """Real images kept of each of n_classes classes, where n of a class are replayed."""
+    n_r = round(args.real_ratio * n) if args.real_ratio else n
+    return min(n_r, args.memory_size // n_classes) if args.memory_size else n_r
+
+
+@torch.no_grad()
+def herding(h: Tensor, m: int) -> Tensor:
+    """m of the feature vectors h [N, F], the best first, whose mean follows the mean of all."""
+    h = F.normalize(h)
+    total, left = torch.zeros_like(h[0]), torch.zeros(len(h), device=h.device)
+    chosen = []
+    for k in range(1, min(m, len(h)) + 1):
+        # Rebuffi et al. 2017, Alg. 4: p_k = argmin || μ - (φ(x) + Σ_{j<k} φ(p_j)) / k ||
+        best = ((h.mean(0) - (h + total) / k).norm(dim=1) + left).argmin()
+        total, left[best] = total + h[best], math.inf  # no image twice
+        chosen.append(best)
+    return torch.stack(chosen) if chosen else left[:0].long()
+
+
+@torch.no_grad()
+def store_real(
+    nets: dict, net: nn.Module, data: dict, t: int, n: int, args: argparse.Namespace
+) -> None:
+    """After task t: keep images of its classes, as indices, the best first, and fewer of others."""
+    rng = torch.Generator().manual_seed(args.seed * 1000 + 700 + t)
+    m = quota(n, len(nets["stored"]) + len(data["tasks"][t]), args)
+    nets["stored"] = [index[:m] for index in nets["stored"]]
+    net.eval()
+    for c in data["tasks"][t]:
+        index = common.indices_of(data["y"], [c])
+        if args.choice == "herding":
+            parts = [net.features(to_float(data["x"][i])) for i in index.split(2000)]
+            chosen = herding(torch.cat(parts), m)
+        else:
+            chosen = torch.randperm(len(index), generator=rng)[:m].to(index.device)
+        nets["stored"].append(index[chosen])
+
+
+def mix_real(
+    task: dict, stored: list[Tensor], data: dict, n: int, args: argparse.Namespace
+) -> None:
+    """Put stored images in the place of some of the replayed ones, n of which are of each class."""
+    for rank, index in enumerate(stored):
+        many = round(args.real_ratio * n) if args.real_ratio else len(index)
+        place = (task["old_rank"] == rank).nonzero().squeeze(1)[:many]
+        if len(index):  # repeated where K is less than r asks for
+            real = index[torch.arange(len(place), device=index.device) % len(index)]
+            task["old"][place] = data["x"][real]
 
 
 # --------------------------------------------------------------------------------------------
@@ -855,7 +943,7 @@ class PlainGenerator(nn.Module):
 
     def widths(self) -> list[int]:
         """Units of every layer but the last."""
-        return [W.shape[1] for W in self.W[:-1]]
+        return [W.shape[1] for W in list(self.W)[:-1]]
 
     def forward(self, z: Tensor, y: Tensor, t: int = 0, masks: Sequence[Tensor] = ()) -> Tensor:
         """Images [B, C, S, S] from z [B, nz] and classes y [B]; every task draws alike."""
@@ -864,7 +952,7 @@ class PlainGenerator(nn.Module):
             h = torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)  # [B, nz]
         h = (h @ self.W[0].flatten(1)).view(len(h), -1, self.base, self.base)
         row = y if self.conditional else torch.zeros_like(y)
-        for W, style in zip(self.W[1:], self.own[0]):
+        for W, style in zip(list(self.W)[1:], self.own[0]):
             scale, shift = style[row][:, :, None, None].chunk(2, dim=1)  # [B, p, 1, 1] each
             h = F.relu(F.group_norm(h, 1) * scale + shift)
             h = F.conv_transpose2d(h, W, stride=2, padding=1)
@@ -968,16 +1056,16 @@ def plain_batch(task: dict, index: Tensor, args: argparse.Namespace) -> tuple[Te
     """
     x, rank, old, old_rank = (task[key] for key in ("x", "rank", "old", "old_rank"))
     n = (args.replay_batch_size or task["B"]) if len(old) else 0
-    joint = args.memory == "dgr" or (args.memory == "mergan" and args.mergan == "joint")
-    if joint and n:
+    mixes = n and (args.memory == "dgr" or (args.memory == "mergan" and args.mergan == "joint"))
+    if mixes:
         total = len(index) + n // 2
         new = min(len(index), max(1, round(total * len(task["classes"]) / len(task["seen"]))))
         index, n = index[:new], total - new
     chosen = torch.randint(max(len(old), 1), (n,), device=x.device)
     new, drawn = (x[index], rank[index]), (old[chosen], old_rank[chosen])
-    if joint and n:
-        mixed = torch.randperm(total, device=x.device)  # L_gp looks at the first few
-        new = tuple(torch.cat(pair)[mixed] for pair in zip(new, drawn))
+    if mixes:
+        order = torch.randperm(total, device=x.device)  # L_gp looks at the first few
+        new = tuple(torch.cat(pair)[order] for pair in zip(new, drawn))
         drawn = (old[:0], old_rank[:0])
     return to_float(new[0]), new[1], to_float(drawn[0]), drawn[1]
 
@@ -985,7 +1073,7 @@ def plain_batch(task: dict, index: Tensor, args: argparse.Namespace) -> tuple[Te
 def plain_epoch(
     nets: dict, task: dict, data: dict, t: int, i: int, args: argparse.Namespace, bar: tqdm
 ) -> Tensor:
-    """`train_epoch` without masks: the losses of D and G at every step, [steps, 2]."""
+    """`train_epoch` of a generator without masks: the losses of D and G, [steps, 2]."""
     G, B, n_old = nets["G"], task["B"], len(task["seen"]) - len(task["classes"])
     seen = torch.tensor(task["seen"], device=task["x"].device)
     order = torch.randperm(len(task["x"]), device=seen.device)
@@ -1008,28 +1096,12 @@ def plain_epoch(
     return losses
 
 
-def train_plain(
-    nets: dict, task: dict, data: dict, t: int, done: dict, note: dict,
-    args: argparse.Namespace, save: Callable[[], None],
-) -> None:
-    """`train_gan` without masks; then EWC finds what this task needs."""
-    G, D = nets["G"], nets["D"]
-    with tqdm(desc=f"task {t + 1}/{len(data['tasks'])} GAN", total=args.epochs * task["steps"],
-              initial=done["epoch"] * task["steps"], unit="it", disable=None,
-              leave=False) as bar:  # fmt: skip
-        while done["epoch"] < args.epochs:
-            clock, i = time.perf_counter(), done["epoch"] + 1
-            losses = plain_epoch(nets, task, data, t, i, args, bar)
-            check_finite(losses, t, i, args)
-            note["losses"].append([round(v, 3) for v in losses.mean(0).tolist()])
-            note["gan_s"] += time.perf_counter() - clock
-            done["epoch"] = i
-            save()
-    if args.memory == "ewc":
-        y = torch.tensor(task["classes"], device=task["x"].device).repeat(500)[:500]
-        z = torch.randn(len(y), G.nz, device=y.device)
-        now = fisher(G, D, z, y, data["rank"][y])
-        nets["fisher"] = [old + new for old, new in zip(nets["fisher"], now)]
+def consolidate(nets: dict, task: dict, data: dict, n: int = 500) -> None:
+    """EWC, when a task ends: add what n images of its classes depend on."""
+    y = torch.tensor(task["classes"], device=task["x"].device).repeat(n)[:n]
+    z = torch.randn(n, nets["G"].nz, device=y.device)
+    now = fisher(nets["G"], nets["D"], z, y, data["rank"][y])
+    nets["fisher"] = [old + new for old, new in zip(nets["fisher"], now)]
 
 
 # --------------------------------------------------------------------------------------------
@@ -1075,9 +1147,9 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
             "shape": shape}  # fmt: skip
 
 
-def joint(data: dict, args: argparse.Namespace) -> dict[int, float]:
-    """JT: the classifier on all real images of the first k classes; {k: its accuracy on them}."""
-    result = {}
+def joint(data: dict, args: argparse.Namespace) -> dict[str, float]:
+    """JT: the classifier on all real images of the first k classes; how well it knows them."""
+    metrics = {}
     for k in marks(data):
         index = common.indices_of(data["y"], data["order"][:k])
         x, rank = data["x"][index], data["rank"][data["y"][index]]
@@ -1093,8 +1165,11 @@ def joint(data: dict, args: argparse.Namespace) -> dict[int, float]:
         train_classifier(net, x, rank, steps, lr, decay, args, f"joint, {k} classes", B)
         row = evaluate(net, data, k)
         met = [set(task) <= set(data["order"][:k]) for task in data["tasks"]]
-        result[k] = statistics.fmean(a for a, yes in zip(row, met) if yes)
-    return result
+        accuracy = statistics.fmean(a for a, yes in zip(row, met) if yes)
+        metrics[f"A_{k} (%)"] = 100 * accuracy
+        if len(data["order"]) > 10:
+            metrics[f"top-5 A_{k} (%)"] = 100 * top5(net, data, k)
+    return {"ACC": accuracy} | metrics
 
 
 def marks(data: dict) -> list[int]:
@@ -1145,14 +1220,14 @@ def run(args: argparse.Namespace) -> dict:
     else:
         nets = {"G": Generator(args, data["shape"], data["K"]).to(device)}
         nets["G"].used = [u.to(device) for u in nets["G"].used]
+    nets["stored"] = []  # of every class so far, which real images are kept
     result = {"schema": common.SCHEMA, "script": "dgm", "seed": args.seed,
               "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
     begun = time.perf_counter()
     if args.joint:
-        accuracy = joint(data, args)
-        metrics = {"ACC": accuracy[K]} | {f"A_{k} (%)": 100 * a for k, a in accuracy.items()}
+        metrics = joint(data, args)
         seconds = time.perf_counter() - begun
-        return result | {"metrics": metrics, "R": [[accuracy[K]] * T], "tasks": [],
+        return result | {"metrics": metrics, "R": [[metrics["ACC"]] * T], "tasks": [],
                          "timing": {"wall_s": seconds},
                          "environment": environment | common.peak_memory(device)}  # fmt: skip
 
@@ -1160,6 +1235,8 @@ def run(args: argparse.Namespace) -> dict:
     done: dict = {"task": 0, "epoch": 0, "seconds": 0.0}
     untrained = Critic(data["shape"], args.ndf, K, args.norm).to(device)
     record: dict = {"R": [evaluate(untrained, data, K)], "tasks": []}
+    if K > 10:  # Table 2, Figure 2
+        record["top5"] = []
     snapshots: list[Tensor] = []
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
     checkpoint = f"{args.out}.ckpt"
@@ -1172,6 +1249,7 @@ def run(args: argparse.Namespace) -> dict:
             load_plain(nets, state["G"])
         else:
             nets["G"].load(state["G"])
+        nets["stored"] = [index.to(device) for index in state["stored"]]
         start_task(nets, data, done["task"], args, grow=False)
         for name in ("D", "D_opt", "G_opt"):
             nets[name].load_state_dict(state[name])
@@ -1187,18 +1265,22 @@ def run(args: argparse.Namespace) -> dict:
             done["seconds"] = time.perf_counter() - begun
             state = {name: nets[name].state_dict() for name in ("D", "D_opt", "G_opt")}
             G = plain_state(nets) if plain else nets["G"].state()
-            state |= {"G": G, "done": done, "record": record,
+            state |= {"G": G, "stored": nets["stored"], "done": done, "record": record,
                       "snapshots": snapshots}  # fmt: skip
             common.save_checkpoint(checkpoint, identity, state, device)
             saved = time.perf_counter()
 
     for t in range(done["task"], T):
         learn_task(nets, data, t, done, record, snapshots, args, save)
+    if plain and args.replay == "gan":  # as G draws them now
+        snapshots = [snapshot(nets["G"], data, t, args) for t in range(T)]
     if args.replay == "gan":
         record["grids"] = [common.pack_images(to_uint8(x)) for x in snapshots]
     metrics = common.summarise(record["R"])
     ends = np.cumsum([len(task) for task in data["tasks"]]).tolist()
     metrics |= {f"A_{k} (%)": 100 * metrics["A"][ends.index(k)] for k in marks(data)}
+    for k in marks(data) if "top5" in record else ():
+        metrics[f"top-5 A_{k} (%)"] = 100 * record["top5"][ends.index(k)]
     timing = [{k: task.pop(k) for k in ("gan_s", "draw_s", "classifier_s", "memory_mb")}
               for task in record["tasks"]]  # fmt: skip
     return result | {
@@ -1219,12 +1301,23 @@ RUNS = {
     "dgma-paper": ("Tables 1, 4", "--method dgma", "DGMa, --preset paper"),
     "joint-paper": ("Table 1, JT", "--joint", "joint training, --preset paper"),
     "none-paper": ("–", "--replay none", "no replay, --preset paper"),
+    "mergan-paper": ("Table 1", "--memory mergan", "MeRGAN, joint retraining, --preset paper"),
+    "mergan-align-paper": ("Table 1", "--memory mergan --mergan align",
+                           "MeRGAN, replay alignment, --preset paper"),
+    "dgr-paper": ("Table 1", "--memory dgr", "DGR, --preset paper"),
+    "ewc-paper": ("Table 1", "--memory ewc", "EWC-M, --preset paper"),
     "dgmw": ("Tables 1, 3, 4", "--preset laptop --method dgmw", "DGMw, laptop"),
     "dgma": ("Tables 1, 4", "--preset laptop --method dgma", "DGMa, laptop"),
     "joint": ("Table 1, JT", "--preset laptop --joint", "joint training (upper bound), laptop"),
     "joint-raw": ("Table 1, JT", "--preset laptop --joint --classifier-steps 0 --augment 0",
                   "joint training, laptop, images as they are"),
     "none": ("–", "--preset laptop --replay none", "no replay (naive bound), laptop"),
+    "mergan": ("Tables 1, 3", "--preset laptop --memory mergan",
+               "MeRGAN, joint retraining, laptop"),
+    "mergan-align": ("Tables 1, 3", "--preset laptop --memory mergan --mergan align",
+                     "MeRGAN, replay alignment, laptop"),
+    "dgr": ("Table 1", "--preset laptop --memory dgr", "DGR, laptop"),
+    "ewc": ("Table 1", "--preset laptop --memory ewc", "EWC-M, laptop"),
     "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0",
             "DGMw, laptop, the classifier as the GAN leaves it"),
     "no-veto": ("Eq. (5)", "--preset laptop --no-veto", "DGMw, laptop, without the veto"),
@@ -1232,13 +1325,32 @@ RUNS = {
     "improved-plain": ("–", "--preset improved --augment 0", "improved, no augmentation"),
     "joint-improved": ("–", "--preset improved --joint", "joint training, improved"),
 }  # fmt: skip
+# Table 2, for data of more than ten classes: name -> (flags, label, the paper's four numbers)
+REAL = {
+    "k1000": ("--memory-size 1000", "K=1000", (36.87, 18.84, 69.13, 43.12)),
+    "k2000": ("--memory-size 2000", "K=2000", (41.93, 22.56, 69.20, 51.84)),
+    "k1000-herding": ("--memory-size 1000 --choice herding", "K=1000, herded", ()),
+    "k2000-herding": ("--memory-size 2000 --choice herding", "K=2000, herded", ()),
+    "r75": ("--real-ratio 0.75", "r=0.75", (50.80, 38.22, 78.27, 64.64)),
+    "r50": ("--real-ratio 0.5", "r=0.5", (48.80, 40.72, 79.40, 71.72)),
+    "r25": ("--real-ratio 0.25", "r=0.25", (46.93, 35.04, 75.80, 65.60)),
+    "r10": ("--real-ratio 0.1", "r=0.1", (41.67, 30.48, 71.80, 61.04)),
+}
+RUNS |= {name: ("Table 2, Figure 2", f"--preset laptop {flags}", f"DGMw, {label}, laptop")
+         for name, (flags, label, _) in REAL.items()}  # fmt: skip
+TABLE_2 = {"joint": (57.35, 49.88, 84.70, 78.24), **{k: v[2] for k, v in REAL.items()},
+           "dgmw": (32.14, 17.82, 62.53, 40.76)}  # fmt: skip
 PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README says
     "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
     "dgma": {"A_5 (%)": 99.17, "A_10 (%)": 97.92},
     "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
     "joint-raw": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
+    "mergan": {"A_5 (%)": 98.19, "A_10 (%)": 97.00},  # without saying which of the two
+    "mergan-align": {"A_5 (%)": 98.19, "A_10 (%)": 97.00},
+    "dgr": {"A_5 (%)": 90.39, "A_10 (%)": 85.40},
+    "ewc": {"A_5 (%)": 70.62, "A_10 (%)": 77.03},
 }
-PAPER |= {f"{name}-paper": PAPER[name] for name in ("dgmw", "dgma", "joint")}
+PAPER |= {f"{name}-paper": PAPER[name] for name in list(PAPER) if name != "joint-raw"}
 
 
 def draw_curves(
@@ -1335,6 +1447,32 @@ def size_table(runs: dict[str, list[dict]]) -> str:
     return common.markdown_table(["generator", "size at first", "final size", "accuracy (%)"], rows)
 
 
+def real_table(runs: dict[str, list[dict]]) -> str:
+    """Table 2: top-1 and top-5 in per cent, the paper's of ImageNet-50 beside; iCaRL is quoted."""
+    first = runs[next(iter(runs))][0]
+    names = [key for key in first["metrics"] if key.endswith("(%)")]  # A_30, A_50, top-5 of both
+    whole = Path(first["args"]["dataset"]).name == "imagenet50" and not first["args"]["train_size"]
+    rows = [["iCaRL (K=1000), paper", "29.38", "28.98", "69.98", "59.49"],
+            ["iCaRL (K=2000), paper", "39.38", "29.96", "70.57", "60.07"]]  # fmt: skip
+    rows = rows if whole else []
+    for name, some in runs.items():
+        cells = [common.metric(some, what) for what in names]
+        for i, value in enumerate(TABLE_2[name] if whole else ()):
+            cells[i] += f" (paper {value:.2f})"
+        rows.append([some[0]["label"], *cells])
+    return common.markdown_table(["replay", *names], rows)
+
+
+def draw_top5(runs: dict[str, list[dict]], ax: Axes) -> None:
+    """Figure 2: top-5 accuracy on the classes so far; stars: joint training."""
+    curves = {name: some for name, some in runs.items() if "top5" in some[0]}
+    draw_curves(curves, ax, "top-5 accuracy", lambda run: run["top5"])
+    for run in runs.get("joint", []):
+        for key, value in run["metrics"].items():
+            if key.startswith("top-5"):
+                ax.plot(int(key[7:-4]) / run["args"]["classes_per_task"], value / 100, "k*")
+
+
 def speed_table(runs: dict[str, list[dict]]) -> str:
     """Milliseconds an iteration in a task with replay, from `make bench`."""
     rows = []
@@ -1373,8 +1511,9 @@ def report(args: argparse.Namespace) -> None:
     common.check_writable(Path(args.figures) / "tables.md")
     one = next(iter(runs.values()))[0]["args"]
     where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
+    wide = any("top5" in run for some in runs.values() for run in some)  # more than ten classes
     for name, (_, flags, _) in RUNS.items():
-        if name not in runs and not name.endswith("-paper"):
+        if name not in runs and not name.endswith("-paper") and (wide or name not in REAL):
             rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
             print(f"missing: python dgm.py {flags} {rest}", file=sys.stderr)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
@@ -1407,12 +1546,17 @@ def report(args: argparse.Namespace) -> None:
     every = [run["args"] for some in runs.values() for run in some]
     paper = PAPER if all(whole.items() <= given.items() for given in every) else {}
     metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
-                      if key.endswith("(%)")}, key=lambda key: int(key[2:-4]))  # fmt: skip
+                      if key.startswith("A_")}, key=lambda key: int(key[2:-4]))  # fmt: skip
     tables = {
         "dgm results": common.results_table(runs, RUNS, [*metrics, "forgetting"], paper),
         "dgm size": size_table(grown), "dgm disc": disc_table(pair),
         "dgm speed": speed_table(speed),
     }  # fmt: skip
+    if wide:
+        chosen = {name: runs[name] for name in TABLE_2 if name in runs}
+        tables["dgm real"] = real_table(chosen)
+        chosen |= {name: runs[name] for name in ("none",) if name in runs}
+        figure("figure2", draw_top5, chosen, "Figure 2: real images replayed", figsize=(6, 5))
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     for name, table in tables.items() if args.readme else ():

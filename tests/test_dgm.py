@@ -22,6 +22,9 @@ TINY = (
     "--ngf 4 --ndf 4 --batch-size 16 --classifier-steps 4 --device cpu --threads 1"
 ).split()
 METHODS = pytest.mark.parametrize("method", ["dgmw", "dgma"])
+OTHERS = {"mergan": [], "align": ["--mergan", "align"], "dgr": [], "ewc": []}
+OTHERS = {k: ["--memory", "mergan" if k == "align" else k, *v] for k, v in OTHERS.items()}
+PLAIN = pytest.mark.parametrize("other", OTHERS)
 
 
 def parse(*flags):
@@ -334,6 +337,236 @@ def test_replay_is_of_old_classes_only_and_nothing_real_is_kept(tmp_path, monkey
         assert torch.equal(part, dgm.to_uint8(dgm.draw(G, t, y, z)))
     assert rank.tolist() == [0] * 30 + [1] * 30
     assert len(dgm.replay(G, data, 0, 30, args)[0]) == 0
+
+
+# ------------------------------------------------------------- how other generators remember
+
+
+def plain_generator(*flags):
+    """A generator whose classes differ, as if it had been trained."""
+    torch.manual_seed(0)
+    G = dgm.PlainGenerator(parse("--memory", "mergan", "--ngf", "2", *flags), (1, 16, 16), 10)
+    with torch.no_grad():
+        for style in G.own[0]:
+            style.add_(0.3 * torch.randn_like(style))
+    return G
+
+
+def test_the_plain_generator_against_modules():
+    G = plain_generator()
+    z, y = torch.randn(3, 128), torch.tensor([4, 0, 4])
+    h = z.clone()
+    h[:, :10] = nn.functional.one_hot(y, 10)
+    h = nn.functional.conv_transpose2d(h.view(3, 128, 1, 1), G.W[0])
+    for W, style in zip(G.W[1:], G.own[0]):
+        p = W.shape[0]
+        h = (h - h.mean((1, 2, 3), keepdim=True)) / h.var((1, 2, 3), False, True).add(1e-5).sqrt()
+        for i in range(3):  # by hand: every image by the row of its class
+            h[i] = h[i] * style[y[i], :p, None, None] + style[y[i], p:, None, None]
+        h = nn.functional.conv_transpose2d(h.relu(), W, stride=2, padding=1)
+    assert torch.allclose(G(z, y), h.tanh(), atol=1e-5)
+    blind = plain_generator("--memory", "dgr")  # DGR knows no classes
+    assert torch.equal(blind(z, y), blind(z, y.flip(0) + 1))
+
+
+def test_fisher_against_the_gradient_of_every_image():
+    G, D = plain_generator(), dgm.Critic((1, 16, 16), 2, 3, "layer")
+    z, y = torch.randn(4, 128), torch.tensor([7, 7, 2, 7])
+    rank = torch.tensor([2, 2, 0, 2])
+    weights = {k: v.detach() for k, v in G.named_parameters()}
+
+    def loss(weights, z, y, rank):
+        score, logits = D(torch.func.functional_call(G, weights, (z[None], y[None])))
+        return nn.functional.cross_entropy(logits, rank[None]) - score[0]
+
+    each = [torch.func.grad(loss)(weights, *one) for one in zip(z, y, rank)]
+    for (key, p), f in zip(G.named_parameters(), dgm.fisher(G, D, z, y, rank)):
+        squares = torch.stack([g[key] ** 2 for g in each])
+        assert torch.allclose(f, squares.mean(0), rtol=1e-3, atol=1e-9), key
+        assert f.shape == p.shape and f.max() > 0
+        # not the square of the mean gradient, a common mistake
+        assert not torch.allclose(f, torch.stack([g[key] for g in each]).mean(0) ** 2, rtol=0.1)
+
+
+def test_the_spring_of_ewc_and_the_alignment_by_hand():
+    G, before = plain_generator(), plain_generator()
+    with torch.no_grad():
+        for p in G.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    F_sum = [torch.rand_like(p) for p in G.parameters()]
+    spring = 0.0
+    for f, p, q in zip(F_sum, G.parameters(), before.parameters()):
+        pairs = zip(f.flatten().tolist(), p.flatten().tolist(), q.flatten().tolist())
+        spring += sum(a / 2 * (b - c) ** 2 for a, b, c in pairs)
+    assert dgm.ewc_penalty(G, before, F_sum).item() == pytest.approx(spring, rel=1e-4)
+    z, y = torch.randn(3, 128), torch.tensor([1, 1, 5])
+    moved = 0.0
+    for a, b in zip(G(z, y), before(z, y)):  # ||·||² of an image, the mean over images
+        moved += sum((u - v) ** 2 for u, v in zip(a.flatten().tolist(), b.flatten().tolist())) / 3
+    assert dgm.alignment(G, before, z, y).item() == pytest.approx(moved, rel=1e-4)
+    assert dgm.alignment(before, before, z, y).item() == 0
+
+
+@PLAIN
+def test_what_each_memory_adds_to_the_generators_loss(other):
+    args = parse(*OTHERS[other], "--ewc-lambda", "3", "--align-weight", "0.5")
+    G, D = plain_generator(*OTHERS[other]), dgm.Critic((1, 16, 16), 4, 2, "layer")
+    nets = {"G": G, "before": plain_generator(*OTHERS[other]), "D": D,
+            "fisher": [torch.rand_like(p) for p in G.parameters()]}  # fmt: skip
+    with torch.no_grad():
+        for p in nets["before"].parameters():
+            p.add_(0.1)
+    nets["G_opt"] = dgm.adam(G.parameters(), args)
+    rank, old_y = torch.ones(5, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
+    fake = G(torch.randn(5, 128), rank)
+    score, logits = D(fake)
+    by_hand = -score.mean()
+    if other != "dgr":
+        by_hand = by_hand + nn.functional.cross_entropy(logits, rank)
+    torch.manual_seed(3)
+    z = torch.randn(4, 128)
+    if other == "align":
+        by_hand = by_hand + 0.5 * dgm.alignment(G, nets["before"], z, old_y)
+    if other == "ewc":
+        by_hand = by_hand + 3 * dgm.ewc_penalty(G, nets["before"], nets["fisher"])
+    torch.manual_seed(3)
+    assert dgm.plain_step(nets, fake, rank, old_y, args).item() == pytest.approx(by_hand.item())
+
+
+@PLAIN
+def test_what_the_critic_is_shown_as_real(other):
+    """Joint retraining: every class as often, each image with its class, as many as in DGM."""
+    args = parse(*OTHERS[other], "--replay-batch-size", "16")
+    task = dict(x=torch.full((16, 1, 1, 1), 3, dtype=torch.uint8), rank=torch.full((16,), 3), B=16,
+                old=torch.arange(3, dtype=torch.uint8).repeat(40).view(-1, 1, 1, 1),
+                old_rank=torch.arange(3).repeat(40), classes=[3], seen=[0, 1, 2, 3])  # fmt: skip
+    real, rank, old, old_rank = dgm.plain_batch(task, torch.arange(16), args)
+    assert torch.equal(dgm.to_uint8(real).flatten(), rank.to(torch.uint8))
+    assert torch.equal(dgm.to_uint8(old).flatten(), old_rank.to(torch.uint8))
+    if other in ("mergan", "dgr"):
+        assert len(real) == 24 and len(old) == 0 and (rank == 3).sum() == 24 / 4
+        assert (rank[:12] != 3).any() and (rank[:12] == 3).any()  # mixed: L_gp sees the first
+    else:
+        assert (rank == 3).all() and len(real) == 16 and len(old) == 16 and (old_rank < 3).all()
+    task["old"], task["old_rank"] = task["old"][:0], task["old_rank"][:0]  # the first task
+    assert [len(part) for part in dgm.plain_batch(task, torch.arange(16), args)] == [16, 16, 0, 0]
+
+
+def test_the_old_classifier_names_what_dgr_draws(tmp_path, monkeypatch):
+    learn, train, solvers, seen = dgm.learn_task, dgm.train_gan, [], []
+
+    def remember(nets, *rest):
+        learn(nets, *rest)
+        with torch.no_grad():  # as if it were sure of class 0 in all it sees, after task 2
+            nets["solver"].aux.bias[0] += 1e6 if len(solvers) == 1 else 0
+        solvers.append({k: v.clone() for k, v in nets["solver"].state_dict().items()})
+
+    def spy(nets, task, data, t, *rest):
+        seen.append((task["old"], task["old_rank"]))
+        train(nets, task, data, t, *rest)
+
+    monkeypatch.setattr(dgm, "learn_task", remember)
+    monkeypatch.setattr(dgm, "train_gan", spy)
+    run(tmp_path / "r.json", "--memory", "dgr", "--train-size", "1000")
+    assert len(seen[0][0]) == 0
+    for t in (1, 2):
+        solver = dgm.Critic((1, 16, 16), 4, t, "layer")
+        solver.load_state_dict(solvers[t - 1])
+        old, names = seen[t]
+        with torch.no_grad():
+            assert torch.equal(names, solver(dgm.to_float(old))[1].argmax(1))
+        assert len(old) == 100 * t
+    assert (seen[2][1] == 0).all()  # so the names are that classifier's
+
+
+@PLAIN
+def test_a_plain_generator_keeps_its_size_and_says_how_it_drifts(other, tmp_path):
+    result = run(tmp_path / "r.json", *OTHERS[other])
+    G = dgm.PlainGenerator(parse(*OTHERS[other]), (1, 16, 16), 10)
+    size = sum(p.numel() for p in G.parameters())
+    for task in result["tasks"]:
+        assert task["base"] == size and 4 * size == sum(task["disc"].values())
+    assert result["tasks"][0]["drift"] == 0 and result["tasks"][2]["drift"] > 0
+
+
+def test_a_spring_strong_enough_holds_what_it_should(tmp_path):
+    """Weights with no Fisher information are free; a huge λ holds all the others."""
+    drift = {}
+    for weight in ("0", "1e6"):
+        flags = ["--memory", "ewc", "--ewc-lambda", weight, "--epochs", "8"]
+        drift[weight] = run(tmp_path / f"{weight}.json", *flags)["tasks"][1]["drift"]
+    assert drift["1e6"] < 0.1 * drift["0"]
+
+
+# ----------------------------------------------------------------------- real images in the replay
+
+
+def test_herding_against_a_brute_force():
+    torch.manual_seed(0)
+    h = torch.randn(9, 4, dtype=torch.double)
+    chosen = dgm.herding(h, 5).tolist()
+    h = h / h.norm(dim=1, keepdim=True)
+    taken = []
+    for k in range(1, 6):
+        def distance(i, k=k):
+            return (h.mean(0) - (h[i] + sum(h[j] for j in taken)) / k).norm().item()
+
+        taken.append(min((i for i in range(9) if i not in taken), key=distance))
+    assert chosen == taken and len(set(chosen)) == 5
+    assert len(dgm.herding(h, 30)) == 9 and len(dgm.herding(h, 0)) == 0
+
+
+def test_how_many_real_images_are_kept():
+    for flags, n_classes, images in (
+        ("--real-ratio 0.25", 7, 25),
+        ("--memory-size 1000", 30, 33),  # "66 samples ... after seeing 30 classes", for K=2000
+        ("--memory-size 2000", 50, 40),
+        ("--memory-size 5000", 2, 100),
+        ("--real-ratio 0.5 --memory-size 100", 10, 10),
+    ):
+        assert dgm.quota(100, n_classes, parse(*flags.split())) == images
+
+
+@pytest.mark.parametrize(
+    "flags, shares, kept",
+    [
+        ("--real-ratio 0.25", [25, 25], [25, 25, 25]),
+        ("--memory-size 21", [10, 10], [7, 7, 7]),
+        ("--real-ratio 0.5 --memory-size 21", [50, 50], [7, 7, 7]),
+        ("--memory-size 21 --choice herding", [10, 10], [7, 7, 7]),
+        ("--real-ratio 0.25 --memory dgr", [], [25, 25, 25]),
+    ],
+)
+def test_real_images_take_their_share_and_no_other_is_kept(
+    flags, shares, kept, tmp_path, monkeypatch
+):
+    """Erase every image that is not stored, after its task: the result must be the same."""
+    flags = [*flags.split(), "--train-size", "1000"]  # 100 of each class
+    run(tmp_path / "a.json", *flags)
+    learn, train, seen, stored = dgm.learn_task, dgm.train_gan, [], []
+
+    def forgetful(nets, data, t, *rest):
+        data.setdefault("whole", data["x"].clone())
+        learn(nets, data, t, *rest)
+        gone = torch.ones(len(data["x"]), dtype=torch.bool)
+        gone[torch.cat(nets["stored"])] = False
+        gone &= data["rank"][data["y"]] <= t
+        data["x"][gone] = 0
+        stored[:] = nets["stored"]
+
+    def spy(nets, task, data, t, *rest):
+        if t == 2:
+            real = {tuple(x.flatten().tolist()) for x in data["whole"]}
+            is_real = torch.tensor([tuple(x.flatten().tolist()) in real for x in task["old"]])
+            seen.extend(int((is_real & (task["old_rank"] == c)).sum()) for c in range(2))
+        train(nets, task, data, t, *rest)
+
+    monkeypatch.setattr(dgm, "learn_task", forgetful)
+    monkeypatch.setattr(dgm, "train_gan", spy)
+    run(tmp_path / "b.json", *flags)
+    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
+    assert seen == shares or not shares
+    assert [len(index) for index in stored] == kept
 
 
 # ------------------------------------------------------------------------------------- learning
