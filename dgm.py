@@ -22,10 +22,9 @@ D                D                    images -> score [B], logits [B, classes so
 A_t              "A_5 (%)"            accuracy on the classes so far, one head (Sec. 4)
 
 Deviations, and choices where the paper is silent (README.md gives the reasons and the numbers):
- 1. Sizes and rates are mostly not given. The first inputs of G are the one-hot class. BatchNorm and
-    the last layer of G belong to a task each, unmasked. D is new for every task (the paper adds
-    outputs to it). λ_GP, λ_RU, s_max, epochs, batches, Adam: our choice. In L_G the cross entropy
-    is added (Sec. 3.3 prints a minus).
+ 1. Sizes and rates are mostly not given: our choice. The first inputs of G are the one-hot class.
+    BatchNorm and the last layer of G belong to a task each, unmasked. D is new for every task (the
+    paper adds outputs to it). In L_G the cross entropy is added (Sec. 3.3 prints a minus).
  2. The mask's gradient is taken through σ(e), not σ(s·e): HAT's compensation (Serrà et al. 2018) up
     to a factor that Adam cancels, without vanishing where σ(s·e) saturates.
  3. Eq. (3) starts below 1, so the first epoch's s would fall instead of rise: s^i_max >= 1 here.
@@ -38,6 +37,7 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
  8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
  9. laptop: fewer pixels and epochs, LayerNorm in D, falling rates, more weight on L_c; when G is
     frozen, D's classifier learns some steps more, on slightly distorted images.
+10. Table 1's other generators (--memory mergan, dgr, ewc) have D and the rest in common with DGM.
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
     python dgm.py --preset laptop

@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import common
@@ -600,7 +602,48 @@ def test_dgm_remembers_what_no_replay_forgets(tmp_path, monkeypatch):
         assert (named == t).float().mean() > 0.9
 
 
+def test_what_other_generators_still_draw_of_the_first_class(tmp_path, monkeypatch):
+    """After a second class, as another net sees it; without what the memory adds it is gone."""
+    flags = ["--train-size", "1300", "--tasks", "2", "--epochs", "10", "--ngf", "8", "--ndf", "8",
+             "--classifier-steps", "60", "--augment", "0.1"]  # fmt: skip
+    args, nets_seen, learn = parse(*flags), {}, dgm.learn_task
+    data = dgm.load_data(args, CPU)
+    torch.manual_seed(0)
+    judge = dgm.Critic(data["shape"], 8, 2, "batch")
+    dgm.train_classifier(judge, data["x"], data["rank"][data["y"]], 100, 1e-3, True, args, "", 64)
+    judge.eval()
+
+    def spy(nets, *rest):
+        learn(nets, *rest)
+        nets_seen.update(nets)
+
+    monkeypatch.setattr(dgm, "learn_task", spy)
+    without = run(tmp_path / "none.json", *flags, "--memory", "none")["metrics"]["ACC"]
+    assert without == 0.5
+    kept = {}
+    ablated = {"align 0": [*OTHERS["align"], "--align-weight", "0"],
+               "ewc 0": [*OTHERS["ewc"], "--ewc-lambda", "0"]}  # fmt: skip
+    for name, other in (OTHERS | ablated).items():
+        accuracy = run(tmp_path / f"{name}.json", *flags, *other)["metrics"]["ACC"]
+        assert accuracy > 0.8, name
+        x = dgm.draw(nets_seen["G"], 0, torch.zeros(200, dtype=torch.int64), torch.randn(200, 128))
+        with torch.no_grad():
+            kept[name] = (judge(x)[1].argmax(1) == 0).float().mean().item()
+    print(kept)
+    assert min(kept["mergan"], kept["align"], kept["ewc"]) > 0.85, kept
+    assert max(kept["align 0"], kept["ewc 0"]) < 0.5, kept
+    assert 0.25 < kept["dgr"] < 0.75, kept  # which class it draws is left to chance
+
+
 # -------------------------------------------------------------------------- same bytes, resumed
+
+
+def test_the_old_name_of_the_flag_and_the_old_way_to_no_replay(tmp_path):
+    for name, flags in {"a": ["--method", "dgma"], "b": ["--memory", "dgma"],
+                        "c": ["--replay", "none"], "d": ["--memory", "none"]}.items():  # fmt: skip
+        run(tmp_path / f"{name}.json", *flags)
+    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
+    assert numbers(tmp_path / "c.json") == numbers(tmp_path / "d.json")
 
 
 @METHODS
@@ -611,9 +654,10 @@ def test_the_same_seed_gives_the_same_bytes(method, tmp_path):
     assert numbers(tmp_path / "a.json") != numbers(tmp_path / "c.json")
 
 
-@METHODS
+@pytest.mark.parametrize("method", ["dgmw", "dgma", *OTHERS, "stored"])
 def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(method, tmp_path, monkeypatch):
-    flags = ["--method", method, "--checkpoint-every", "0"]
+    some = OTHERS | {"stored": ["--memory-size", "20", "--choice", "herding"]}
+    flags = [*some.get(method, ["--memory", method]), "--checkpoint-every", "0"]
     run(tmp_path / "whole.json", *flags)
     save, target = common.save_checkpoint, tmp_path / "parts.json"
 
@@ -694,6 +738,18 @@ def fails(capsys, argv, code=2):
         ("--out {tmp}", "is a folder"),
         ("--report {tmp}/nothing", "no results"),
         ("--nonsense", "unrecognized arguments"),
+        ("--memory ewcc", "invalid choice"),
+        ("--memory mergan --veto", "has no masks"),
+        ("--memory dgr --aux-fakes", "have no class"),
+        ("--memory ewc --mergan align", "goes with --memory mergan"),
+        ("--memory ewc --ewc-lambda -1", "--ewc-lambda takes numbers from 0"),
+        ("--memory mergan --align-weight nan", "--align-weight takes numbers from 0"),
+        ("--real-ratio 1.5", "from 0 to 1"),
+        ("--real-ratio nan", "from 0 to 1"),
+        ("--memory-size -5", "--memory-size takes numbers from 0"),
+        ("--memory-size 20 --memory none", "into a replay"),
+        ("--real-ratio 0.5 --joint", "into a replay"),
+        ("--choice herding", "give one"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
@@ -760,6 +816,12 @@ def test_presets_move_defaults_and_flags_undo_them():
     laptop = dgm.parse_args(["--preset", "laptop", "--epochs", "7"])
     assert (laptop.image_size, laptop.epochs, laptop.lambda_ru) == (16, 7, 0.08)
     assert dgm.parse_args(["--preset", "improved"]).separate_classifier
+    mergan = dgm.parse_args(["--memory", "mergan"])
+    assert (mergan.ngf, mergan.veto) == (37, False)
+    size = sum(W.numel() for W in dgm.PlainGenerator(mergan, (1, 32, 32), 10).W)
+    assert size == pytest.approx(5.18e5, rel=0.01)  # Table 3
+    assert dgm.parse_args(["--memory", "dgr", "--preset", "laptop"]).ngf == 52
+    assert dgm.parse_args(["--memory", "dgr", "--preset", "laptop", "--ngf", "9"]).ngf == 9
 
 
 def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
@@ -769,6 +831,8 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     run(folder / "dgma-seed0.json", "--method", "dgma")
     run(folder / "joint-seed0.json", "--joint")
     run(folder / "none-seed0.json", "--replay", "none")
+    for name, flags in OTHERS.items():
+        run(folder / f"{name.replace('align', 'mergan-align')}-seed0.json", *flags)
     run(folder / "speed-laptop-seed0.json", "--tasks", "2")
     page = tmp_path / "page.md"
     marks = "<!-- begin dgm {0} -->\n<!-- end dgm {0} -->\n"
@@ -781,19 +845,66 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
             "averages.png", "tables.md"} == drawn  # fmt: skip
     assert "| laptop | 32 | 64 |" in page.read_text()
     assert "5.58e+04" in page.read_text() and "paper 98.75" not in page.read_text()
+    assert page.read_text().count("| MeRGAN, replay alignment, laptop |") == 2
+    assert "r=0.1" not in page.read_text() + err  # Table 2 is for more than ten classes
     dgm.main(["--compare", str(folder), str(folder)])
     assert "| 96.46 |" in capsys.readouterr().out
 
 
+def test_table_2_and_figure_2_of_more_than_ten_classes(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 12), ("test", 4)):
+        for c in range(12):
+            place = tmp_path / "dozen" / split / f"{c:02}"
+            place.mkdir(parents=True)
+            for i in range(n):
+                x = rng.integers(0, 100, (16, 16)) + 12 * c
+                Image.fromarray(x.astype(np.uint8)).save(place / f"{i}.png")
+    base = ("--preset laptop --image-size 16 --classes-per-task 4 --epochs 1 --ngf 2 --ndf 4 "
+            "--batch-size 16 --classifier-steps 4 --threads 1 --device cpu").split()  # fmt: skip
+    base += ["--dataset", str(tmp_path / "dozen")]
+    folder, figures = tmp_path / "results", tmp_path / "figures"
+    names = {"dgmw": [], "joint": ["--joint"], "none": ["--memory", "none"],
+             "r50": ["--real-ratio", "0.5"],
+             "k1000-herding": ["--memory-size", "40", "--choice", "herding"]}  # fmt: skip
+    for name, flags in names.items():
+        dgm.main([*base, *flags, "--out", str(folder / f"{name}-seed0.json")])
+    result = json.loads((folder / "r50-seed0.json").read_text())
+    assert len(result["top5"]) == 3 and result["top5"][0] > 0.9  # five guesses of four classes
+    assert result["metrics"]["top-5 A_12 (%)"] == pytest.approx(100 * result["top5"][-1])
+    assert result["top5"][-1] >= result["metrics"]["ACC"]
+    dgm.main(["--report", str(folder), "--figures", str(figures)])
+    assert (figures / "figure2.png").exists()
+    table = (figures / "tables.md").read_text().partition("## dgm real")[2]
+    assert "| DGMw, r=0.5, laptop |" in table and "top-5 A_12 (%)" in table
+    assert "paper" not in table  # these images are not ImageNet-50
+    assert "--real-ratio 0.25" in capsys.readouterr().err
+
+
+def test_top_5_by_hand():
+    scores = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3], [1, 2, 3, 4, 5, 6, 7], [9, 8, 7, 6, 5, 4, 3]])
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return None, scores
+
+    data = {"y_test": torch.tensor([5, 3, 3]), "x_test": torch.zeros(3, 1, 2, 2),
+            "order": [3, 5], "rank": torch.tensor([9, 9, 9, 0, 9, 1])}  # fmt: skip
+    assert dgm.top5(Net(), data, 7) == pytest.approx(2 / 3)  # rank 0 is last in the second row
+
+
 def test_the_makefile_runs_what_the_report_expects():
     plans = {}
-    for preset in ("paper", "laptop"):
-        plans[preset] = subprocess.run(
-            ["make", "-n", "reproduce-dgm", "VENV=", "SEEDS=0", f"PRESET={preset}"],
+    for plan in ("paper mnist", "laptop mnist", "laptop imagenet50"):
+        preset, dataset = plan.split()
+        plans[plan] = subprocess.run(
+            ["make", "-n", "reproduce-dgm", "VENV=", "SEEDS=0", f"PRESET={preset}",
+             f"DATASET={dataset}"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
     for name, (_, flags, _) in dgm.RUNS.items():
-        plan = plans["paper" if name.endswith("-paper") else "laptop"]
+        kind = "paper mnist" if name.endswith("-paper") else "laptop mnist"
+        plan = plans["laptop imagenet50" if name in dgm.REAL else kind]
         line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
         assert f"dgm.py {flags} --dataset" in line
 
