@@ -1470,7 +1470,7 @@ def draw_top5(runs: dict[str, list[dict]], ax: Axes) -> None:
     for run in runs.get("joint", []):
         for key, value in run["metrics"].items():
             if key.startswith("top-5"):
-                ax.plot(int(key[7:-4]) / run["args"]["classes_per_task"], value / 100, "k*")
+                ax.plot(int(key[8:-4]) / run["args"]["classes_per_task"], value / 100, "k*")
 
 
 def speed_table(runs: dict[str, list[dict]]) -> str:
