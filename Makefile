@@ -174,18 +174,30 @@ endif
 ifeq (,$(filter paper laptop,$(strip $(PRESET))))
 $(error PRESET must be auto, paper or laptop)
 endif
-DGM := $(if $(filter paper,$(strip $(PRESET))),dgmw-paper dgma-paper joint-paper none-paper,\
-	dgmw dgma joint joint-raw none raw no-veto) improved improved-plain joint-improved \
+DGM := $(if $(filter paper,$(strip $(PRESET))),dgmw-paper dgma-paper joint-paper none-paper \
+	mergan-paper mergan-align-paper dgr-paper ewc-paper,dgmw dgma joint joint-raw none mergan \
+	mergan-align dgr ewc raw no-veto) improved improved-plain joint-improved \
 	split-none split-dgmw split-dgma split-improved split-joint
+ifeq (imagenet50,$(NAME))
+DGM += k1000 k2000 k1000-herding k2000-herding r75 r50 r25 r10
+endif
 dgm.dgmw-paper     = --method dgmw
 dgm.dgma-paper     = --method dgma
 dgm.joint-paper    = --joint
 dgm.none-paper     = --replay none
+dgm.mergan-paper   = --memory mergan
+dgm.mergan-align-paper = --memory mergan --mergan align
+dgm.dgr-paper      = --memory dgr
+dgm.ewc-paper      = --memory ewc
 dgm.dgmw           = --preset laptop --method dgmw
 dgm.dgma           = --preset laptop --method dgma
 dgm.joint          = --preset laptop --joint
 dgm.joint-raw      = --preset laptop --joint --classifier-steps 0 --augment 0
 dgm.none           = --preset laptop --replay none
+dgm.mergan         = --preset laptop --memory mergan
+dgm.mergan-align   = --preset laptop --memory mergan --mergan align
+dgm.dgr            = --preset laptop --memory dgr
+dgm.ewc            = --preset laptop --memory ewc
 dgm.raw            = --preset laptop --classifier-steps 0 --augment 0
 dgm.no-veto        = --preset laptop --no-veto
 dgm.improved       = --preset improved
@@ -196,6 +208,14 @@ dgm.split-dgmw     = --preset laptop --classes-per-task 2 --method dgmw
 dgm.split-dgma     = --preset laptop --classes-per-task 2 --method dgma
 dgm.split-improved = --preset improved --classes-per-task 2
 dgm.split-joint    = --preset laptop --classes-per-task 2 --joint
+dgm.k1000          = --preset laptop --memory-size 1000
+dgm.k2000          = --preset laptop --memory-size 2000
+dgm.k1000-herding  = --preset laptop --memory-size 1000 --choice herding
+dgm.k2000-herding  = --preset laptop --memory-size 2000 --choice herding
+dgm.r75            = --preset laptop --real-ratio 0.75
+dgm.r50            = --preset laptop --real-ratio 0.5
+dgm.r25            = --preset laptop --real-ratio 0.25
+dgm.r10            = --preset laptop --real-ratio 0.1
 
 define dgm_run
 results/$(NAME)/dgm/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
