@@ -86,6 +86,7 @@ bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine
 	$(BENCH_DGM) --epochs 2 --out reference/dgm/speed-paper-seed0.json
 	$(BENCH_DGM) --epochs 2 --gp-batch-size 0 --replay-batch-size 0 --out reference/dgm/speed-whole-seed0.json
 	$(BENCH_DGM) --epochs 4 --preset laptop --out reference/dgm/speed-laptop-seed0.json
+	$(PY) tests/bench_loops.py --out reference/gan_replay/bench.json
 	$(PY) tests/bench_grad_predict.py --out reference/grad_predict/bench.json
 
 bench-higher: $(READY)  ## a meta-step of synthetic_meta.py against `higher`, and against more inner steps

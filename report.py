@@ -14,6 +14,7 @@ them "partly", none ❌. Whoever thinks a condition unfair changes it here, and 
 
 import argparse
 import inspect
+import json
 import math
 import os
 import re
@@ -502,6 +503,58 @@ def deviations(script: str) -> str:
     return "\n".join(" ".join(item.split()) for item in items if item.strip())
 
 
+def exponent(x: list[float], y: list[float]) -> float:
+    """Of the power of x that y grows with: the slope of a line through their logarithms."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def speed_table(folder: str) -> str:
+    """What `make bench` and `make bench-higher` left, and how a run's time grows with its tasks."""
+    rows, machine = [], ""
+
+    def bench(script: str) -> dict:
+        path = Path(folder) / script / "bench.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def row(what: str, ours: str, other: str, ratio: float, goal: float) -> None:
+        verdict = "✅" if ratio >= goal else "❌"
+        rows.append([what, ours, other, f"{ratio:.2f} {verdict} (goal {goal:g})"])
+
+    if found := bench("gan_replay"):
+        row("gan_replay's solver, images/s, against a DataLoader loop",
+            f"{found['solver_images_per_s']:.0f}", f"{found['dataloader_images_per_s']:.0f}",
+            found["solver_ratio"], 2)  # fmt: skip
+        row("gan_replay's GAN, ms a step, against its layers alone",
+            f"{1e3 * found['gan_step_s']:.1f}", f"{1e3 * found['layers_alone_s']:.1f}",
+            found["layers_share"], 0.5)  # fmt: skip
+        machine = f"{found['environment']['device']}, one thread"
+    if found := bench("synthetic_meta"):
+        kinds = {kind: {r["steps"]: r["seconds"] for r in found["rows"] if r["kind"] == kind}
+                 for kind in ("ours", "higher")}  # fmt: skip
+        ours, other = kinds["ours"], kinds["higher"]
+        row("synthetic_meta's meta-step, s, against `higher`", f"{ours[5]:.2f}", f"{other[5]:.2f}",
+            other[5] / ours[5], 2)  # fmt: skip
+        power = exponent(list(ours), list(ours.values()))
+        rows.append([f"the same, {min(ours)} to {max(ours)} inner steps a task",
+                     f"grows with power {power:.2f}", "–", "–"])  # fmt: skip
+    if found := bench("grad_predict"):
+        row("grad_predict's mean old gradient, ms: looked up, against computed",
+            f"{1e3 * found['lookup_s']:.2f}", f"{1e3 * found['exact_s']:.0f}",
+            found["exact_s"] / found["lookup_s"], 2)  # fmt: skip
+    for script, name in (("gan_replay", "ngen12000"), ("dgm", "dgmw"), ("dgm", "dgma")):
+        for run in read(folder, script).get(name, [])[:1]:
+            spent = [sum(v for k, v in task.items() if k.endswith("_s"))
+                     for task in run["timing"]["tasks"]]  # fmt: skip
+            # gan_replay's last task trains no GAN
+            spent = spent[:-1] if script == "gan_replay" else spent
+            total = np.cumsum(spent).tolist()
+            power = exponent(list(range(1, len(total) + 1)), total)
+            rows.append([f"{script} `{name}`: seconds for the first 1 ... {len(total)} tasks",
+                         f"grow with power {power:.2f}", "–", "–"])  # fmt: skip
+    header = [f"what ({machine})" if machine else "what", "ours", "other", "ratio"]
+    return common.markdown_table(header, rows)
+
+
 def page(folder: str, figure: str, base: str) -> str:
     """RESULTS.md as text."""
     entries = benchmark(folder)
@@ -532,6 +585,10 @@ def page(folder: str, figure: str, base: str) -> str:
         "rates, were learned beforehand on images of all classes. Peak MB is of the whole process.",
         f"![accuracy against bytes kept]({Path(os.path.relpath(figure, base)).as_posix()})",
         benchmark_table(entries).strip(),
+        "## Speed",
+        "`make bench` and `make bench-higher` measure this on an idle machine; how time grows with "
+        "the tasks is taken from the runs.",
+        speed_table(folder).strip(),
         "## Deviations",
         "Where a script departs from its paper, or the paper is silent; README.md has the reasons.",
     ]
