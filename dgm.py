@@ -45,6 +45,7 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
 """
 
 import argparse
+import contextlib
 import copy
 import math
 import os
@@ -57,6 +58,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 from matplotlib.axes import Axes
@@ -267,6 +269,106 @@ def from_sparse(stored: dict, device: torch.device) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------
+# Several processes: `torchrun --nproc-per-node=N dgm.py ...`. All of them draw the same random
+# numbers for the whole batch, and each works on every N-th image of it. So weights, masks and
+# growth are the same everywhere, and those of one process, up to the rounding of sums.
+# --------------------------------------------------------------------------------------------
+
+
+def processes() -> tuple[int, int]:
+    """(the number of this process, how many there are): (0, 1) without torchrun."""
+    together = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+
+
+def meet(args: argparse.Namespace) -> torch.device:
+    """This process's device; under torchrun, one CUDA device each, and all wait for all."""
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        return common.choose_device(args.device)
+    number, n = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
+    for name in ("batch_size", "gp_batch_size", "replay_batch_size"):
+        if getattr(args, name) % n or args.batch_size < 2 * n:
+            flag = f"--{name.replace('_', '-')}"
+            raise common.UserError(f"{flag} is shared by {n} processes: give a multiple of {n}, "
+                                   f"and at least 2 images to each")  # fmt: skip
+    device = common.choose_device(args.device)
+    if device.type == "cuda":
+        device = common.choose_device(f"cuda:{number}")
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def mine(x: Tensor) -> Tensor:
+    """This process's share of a batch [B, ...]: every N-th row, so that a part shares a part."""
+    number, n = processes()
+    return x[number::n]
+
+
+def average(tensors: list[Tensor]) -> None:
+    """Each of the tensors, in place, becomes its mean over the processes."""
+    n = processes()[1]
+    if n > 1:
+        flat = torch.cat([x.flatten() for x in tensors])  # one message instead of many
+        dist.all_reduce(flat)
+        for x, part in zip(tensors, (flat / n).split([x.numel() for x in tensors])):
+            x.copy_(part.view(x.shape))
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """The sum over the processes; so is its gradient, and that one's, for the penalty L_gp."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return SumOverProcesses.apply(gradient)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """BatchNorm with the statistics of the whole batch, of which each process has a share."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or processes()[1] == 1:
+            return super().forward(x)
+        n = processes()[1] * x[:, 0].numel()
+        mean = SumOverProcesses.apply(x.sum((0, 2, 3))) / n  # [C]
+        x = x - mean.view(1, -1, 1, 1)
+        var = SumOverProcesses.apply(x.square().sum((0, 2, 3))) / n
+        if self.track_running_stats:
+            self.num_batches_tracked += 1
+            share = self.momentum or 1 / self.num_batches_tracked
+            self.running_mean.lerp_(mean.detach(), share)
+            self.running_var.lerp_(var.detach() * n / (n - 1), share)
+        scale = self.weight * (var + self.eps).rsqrt()
+        return x * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+
+
+def as_one(main: Callable[[], None]) -> None:
+    """Run `main`; under torchrun process 0 speaks, and of those that fail only the first."""
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        return main()
+    store, number, _ = next(dist.rendezvous("env://"))
+    with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as silence:
+        if number:
+            silence.enter_context(contextlib.redirect_stdout(nowhere))
+            silence.enter_context(contextlib.redirect_stderr(nowhere))
+        try:
+            main()
+        except (common.UserError, common.RunError, RuntimeError, OSError, MemoryError,
+                KeyboardInterrupt) as error:  # fmt: skip
+            if store.add("failed", 1) > 1:  # another says why, and torchrun ends the rest
+                os._exit(1)
+            if isinstance(error, dist.DistError) or "gloo" in str(error):
+                error = common.RunError("another process has ended: see torchrun's report")
+            raise error from None
+
+
+# --------------------------------------------------------------------------------------------
 # Models: images are [B, C, S, S] in [-1, 1]
 # --------------------------------------------------------------------------------------------
 
@@ -284,7 +386,7 @@ class TaskLayers(nn.Module):
 
     def __init__(self, widths: list[int], channels: int):
         super().__init__()
-        self.norms = nn.ModuleList(nn.BatchNorm2d(p) for p in widths)
+        self.norms = nn.ModuleList(BatchNorm(p) for p in widths)
         self.last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False)
         nn.init.normal_(self.last.weight, 0, 0.02)
 
@@ -409,7 +511,7 @@ class Critic(nn.Module):
         for i, p in enumerate((width, 2 * width, 4 * width)):
             layers.append(nn.Conv2d(n, p, 5, 2, 2))
             if i and norm != "none":
-                layers.append(nn.BatchNorm2d(p) if norm == "batch" else nn.GroupNorm(1, p))
+                layers.append(BatchNorm(p) if norm == "batch" else nn.GroupNorm(1, p))
             layers.append(nn.LeakyReLU(0.2))
             n, S = p, (S + 1) // 2
         self.features = nn.Sequential(*layers, nn.Flatten())
@@ -436,7 +538,9 @@ def augment(x: Tensor, most: float) -> Tensor:
 
     `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
     """
-    angle, zoom, shear, right, down = most * (2 * torch.rand(5, len(x), device=x.device) - 1)
+    n = len(x) * processes()[1]
+    drawn = mine(torch.rand(5, n, device=x.device).T).T  # [5, B]
+    angle, zoom, shear, right, down = most * (2 * drawn - 1)
     # From a point of the result back to the image:  [(1 + zoom) cos   shear - sin      right]
     #                                                [sin              (1 + zoom) cos   down ]
     cos, sin = (1 + zoom) * angle.cos(), angle.sin()
@@ -452,7 +556,7 @@ def augment(x: Tensor, most: float) -> Tensor:
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """L_gp = E(||∇_x D(x)|| - 1)², x between real and fake [B, C, S, S] (Gulrajani 2017, Eq. 3)."""
-    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    share = mine(torch.rand(len(real) * processes()[1], 1, 1, 1, device=real.device))
     x = (share * real + (1 - share) * fake).requires_grad_(True)
     gradient = torch.autograd.grad(D(x)[0].sum(), x, create_graph=True)[0]
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -489,12 +593,13 @@ def critic_step(
         replayed = F.cross_entropy(logits[2 * B :], old_rank)
         classes = (1 - share) * classes + share * replayed
     keep_statistics(D, False)
-    n = args.gp_batch_size or B
+    n = args.gp_batch_size // processes()[1] or B
     penalty = args.gp * gradient_penalty(D, real[:n], fake[:n])
     loss = args.aux_weight * classes + adversarial + penalty
     keep_statistics(D, True)
     nets["D_opt"].zero_grad()
     loss.backward(inputs=list(D.parameters()))
+    average([p.grad for p in D.parameters()])
     nets["D_opt"].step()
     return loss.detach()
 
@@ -514,6 +619,7 @@ def generator_step(
     loss = -score.mean() + F.cross_entropy(logits, rank) + regulariser
     nets["G_opt"].zero_grad()
     loss.backward(inputs=nets["G_opt"].param_groups[0]["params"])
+    average([p.grad for p in nets["G_opt"].param_groups[0]["params"]])
     if args.veto:
         for W, used in zip(G.W, G.used):
             W.grad = veto(W.grad, used)
@@ -533,7 +639,7 @@ def train_classifier(
     total = torch.zeros((), device=x.device)
     net.train()
     for step in tqdm(range(steps), desc=what, disable=None, leave=False):
-        index = torch.randint(len(x), (batch_size,), device=x.device)
+        index = mine(torch.randint(len(x), (batch_size,), device=x.device))
         image = to_float(x[index])
         if args.augment:
             image = augment(image, args.augment)
@@ -542,8 +648,10 @@ def train_classifier(
         loss = F.cross_entropy(net(image)[1], rank[index], label_smoothing=args.label_smoothing)
         optimizer.zero_grad()
         loss.backward(inputs=used)
+        average([p.grad for p in used])
         optimizer.step()
         total += loss.detach()
+    average([total])
     if not math.isfinite(total.item()):
         raise common.RunError(f"{what}: the loss is {total.item()}; lower the rate")
 
@@ -618,7 +726,7 @@ def renew_statistics(G: Generator, data: dict, t: int, args: argparse.Namespace)
     G.own[t].train()
     for _ in range(50):
         y = classes[torch.randint(len(classes), (args.batch_size,), device=classes.device)]
-        G(torch.randn(len(y), G.nz, device=y.device), y, t, masks)
+        G(mine(torch.randn(len(y), G.nz, device=y.device)), mine(y), t, masks)
     G.own[t].eval()
 
 
@@ -670,11 +778,12 @@ def train_epoch(
             left = 1 - ((i - 1) * task["steps"] + b - 1) / (args.epochs * task["steps"])
             for name in ("D_opt", "G_opt"):
                 nets[name].param_groups[0]["lr"] = args.lr * min(1.0, 2 * left)
+        index = mine(index)
         real, y, rank = to_float(task["x"][index]), task["y"][index], task["rank"][index]
         masks = [soft_mask(e, s) for e in G.e]
-        fake = G(torch.randn(B, G.nz, device=y.device), y, t, masks)
+        fake = G(mine(torch.randn(B, G.nz, device=y.device)), y, t, masks)
         n = (args.replay_batch_size or B) if len(task["old"]) else 0
-        chosen = torch.randint(max(len(task["old"]), 1), (n,), device=y.device)
+        chosen = mine(torch.randint(max(len(task["old"]), 1), (n,), device=y.device))
         old, old_rank = to_float(task["old"][chosen]), task["old_rank"][chosen]
         loss = critic_step(nets, real, rank, fake.detach(), old, old_rank, n_old, args)
         losses[b - 1, 0] = loss
@@ -683,6 +792,7 @@ def train_epoch(
             losses[b - 1, 1] = generator_step(nets, fake, rank, masks, args)
             nets["D"].requires_grad_(True)
         bar.update()
+    average([losses])
     return losses
 
 
@@ -750,7 +860,7 @@ def learn_task(
     seen = sum(data["tasks"][: t + 1], [])
     index = common.indices_of(data["y"], classes)
     x, y = data["x"][index], data["y"][index]
-    B = min(args.batch_size, len(x))
+    B = min(args.batch_size, len(x) - len(x) % processes()[1])
     task = dict(x=x, y=y, rank=data["rank"][y], classes=classes, seen=seen, B=B, steps=len(x) // B)
     if not done["epoch"]:
         start_task(nets, data, t, args)
@@ -808,8 +918,8 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         )
     if args.nz <= K:
         raise common.UserError(f"--nz {args.nz} has no room for {K} classes and noise")
-    if torch.bincount(data.y_train).min() < 2:
-        raise common.UserError("a class has a single training image: use more images")
+    if torch.bincount(data.y_train).min() < 2 * processes()[1]:
+        raise common.UserError("a class has one training image a process: use more images")
     order = common.class_order(K, args.seed, args.shuffle_classes)
     tasks = common.split_classes(order, args.classes_per_task)
     if args.tasks > len(tasks):
@@ -844,7 +954,7 @@ def joint(data: dict, args: argparse.Namespace) -> dict[int, float]:
             lr = args.classifier_lr
         else:
             net = Critic(data["shape"], args.ndf, k, args.norm).to(x.device)
-            B, lr = min(args.batch_size, len(x)), args.lr
+            B, lr = min(args.batch_size, len(x) - len(x) % processes()[1]), args.lr
             steps = args.epochs * (len(x) // B)
         decay = args.lr_decay or args.separate_classifier
         train_classifier(net, x, rank, steps, lr, decay, args, f"joint, {k} classes", B)
@@ -890,7 +1000,7 @@ def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence and return the result (see common.write_result)."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = common.choose_device(args.device)
+    device = meet(args)
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
@@ -914,6 +1024,9 @@ def run(args: argparse.Namespace) -> dict:
     record: dict = {"R": [evaluate(untrained, data, K)], "tasks": []}
     snapshots: list[Tensor] = []
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    number, n_processes = processes()
+    if n_processes > 1:  # sums of other parts are rounded otherwise
+        identity["processes"] = environment["processes"] = n_processes
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
     if stored:  # continue as if nothing had happened
@@ -932,7 +1045,7 @@ def run(args: argparse.Namespace) -> dict:
 
     def save() -> None:
         nonlocal saved
-        if time.perf_counter() - saved >= args.checkpoint_every:
+        if number == 0 and time.perf_counter() - saved >= args.checkpoint_every:
             done["seconds"] = time.perf_counter() - begun
             state = {name: nets[name].state_dict() for name in ("D", "D_opt", "G_opt")}
             state |= {"G": nets["G"].state(), "done": done, "record": record,
@@ -1179,10 +1292,12 @@ def main(argv: list[str] | None = None) -> None:
         return report(args)
     common.check_writable(args.out)
     result = {"command": shlex.join(["python", "dgm.py", *argv]), **run(args)}
+    if processes()[0]:
+        return  # the first process writes
     common.write_result(args.out, result)
     Path(f"{args.out}.ckpt").unlink(missing_ok=True)
     print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
 
 
 if __name__ == "__main__":
-    common.exit_in_one_line(main)
+    common.exit_in_one_line(lambda: as_one(main))
