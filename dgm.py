@@ -82,6 +82,15 @@ IMPROVED = dict(
     separate_classifier=True, classifier_steps=1200, classifier_lr=2e-3, augment=0.15,
     label_smoothing=0.1, lambda_ru=0.02,
 )  # fmt: skip
+# The nets of Sec. 4 are chosen by the data set (their sizes are our choice).
+DATASET = {
+    "cifar10": dict(net="resnet", ngf=128, ndf=128, epochs=40, lr=2e-4, n_critic=5),
+    "imagenet50": dict(net="resnet18", classes_per_task=10, ngf=128, ndf=64),
+}
+LAPTOP_DATASET = {
+    "cifar10": dict(ngf=24, ndf=24),
+    "imagenet50": dict(ngf=24, ndf=16),
+}
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
 NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
@@ -109,9 +118,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--epochs", type=int, default=101, help="I, epochs a task (Eq. 3; our choice)")
     add("--batch-size", type=int, default=64, help="images a step (our choice)")
     add("--n-critic", type=int, default=1, help="steps of D for one of G (our choice)")
+    add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
+        help="resnet: residual G and D; resnet18: with ResNet-18 as D. Default by --dataset: "
+        "cifar10 resnet, imagenet50 resnet18, others dcgan (Sec. 4)")
     add("--nz", type=int, default=128, help="size of the generator's input (our choice)")
     add("--ngf", type=int, default=6, help="units of G's last masked layer; the others have twice "
-        "as many as the next (Sec. 4: a tenth of MeRGAN for DGMw, 44 %% for DGMa)")
+        "as many as the next (Sec. 4: a tenth of MeRGAN for DGMw, 44 %% for DGMa); "
+        "of all of them in the residual nets")
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
         help="normalisation in D's layers 2 and 3 (our choice)")
@@ -169,10 +182,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", default="paper")
     chooser.add_argument("--method", default="dgmw")
+    chooser.add_argument("--dataset", default="mnist")
     common.errors_in_one_line(chooser)
     chosen = chooser.parse_known_args(argv)[0]
     parser.set_defaults(**METHOD.get(chosen.method, {}))
-    parser.set_defaults(**(LAPTOP if chosen.preset in ("laptop", "improved") else {}))
+    name, laptop = Path(chosen.dataset).name, chosen.preset in ("laptop", "improved")
+    parser.set_defaults(**DATASET.get(name, {}))
+    parser.set_defaults(**(LAPTOP | LAPTOP_DATASET.get(name, {}) if laptop else {}))
     parser.set_defaults(**(IMPROVED if chosen.preset == "improved" else {}))
     args = parser.parse_args(argv)
     check(args)
@@ -384,18 +400,27 @@ def halvings(S: int) -> tuple[int, int]:
 class TaskLayers(nn.Module):
     """What one task has for itself, never masked: BatchNorm of every layer, and the last layer."""
 
-    def __init__(self, widths: list[int], channels: int):
+    def __init__(self, widths: list[int], channels: int, residual: bool):
         super().__init__()
         self.norms = nn.ModuleList(BatchNorm(p) for p in widths)
-        self.last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False)
+        kernel, stride = (3, 1) if residual else (4, 2)
+        self.last = nn.ConvTranspose2d(widths[-1], channels, kernel, stride, 1, bias=False)
         nn.init.normal_(self.last.weight, 0, 0.02)
 
 
-class Generator(nn.Module):
-    """A DCGAN generator whose layers are masked, frozen and widened: z [B, nz], y [B] -> images.
+def fit(x: Tensor, p: int) -> Tensor:
+    """[B, n, S, S] -> [B, p, S, S], channels cut off or zeros added (He et al. 2016, option A)."""
+    return F.pad(x[:, :p], (0, 0, 0, 0, 0, max(0, p - x.shape[1])))
 
-    Images of side S = base·2^d (base 4 to 7) take d masked layers: a projection to base x base,
-    then d - 1 doublings; the last doubling is the task's own. `masks` [task][layer] are bool.
+
+class Generator(nn.Module):
+    """A generator whose layers are masked, frozen and widened: z [B, nz], y [B] -> images.
+
+    Images of side S = base·2^d (base 4 to 7). dcgan takes d masked layers: a projection to
+    base x base, then d - 1 doublings; the last doubling is the task's own. The residual net takes
+    1 + 2d: behind the projection d blocks, each of which doubles the side, then has two 3x3
+    convolutions, and past them a shortcut without weights, so that layers may grow one by one.
+    `masks` [task][layer] are bool.
     """
 
     def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
@@ -404,8 +429,11 @@ class Generator(nn.Module):
         self.weights_masked = args.method == "dgmw"
         self.C, self.K, self.nz = C, K, args.nz
         self.base, doublings = halvings(S)
+        self.residual = args.net != "dcgan"
         widths = [args.ngf * 2**k for k in reversed(range(doublings))]
         kernels = [self.base] + [4] * (doublings - 1)
+        if self.residual:
+            widths, kernels = [args.ngf] * (1 + 2 * doublings), [self.base] + [3] * 2 * doublings
         sizes = list(zip([args.nz, *widths], widths, kernels))
         self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
         self.e = nn.ParameterList()
@@ -435,10 +463,15 @@ class Generator(nn.Module):
             # Eq. (1): y_l = act[(m_l ∘ W_l)^T x]
             W = W * m if self.weights_masked else W
             if layer == 0:  # a transposed convolution of a 1x1 image is a matrix product
-                h = (h @ W.flatten(1)).view(len(h), -1, self.base, self.base)
+                h = norm((h @ W.flatten(1)).view(len(h), -1, self.base, self.base))
+            elif not self.residual:
+                h = norm(F.conv_transpose2d(h, W, stride=2, padding=1))
+            elif layer % 2:  # the first convolution of a block
+                shortcut = F.interpolate(h, scale_factor=2)
+                h = norm(F.conv_transpose2d(shortcut, W, padding=1))
             else:
-                h = F.conv_transpose2d(h, W, stride=2, padding=1)
-            h = F.relu(norm(h))
+                h = norm(F.conv_transpose2d(h, W, padding=1)) + fit(shortcut, W.shape[1])
+            h = F.relu(h)
             h = h if self.weights_masked else h * m  # Deviation 4
         return torch.tanh(self.own[t].last(h))
 
@@ -462,7 +495,7 @@ class Generator(nn.Module):
                 self.used[i][: used.shape[0], :p] = used
             added = more
         self.e = nn.ParameterList(torch.zeros(u.shape, device=device) for u in self.used)
-        self.own.append(TaskLayers(self.widths(), self.C).to(device))
+        self.own.append(TaskLayers(self.widths(), self.C, self.residual).to(device))
 
     def end_task(self) -> list[dict[str, int]]:
         """Make the masks binary, reserve what they cover; for every layer, how much that was."""
@@ -496,24 +529,59 @@ class Generator(nn.Module):
         self.own = nn.ModuleList()
         for t, own in enumerate(state["own"]):
             widths = [len(own[f"norms.{i}.weight"]) for i in range(len(self.W))]
-            self.own.append(TaskLayers(widths, self.C).to(device))
+            self.own.append(TaskLayers(widths, self.C, self.residual).to(device))
             self.own[-1].load_state_dict(own)
             if t < len(self.masks):
                 self.own[-1].requires_grad_(False).eval()
 
 
+def normalise(norm: str, p: int) -> list[nn.Module]:
+    """A layer's normalisation of p channels, or none."""
+    return {"batch": [BatchNorm(p)], "layer": [nn.GroupNorm(1, p)], "none": []}[norm]
+
+
+class Block(nn.Module):
+    """[B, n, S, S] -> [B, p, S/stride, S/stride]: two convolutions and a shortcut (He 2016)."""
+
+    def __init__(self, n: int, p: int, stride: int, norm: str):
+        super().__init__()
+        first = [nn.Conv2d(n, p, 3, stride, 1), *normalise(norm, p), nn.LeakyReLU(0.2)]
+        self.path = nn.Sequential(*first, nn.Conv2d(p, p, 3, 1, 1), *normalise(norm, p))
+        self.shortcut = nn.Conv2d(n, p, 1, stride) if stride > 1 or n != p else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.path(x) + self.shortcut(x), 0.2)
+
+
+def residual_layers(net: str, n: int, width: int, norm: str) -> tuple[list[nn.Module], int]:
+    """The residual critic for images of n channels, and the channels that its mean leaves."""
+    # resnet: four blocks of one width (Gulrajani 2017); resnet18: eight, wider every second
+    strides = [2, 2, 1, 1] if net == "resnet" else [1, 1, 2, 1, 2, 1, 2, 1]
+    layers, p = [nn.Conv2d(n, width, 3, 1, 1), nn.LeakyReLU(0.2)], width
+    for stride in strides:
+        wider = 2 * p if net == "resnet18" and stride == 2 else p
+        layers.append(Block(p, wider, stride, norm))
+        p = wider
+    return [*layers, nn.AdaptiveAvgPool2d(1)], p
+
+
 class Critic(nn.Module):
     """images -> score [B], high for real, and logits [B, K]: discriminator and classifier."""
 
-    def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm: str):
+    def __init__(
+        self, shape: tuple[int, int, int], width: int, K: int, norm: str, net: str = "dcgan"
+    ):
         super().__init__()
         (n, S, _), layers = shape, []
-        for i, p in enumerate((width, 2 * width, 4 * width)):
-            layers.append(nn.Conv2d(n, p, 5, 2, 2))
-            if i and norm != "none":
-                layers.append(BatchNorm(p) if norm == "batch" else nn.GroupNorm(1, p))
-            layers.append(nn.LeakyReLU(0.2))
-            n, S = p, (S + 1) // 2
+        if net == "dcgan":
+            for i, p in enumerate((width, 2 * width, 4 * width)):
+                layers.append(nn.Conv2d(n, p, 5, 2, 2))
+                layers += normalise(norm, p) if i else []
+                layers.append(nn.LeakyReLU(0.2))
+                n, S = p, (S + 1) // 2
+        else:
+            layers, n = residual_layers(net, n, width, norm)
+            S = 1
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.adv = nn.Linear(n * S * S, 1)
         self.aux = nn.Linear(n * S * S, K)
@@ -758,7 +826,7 @@ def start_task(
     n_seen = sum(len(classes) for classes in data["tasks"][: t + 1])
     if grow:
         G.begin_task()
-    nets["D"] = Critic(data["shape"], args.ndf, n_seen, args.norm).to(device)
+    nets["D"] = Critic(data["shape"], args.ndf, n_seen, args.norm, args.net).to(device)
     nets["D_opt"] = adam(nets["D"].parameters(), args)
     nets["G_opt"] = adam([*G.W, *G.e, *G.own[t].parameters()], args)
     nets["alpha"] = alpha(G.used)
@@ -885,7 +953,7 @@ def learn_task(
         if args.classifier_steps:
             if args.separate_classifier:
                 shape, width = data["shape"], args.classifier_width
-                net = Critic(shape, width, len(seen), "batch").to(device)
+                net = Critic(shape, width, len(seen), "batch", args.net).to(device)
             images = torch.cat([x, task["old"]])
             ranks = torch.cat([task["rank"], task["old_rank"]])
             lr, steps = args.classifier_lr, args.classifier_steps
@@ -949,11 +1017,12 @@ def joint(data: dict, args: argparse.Namespace) -> dict[int, float]:
         index = common.indices_of(data["y"], data["order"][:k])
         x, rank = data["x"][index], data["rank"][data["y"][index]]
         if args.separate_classifier:
-            net = Critic(data["shape"], args.classifier_width, k, "batch").to(x.device)
+            width = args.classifier_width
+            net = Critic(data["shape"], width, k, "batch", args.net).to(x.device)
             steps, B = args.classifier_steps * len(data["tasks"]), 2 * args.batch_size
             lr = args.classifier_lr
         else:
-            net = Critic(data["shape"], args.ndf, k, args.norm).to(x.device)
+            net = Critic(data["shape"], args.ndf, k, args.norm, args.net).to(x.device)
             B, lr = min(args.batch_size, len(x) - len(x) % processes()[1]), args.lr
             steps = args.epochs * (len(x) // B)
         decay = args.lr_decay or args.separate_classifier
@@ -978,7 +1047,7 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     n = sum(args.epochs * (size // min(args.batch_size, size)) for size in sizes)
     rng, trial = common.rng_state(device), {"G": copy.deepcopy(nets["G"])}
     start_task(trial, data, 0, args)
-    trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm).to(device)
+    trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm, args.net).to(device)
     trial["D_opt"] = adam(trial["D"].parameters(), args)
     x, B = data["x"], min(args.batch_size, len(data["x"]) // 2)
     zeros = torch.zeros(B * 5, dtype=torch.int64, device=device)
@@ -1020,7 +1089,7 @@ def run(args: argparse.Namespace) -> dict:
 
     # done: finished tasks, epochs of the current task, seconds in all. record: what becomes JSON.
     done: dict = {"task": 0, "epoch": 0, "seconds": 0.0}
-    untrained = Critic(data["shape"], args.ndf, K, args.norm).to(device)
+    untrained = Critic(data["shape"], args.ndf, K, args.norm, args.net).to(device)
     record: dict = {"R": [evaluate(untrained, data, K)], "tasks": []}
     snapshots: list[Tensor] = []
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
