@@ -22,6 +22,7 @@ TINY = (
     "--ngf 4 --ndf 4 --batch-size 16 --classifier-steps 4 --device cpu --threads 1"
 ).split()
 METHODS = pytest.mark.parametrize("method", ["dgmw", "dgma"])
+NETS = pytest.mark.parametrize("net", ["dcgan", "resnet"])
 
 
 def parse(*flags):
@@ -96,6 +97,54 @@ def test_eq_1_against_a_loop(method):
         h = h * m if method == "dgma" else h
     assert torch.allclose(image, torch.tanh(G.own[0].last(h)), atol=1e-4)
     assert image.shape == (2, 1, 16, 16)
+
+
+@METHODS
+def test_eq_1_in_the_residual_generator(method):
+    """Blocks with shortcuts, of layers that have grown differently, by other operations."""
+    G = generator("--method", method, "--net", "resnet", "--ngf", "5")
+    for task in range(2):
+        G.begin_task()
+        finish(G, 0.4, task)
+    assert len(set(G.widths())) > 1 and len(G.W) == 5
+    with torch.no_grad():
+        for W in G.W:
+            W.copy_(0.1 * torch.randn_like(W))
+    masks = [m.float() for m in G.masks[1]]
+    z, y = torch.randn(2, 128), torch.tensor([3, 0])
+    image = G(z, y, 1, masks)
+    h = torch.cat([nn.functional.one_hot(y, 10), z[:, 10:]], 1)
+    for layer, (W, m, norm) in enumerate(zip(G.W, masks, G.own[1].norms)):
+        W = (W * m if method == "dgmw" else W).transpose(0, 1)  # [p, n, k, k]
+        if layer == 0:
+            out = norm(torch.einsum("bn,pnij->bpij", h, W))
+        else:
+            if layer in (1, 3):
+                h = past = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            out = norm(nn.functional.conv2d(h, W.flip(2, 3), padding=1))
+        if layer in (2, 4):
+            for channel in range(min(past.shape[1], out.shape[1])):
+                out[:, channel] += past[:, channel]
+        h = out.relu() * (m if method == "dgma" else 1)
+    last = G.own[1].last.weight.transpose(0, 1).flip(2, 3)
+    assert torch.allclose(image, torch.tanh(nn.functional.conv2d(h, last, padding=1)), atol=1e-5)
+    assert image.shape == (2, 1, 16, 16)
+
+
+@pytest.mark.parametrize("net, blocks, channels", [("resnet", 4, 4), ("resnet18", 8, 32)])
+def test_residual_critics(net, blocks, channels):
+    """Their depth, their width, and that a shortcut passes what the path leaves out."""
+    D = dgm.Critic((3, 32, 32), 4, 7, "batch", net)
+    convolutions = [m for m in D.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert len(convolutions) == 1 + 2 * blocks  # ResNet-18: with the last layer 18, as in its name
+    assert D.features[:-2](torch.randn(2, 3, 32, 32)).shape[1] == D.aux.in_features == channels
+    score, logits = D(torch.randn(2, 3, 32, 32))
+    assert score.shape == (2,) and logits.shape == (2, 7)
+    block = dgm.Block(4, 4, 1, "none")
+    for p in block.path.parameters():
+        nn.init.zeros_(p)
+    x = torch.randn(2, 4, 8, 8)
+    assert torch.equal(block(x), nn.functional.leaky_relu(x, 0.2))
 
 
 def test_eq_2_forwards_and_its_gradient():
@@ -223,9 +272,10 @@ def test_generator_loss_and_its_veto(norm):
 
 
 @METHODS
+@NETS
 @pytest.mark.parametrize("size", [16, 28, 32])
-def test_growth_restores_the_free_part_of_every_layer(method, size):
-    G = generator("--method", method, shape=(1, size, size))
+def test_growth_restores_the_free_part_of_every_layer(method, net, size):
+    G = generator("--method", method, "--net", net, shape=(1, size, size))
     G.begin_task()
     goal, widths = list(G.goal), G.widths()
     for task, share in enumerate((0.3, 0.5, 0.0, 0.9)):
@@ -244,8 +294,11 @@ def test_growth_restores_the_free_part_of_every_layer(method, size):
 
 
 @METHODS
-@pytest.mark.parametrize("norm", ["layer", "batch"])
-def test_what_old_tasks_need_never_changes(method, norm, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "norm, net",
+    [("layer", "dcgan"), ("batch", "dcgan"), ("layer", "resnet"), ("batch", "resnet18")],
+)
+def test_what_old_tasks_need_never_changes(method, norm, net, tmp_path, monkeypatch):
     """Weights, own layers, statistics and images of old tasks, bit by bit."""
     learn, before = dgm.learn_task, {}
 
@@ -269,14 +322,16 @@ def test_what_old_tasks_need_never_changes(method, norm, tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr(dgm, "learn_task", spy)
-    result = run(tmp_path / "r.json", "--method", method, "--norm", norm, "--ngf", "8")
+    flags = ["--method", method, "--norm", norm, "--net", net]
+    result = run(tmp_path / "r.json", *flags, "--ngf", "8")
     assert [task["drift"] for task in result["tasks"]] == [0, 0, 0]
     assert result["tasks"][0]["layers"][0]["new"] > 0
 
 
 @METHODS
-def test_without_the_veto_old_images_change(method, tmp_path):
-    result = run(tmp_path / "r.json", "--method", method, "--no-veto")
+@NETS
+def test_without_the_veto_old_images_change(method, net, tmp_path):
+    result = run(tmp_path / "r.json", "--method", method, "--net", net, "--no-veto")
     assert result["tasks"][0]["drift"] == 0  # there is nothing old yet
     assert result["tasks"][1]["drift"] > 0 and result["tasks"][2]["drift"] > 0
 
@@ -288,15 +343,16 @@ def test_a_broken_veto_stops_the_run(tmp_path, capsys, monkeypatch):
 
 
 @METHODS
-def test_masks_and_generator_survive_storing(method, tmp_path):
-    G = generator("--method", method)
+@NETS
+def test_masks_and_generator_survive_storing(method, net, tmp_path):
+    G = generator("--method", method, "--net", net)
     for task in range(3):
         G.begin_task()
         finish(G, 0.4, task)
     for m in [m for masks in G.masks for m in masks]:
         assert torch.equal(dgm.from_sparse(dgm.to_sparse(m), CPU), m)
     torch.save(G.state(), tmp_path / "g")
-    other = generator("--method", method)
+    other = generator("--method", method, "--net", net)
     other.load(torch.load(tmp_path / "g", weights_only=True))
     z, y = torch.randn(7, 128), torch.arange(7)
     for t in range(3):
@@ -379,8 +435,11 @@ def test_the_same_seed_gives_the_same_bytes(method, tmp_path):
 
 
 @METHODS
-def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(method, tmp_path, monkeypatch):
-    flags = ["--method", method, "--checkpoint-every", "0"]
+@NETS
+def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(
+    method, net, tmp_path, monkeypatch
+):
+    flags = ["--method", method, "--net", net, "--checkpoint-every", "0"]
     run(tmp_path / "whole.json", *flags)
     save, target = common.save_checkpoint, tmp_path / "parts.json"
 
@@ -625,6 +684,11 @@ def test_presets_move_defaults_and_flags_undo_them():
     laptop = dgm.parse_args(["--preset", "laptop", "--epochs", "7"])
     assert (laptop.image_size, laptop.epochs, laptop.lambda_ru) == (16, 7, 0.08)
     assert dgm.parse_args(["--preset", "improved"]).separate_classifier
+    nets = {"mnist": "dcgan", "svhn": "dcgan", "cifar10": "resnet", "data/imagenet50/": "resnet18"}
+    for dataset, net in nets.items():
+        assert dgm.parse_args(["--dataset", dataset]).net == net
+    imagenet = dgm.parse_args(["--dataset", "imagenet50", "--preset", "laptop", "--net", "dcgan"])
+    assert (imagenet.net, imagenet.classes_per_task, imagenet.image_size) == ("dcgan", 10, 16)
 
 
 def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
