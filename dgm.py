@@ -84,11 +84,16 @@ IMPROVED = dict(
 )  # fmt: skip
 # The nets of Sec. 4 are chosen by the data set (their sizes are our choice).
 DATASET = {
-    "cifar10": dict(net="resnet", ngf=128, ndf=128, epochs=40, lr=2e-4, n_critic=5),
-    "imagenet50": dict(net="resnet18", classes_per_task=10, ngf=128, ndf=64),
+    "cifar10": dict(net="resnet", ngf=128, ndf=128, norm="layer", lr=2e-4),
+    "imagenet50": dict(
+        net="resnet18", ngf=128, ndf=64, norm="layer", lr=2e-4, classes_per_task=10
+    ),
 }
 LAPTOP_DATASET = {
-    "cifar10": dict(ngf=24, ndf=24),
+    "cifar10": dict(
+        ngf=16, ndf=16, epochs=6, batch_size=32, gp_batch_size=16, replay_batch_size=32,
+        classifier_images="drawn",
+    ),
     "imagenet50": dict(ngf=24, ndf=16),
 }
 REPORT = ("report", "figures", "readme", "compare")
@@ -148,6 +153,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="steps of the classifier alone, on real and replayed images, at the end of a task")
     add("--separate-classifier", action=yes_no, default=False,
         help="a net of its own instead of D's auxiliary output takes these steps")
+    add("--classifier-images", choices=["real", "drawn"], default="real", help="there, the task's "
+        "own classes; drawn: as the old ones, so that looking real tells nothing about the class")
     add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
     add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
     add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
@@ -956,6 +963,8 @@ def learn_task(
                 net = Critic(shape, width, len(seen), "batch", args.net).to(device)
             images = torch.cat([x, task["old"]])
             ranks = torch.cat([task["rank"], task["old_rank"]])
+            if args.classifier_images == "drawn":
+                images, ranks = replay(G, data, t + 1, len(x) // len(classes), args)
             lr, steps = args.classifier_lr, args.classifier_steps
             train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
     note["classifier_s"] = time.perf_counter() - clock
@@ -1061,8 +1070,11 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
         torch.cuda.synchronize(device)
     seconds = n * (time.perf_counter() - clock) / 4
     common.set_rng_state(rng, device)
+    memory = common.peak_memory(device)
+    most = memory["peak_device_memory_mb"] or memory["peak_memory_mb"]
     print(f"{len(data['tasks'])} tasks of {args.epochs} epochs, {n} iterations: about "
-          f"{seconds / 60:.1f} minutes, more as the generator grows", file=sys.stderr)  # fmt: skip
+          f"{seconds / 60:.1f} minutes, {most:.0f} MB, more as the generator grows",
+          file=sys.stderr)  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -1168,7 +1180,27 @@ PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README
     "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
     "joint-raw": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
 }
+PAPER_ELSEWHERE = {  # Table 1, the other data sets; glyphs-rgb is ours
+    "svhn": {"dgmw": {"A_5 (%)": 83.93, "A_10 (%)": 74.38},
+             "dgma": {"A_5 (%)": 81.07, "A_10 (%)": 66.89},
+             "joint": {"A_5 (%)": 85.30, "A_10 (%)": 84.82}},
+    "cifar10": {"dgmw": {"A_5 (%)": 64.94, "A_10 (%)": 51.70},
+                "dgma": {"A_5 (%)": 62.50, "A_10 (%)": 50.80},
+                "joint": {"A_5 (%)": 82.20, "A_10 (%)": 64.20}},
+    "imagenet50": {"dgmw": {"A_30 (%)": 32.14, "A_50 (%)": 17.82},
+                   "dgma": {"A_30 (%)": 25.93, "A_50 (%)": 15.16},
+                   "joint": {"A_30 (%)": 57.35, "A_50 (%)": 49.88}},
+    "glyphs-rgb": {},
+}  # fmt: skip
 PAPER |= {f"{name}-paper": PAPER[name] for name in ("dgmw", "dgma", "joint")}
+for table in PAPER_ELSEWHERE.values():
+    table |= {f"{name}-paper": table[name] for name in tuple(table)}
+
+
+def percentages(runs: dict[str, list[dict]]) -> list[str]:
+    """A_5 (%) and A_10 (%), or A_30 (%) and A_50 (%): what the runs have, in this order."""
+    found = {key for some in runs.values() for key in some[0]["metrics"] if key.endswith("(%)")}
+    return sorted(found, key=lambda key: int(key[2:-4]))
 
 
 def draw_curves(
@@ -1333,11 +1365,13 @@ def report(args: argparse.Namespace) -> None:
     figure("cost", draw_cost, chosen, "Cost of a task", 2, figsize=(8, 3.6))
     curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
     figure("averages", draw_averages, curves, "Accuracy on the classes so far", figsize=(6, 4.4))
-    whole = dict(dataset="mnist", train_size=0, validation=0, tasks=0, classes_per_task=1)
+    data = Path(one["dataset"]).name
+    whole = dict(dataset=one["dataset"], train_size=0, validation=0, tasks=0,
+                 classes_per_task=DATASET.get(data, {}).get("classes_per_task", 1))  # fmt: skip
     every = [run["args"] for some in runs.values() for run in some]
-    paper = PAPER if all(whole.items() <= given.items() for given in every) else {}
-    metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
-                      if key.endswith("(%)")}, key=lambda key: int(key[2:-4]))  # fmt: skip
+    paper = {"mnist": PAPER, **PAPER_ELSEWHERE}.get(data, {})
+    paper = paper if all(whole.items() <= given.items() for given in every) else {}
+    metrics = percentages(runs)
     tables = {
         "dgm results": common.results_table(runs, RUNS, [*metrics, "forgetting"], paper),
         "dgm size": size_table(grown), "dgm disc": disc_table(pair),
@@ -1345,6 +1379,8 @@ def report(args: argparse.Namespace) -> None:
     }  # fmt: skip
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
+    if args.readme and f"<!-- begin dgm {data} -->" in Path(args.readme).read_text():
+        tables = {f"dgm {data}": tables["dgm results"]}  # beside MNIST's a short one
     for name, table in tables.items() if args.readme else ():
         common.fill_between_markers(args.readme, name, table)
     print(f"figures and tables are in {args.figures}")
@@ -1355,8 +1391,10 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     args = parse_args(argv)
     if args.compare:
-        metrics = ("A_5 (%)", "A_10 (%)", "forgetting")
-        return print(common.comparison(*args.compare, "dgm", RUNS, metrics, PAPER), end="")
+        runs = common.read_results(args.compare[0], "dgm")
+        data = Path(next(iter(runs.values()))[0]["args"]["dataset"]).name
+        metrics, paper = [*percentages(runs), "forgetting"], PAPER_ELSEWHERE.get(data, PAPER)
+        return print(common.comparison(*args.compare, "dgm", RUNS, metrics, paper), end="")
     if args.report or "--report" in argv:
         return report(args)
     common.check_writable(args.out)
