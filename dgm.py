@@ -35,8 +35,8 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
  7. D classifies the fakes too, as in AC-GAN (--aux-fakes); every class weighs the same in L_c.
  8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
  9. laptop: fewer pixels and epochs, LayerNorm in D, falling rates, more weight on L_c; when G is
-    frozen, D's classifier learns some steps more, on slightly distorted images; in CIFAR-10 and
-    ImageNet-50 on drawn images alone, the task's own classes included.
+    frozen, D's classifier learns some steps more, on slightly distorted images (CIFAR-10: on
+    drawn ones alone, the task's own class included).
 10. The residual nets normalise behind each convolution; G's shortcuts have no weights (`fit`).
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
@@ -88,14 +88,16 @@ DATASET = {
     "imagenet50": dict(
         net="resnet18", ngf=128, ndf=64, norm="layer", lr=2e-4, classes_per_task=10
     ),
-}
+}  # fmt: skip
 LAPTOP_DATASET = {
     "cifar10": dict(
         ngf=16, ndf=16, epochs=6, batch_size=32, gp_batch_size=16, replay_batch_size=32,
         classifier_images="drawn",
     ),
-    "imagenet50": dict(ngf=24, ndf=16),
-}
+    "imagenet50": dict(
+        ngf=24, ndf=16, epochs=10, batch_size=32, gp_batch_size=16, replay_batch_size=32
+    ),
+}  # fmt: skip
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
 NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
@@ -564,7 +566,8 @@ def residual_layers(net: str, n: int, width: int, norm: str) -> tuple[list[nn.Mo
     """The residual critic for images of n channels, and the channels that its mean leaves."""
     # resnet: four blocks of one width (Gulrajani 2017); resnet18: eight, wider every second
     strides = [2, 2, 1, 1] if net == "resnet" else [1, 1, 2, 1, 2, 1, 2, 1]
-    layers, p = [nn.Conv2d(n, width, 3, 1, 1), nn.LeakyReLU(0.2)], width
+    first = 1 if net == "resnet" else 2  # ResNet-18 halves the side before its blocks, too
+    layers, p = [nn.Conv2d(n, width, 3, first, 1), nn.LeakyReLU(0.2)], width
     for stride in strides:
         wider = 2 * p if net == "resnet18" and stride == 2 else p
         layers.append(Block(p, wider, stride, norm))
