@@ -1196,14 +1196,8 @@ PAPER_ELSEWHERE = {  # Table 1, the other data sets; glyphs-rgb is ours
     "glyphs-rgb": {},
 }  # fmt: skip
 PAPER |= {f"{name}-paper": PAPER[name] for name in ("dgmw", "dgma", "joint")}
-for table in PAPER_ELSEWHERE.values():
-    table |= {f"{name}-paper": table[name] for name in tuple(table)}
-
-
-def percentages(runs: dict[str, list[dict]]) -> list[str]:
-    """A_5 (%) and A_10 (%), or A_30 (%) and A_50 (%): what the runs have, in this order."""
-    found = {key for some in runs.values() for key in some[0]["metrics"] if key.endswith("(%)")}
-    return sorted(found, key=lambda key: int(key[2:-4]))
+for rows in PAPER_ELSEWHERE.values():
+    rows |= {f"{name}-paper": rows[name] for name in tuple(rows)}
 
 
 def draw_curves(
@@ -1374,7 +1368,8 @@ def report(args: argparse.Namespace) -> None:
     every = [run["args"] for some in runs.values() for run in some]
     paper = {"mnist": PAPER, **PAPER_ELSEWHERE}.get(data, {})
     paper = paper if all(whole.items() <= given.items() for given in every) else {}
-    metrics = percentages(runs)
+    metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
+                      if key.endswith("(%)")}, key=lambda key: int(key[2:-4]))  # fmt: skip
     tables = {
         "dgm results": common.results_table(runs, RUNS, [*metrics, "forgetting"], paper),
         "dgm size": size_table(grown), "dgm disc": disc_table(pair),
@@ -1396,7 +1391,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.compare:
         runs = common.read_results(args.compare[0], "dgm")
         data = Path(next(iter(runs.values()))[0]["args"]["dataset"]).name
-        metrics, paper = [*percentages(runs), "forgetting"], PAPER_ELSEWHERE.get(data, PAPER)
+        paper = PAPER_ELSEWHERE.get(data, PAPER)
+        metrics = (*paper.get("dgmw", PAPER["dgmw"]), "forgetting")
         return print(common.comparison(*args.compare, "dgm", RUNS, metrics, paper), end="")
     if args.report or "--report" in argv:
         return report(args)

@@ -714,6 +714,33 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     assert "| 96.46 |" in capsys.readouterr().out
 
 
+def test_a_colour_data_set_has_a_table_of_its_own_beside_its_own_paper_values(tmp_path, capsys):
+    run(tmp_path / "dgmw-seed0.json")
+    result = json.loads((tmp_path / "dgmw-seed0.json").read_text())
+    result["args"] |= {"dataset": "some/where/cifar10", "train_size": 0, "tasks": 0}
+    result["metrics"] |= {"A_10 (%)": 33.3}
+    common.write_result(tmp_path / "dgmw-seed0.json", result)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- begin dgm cifar10 -->\n<!-- end dgm cifar10 -->\n")
+    dgm.main(["--report", str(tmp_path), "--figures", str(tmp_path), "--readme", str(page)])
+    assert "**33.30 (1)** (paper 51.70)" in page.read_text()
+    capsys.readouterr()
+    dgm.main(["--compare", str(tmp_path), str(tmp_path)])
+    assert "A_10 (%) | 51.70 | 33.30 (1) |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dataset", ["glyphs-rgb", "cifar10", "imagenet50"])
+def test_the_makefile_runs_the_rows_of_table_1_on_colour_data(dataset):
+    plan = subprocess.run(
+        ["make", "-n", "reproduce-dgm", "VENV=", "PRESET=laptop", f"DATASET={dataset}"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in ("dgmw", "dgma", "joint", "none"):
+        line = next(v for v in plan.splitlines() if f"/{dataset}/dgm/{name}-seed0.json" in v)
+        assert f"dgm.py {dgm.RUNS[name][1]} --dataset {dataset} " in line
+    assert plan.count("dgm.py --preset") == 4
+
+
 def test_the_makefile_runs_what_the_report_expects():
     plans = {}
     for preset in ("paper", "laptop"):
