@@ -16,7 +16,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	reproduce-grad_predict compare readme bench bench-higher
+	reproduce-grad_predict reproduce-episodic compare readme report stress bench bench-higher
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -40,12 +40,18 @@ install: $(READY)  ## the virtual environment with all packages
 	$(@D)/bin/python -m pip install $(strip $(PIP_FLAGS)) -r requirements.txt
 	touch $@
 
-test: $(READY)  ## the whole suite, offline, about 3 minutes
-	$(PY) -m pytest
+# Two files at a time, one thread each: the nets of the tests are too small to share between cores.
+TESTS := $(patsubst tests/%.py,test-%,$(wildcard tests/test_*.py))
+.PHONY: $(TESTS)
+test: $(READY)  ## the whole suite, offline, at most 3 minutes
+	@$(MAKE) --no-print-directory -j2 -k -O $(TESTS)
+$(TESTS): test-%: $(READY)
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/$*.py
 
 # Two runs at a time, one thread each; under make -n the plan itself.
 DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md \
-	figures/demo/synthetic_meta/tables.md figures/demo/grad_predict/tables.md
+	figures/demo/synthetic_meta/tables.md figures/demo/grad_predict/tables.md \
+	figures/demo/episodic/tables.md
 demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
 ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
 demo: $(DEMO_TARGETS)
@@ -54,12 +60,12 @@ else
 	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
 endif
 
-reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta reproduce-grad_predict  ## every figure and table of every paper, on MNIST
+reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta reproduce-grad_predict reproduce-episodic  ## every figure and table of every paper, on MNIST
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 	@test -n "$(wildcard results/$(NAME)/*/*.json)" || \
 		{ echo "error: results/$(NAME) has no results of yours yet: make reproduce" >&2; exit 2; }
-	$(foreach script,gan_replay dgm synthetic_meta grad_predict,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
+	$(foreach script,gan_replay dgm synthetic_meta grad_predict episodic,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
 		$(PY) $(script).py --compare $(firstword $(wildcard reference/$(script)-$(NAME)) reference/$(script)) \
 		results/$(NAME)/$(script) &&)) true
 
@@ -71,6 +77,10 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 	$(PY) synthetic_meta.py --report reference/synthetic_meta --figures reference/synthetic_meta \
 		--readme README.md
 	$(PY) grad_predict.py --report reference/grad_predict --figures reference/grad_predict --readme README.md
+	$(PY) episodic.py --report reference/episodic --figures reference/episodic --readme README.md
+
+stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
+	$(PY) tests/stress.py --kills 25
 
 BENCH_DGM = $(PY) dgm.py --dataset glyphs --train-size 12800 --tasks 2 --threads 1 --device $(strip $(DEVICE))
 bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine idle)
@@ -137,7 +147,7 @@ DEMO_GAN_REPLAY := ngen120000 ngen12000 ngen1200 none joint real bytes total300 
 	total4000 total12000 improved
 demo.ngen12000  = --n-gen 400
 demo.ngen1200   = --n-gen 40
-demo.ngen120000 = --n-gen 4000
+demo.ngen120000 = --n-gen 2000
 demo.none       = --replay none
 demo.joint      = --joint
 demo.real       = --replay real --n-gen 2000
@@ -168,7 +178,8 @@ ifeq (,$(filter paper laptop,$(strip $(PRESET))))
 $(error PRESET must be auto, paper or laptop)
 endif
 DGM := $(if $(filter paper,$(strip $(PRESET))),dgmw-paper dgma-paper joint-paper none-paper,\
-	dgmw dgma joint joint-raw none raw no-veto) improved improved-plain joint-improved
+	dgmw dgma joint joint-raw none raw no-veto) improved improved-plain joint-improved \
+	split-none split-dgmw split-dgma split-improved split-joint
 # In colour the four rows of Table 1; what each part buys is asked on grey digits.
 ifneq (,$(filter svhn glyphs-rgb cifar10 imagenet50,$(NAME)))
 DGM := $(filter dgmw dgma joint none %-paper,$(DGM))
@@ -187,6 +198,11 @@ dgm.no-veto        = --preset laptop --no-veto
 dgm.improved       = --preset improved
 dgm.improved-plain = --preset improved --augment 0
 dgm.joint-improved = --preset improved --joint
+dgm.split-none     = --preset laptop --classes-per-task 2 --replay none
+dgm.split-dgmw     = --preset laptop --classes-per-task 2 --method dgmw
+dgm.split-dgma     = --preset laptop --classes-per-task 2 --method dgma
+dgm.split-improved = --preset improved --classes-per-task 2
+dgm.split-joint    = --preset laptop --classes-per-task 2 --joint
 
 define dgm_run
 results/$(NAME)/dgm/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
@@ -200,7 +216,8 @@ figures/$(NAME)/dgm/tables.md: \
 	$(PY) dgm.py --report results/$(NAME)/dgm --figures $(@D)
 
 DEMO_DGM := dgmw dgma joint none improved
-DGM_DEMO := --dataset glyphs --train-size 3000 --test-size 1000 --tasks 4 --epochs 16 --batch-size 16
+DGM_DEMO := --dataset glyphs --train-size 3000 --test-size 1000 --tasks 4 --epochs 16 --batch-size 16 \
+	--classifier-steps 400
 
 define dgm_demo
 results/demo/dgm/$(1)-seed0.json: | $(READY)
@@ -250,7 +267,7 @@ figures/$(NAME)/synthetic_meta/tables.md: \
 
 DEMO_SYNTHETIC_META := synthetic real mlp improved improved-learned
 SYNTHETIC_META_DEMO := --dataset glyphs --image-size 16 --train-size 3000 --test-size 1000 --channels 18 32 \
-	--gen-width 16 --meta-steps 100 --real-batch 200 --learner-seeds 4 --horizons 5 15 --batches 40 200
+	--gen-width 16 --meta-steps 80 --real-batch 200 --learner-seeds 4 --horizons 5 15 --batches 40 200
 
 define synthetic_meta_demo
 results/demo/synthetic_meta/$(1)-seed0.json: | $(READY)
@@ -266,10 +283,11 @@ figures/demo/synthetic_meta/tables.md: $(DEMO_SYNTHETIC_META:%=results/demo/synt
 GRAD_PREDICT := sgd scalar scalar-raw scalar-samples scalar-ema best-scalar distill detect oracle \
 	random-sign fixed-sign grow shrink zero position half-rate triple-rate sgd-384 ewc ewc1000 \
 	ewc10000 ewc-triple joint joint-triple oracle-sum improved improved-mean improved-detect \
-	std-sgd std-triple-rate std-scalar std-oracle std-best-scalar std-sgd-384 std-ewc10 \
-	std-ewc30 std-ewc100 std-ewc300 std-ewc-triple std-joint std-oracle-sum std-improved \
-	std-improved-mean std-improved-mask std-improved-own std-improved-new std-improved-free \
-	std-improved-noise std-improved-untrained std-improved-small
+	split-sgd split-oracle split-oracle-sum split-ewc split-joint split-improved std-sgd \
+	std-triple-rate std-scalar std-oracle std-best-scalar std-sgd-384 std-ewc10 std-ewc30 \
+	std-ewc100 std-ewc300 std-ewc-triple std-joint std-oracle-sum std-improved std-improved-mean \
+	std-improved-mask std-improved-own std-improved-new std-improved-free std-improved-noise \
+	std-improved-untrained std-improved-small
 grad_predict.sgd                    = --method sgd
 grad_predict.scalar                 = --method mask
 grad_predict.scalar-raw             = --h-scale raw
@@ -297,7 +315,13 @@ grad_predict.joint-triple           = --method joint --lr 0.009
 grad_predict.oracle-sum             = --method sum --predictor oracle
 grad_predict.improved               = --preset improved
 grad_predict.improved-mean          = --preset improved --method mean
-grad_predict.improved-detect        = --preset improved --boundaries detect --detector gain
+grad_predict.improved-detect        = --preset improved --boundaries detect --detector loss
+grad_predict.split-sgd              = --benchmark split --method sgd
+grad_predict.split-oracle           = --benchmark split --predictor oracle
+grad_predict.split-oracle-sum       = --benchmark split --method sum --predictor oracle
+grad_predict.split-ewc              = --benchmark split --method ewc
+grad_predict.split-joint            = --benchmark split --method joint
+grad_predict.split-improved         = --benchmark split --preset improved
 grad_predict.std-sgd                = --method sgd --inputs standardised
 grad_predict.std-triple-rate        = --method sgd --later-lr 3 --inputs standardised
 grad_predict.std-scalar             = --inputs standardised
@@ -344,3 +368,50 @@ $(foreach run,$(DEMO_GRAD_PREDICT),$(eval $(call grad_predict_demo,$(run))))
 
 figures/demo/grad_predict/tables.md: $(DEMO_GRAD_PREDICT:%=results/demo/grad_predict/%-seed0.json)
 	$(PY) grad_predict.py --report results/demo/grad_predict --figures $(@D)
+
+# ---- episodic: run name -> flags (the same names and flags as RUNS there; tested) ----
+
+EPISODIC := none samples icarl ewc pi rwalk joint ewc-alone icarl-head icarl-balanced \
+	samples-2000 icarl-2000 samples-pairs icarl-pairs ewc-pairs pi-pairs rwalk-pairs ewc-alone-pairs
+episodic.none            = --method none
+episodic.samples         = --method samples
+episodic.icarl           = --method icarl
+episodic.ewc             = --method ewc
+episodic.pi              = --method pi
+episodic.rwalk           = --method rwalk
+episodic.joint           = --joint
+episodic.ewc-alone       = --method ewc --memory-size 0
+episodic.icarl-head      = --method icarl --classify head
+episodic.icarl-balanced  = --method icarl --mix balanced
+episodic.samples-2000    = --method samples --memory-size 2000
+episodic.icarl-2000      = --method icarl --memory-size 2000
+episodic.samples-pairs   = --preset source --method samples
+episodic.icarl-pairs     = --preset source --method icarl
+episodic.ewc-pairs       = --preset source --method ewc
+episodic.pi-pairs        = --preset source --method pi
+episodic.rwalk-pairs     = --preset source --method rwalk
+episodic.ewc-alone-pairs = --preset source --method ewc --memory-size 0
+
+define episodic_run
+results/$(NAME)/episodic/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$(TRAIN) episodic.py $(episodic.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach run,$(EPISODIC),$(eval $(call episodic_run,$(run),$(seed)))))
+
+reproduce-episodic: figures/$(NAME)/episodic/tables.md  ## comparators of DGM's Table 1 with stored images
+figures/$(NAME)/episodic/tables.md: \
+		$(foreach seed,$(SEEDS),$(EPISODIC:%=results/$(NAME)/episodic/%-seed$(seed).json))
+	$(PY) episodic.py --report results/$(NAME)/episodic --figures $(@D)
+
+DEMO_EPISODIC := none icarl
+EPISODIC_DEMO := --dataset glyphs --train-size 2000 --test-size 600 --tasks 4 --epochs 4 --width 8 \
+	--batch-size 16 --replay-batch-size 16
+
+define episodic_demo
+results/demo/episodic/$(1)-seed0.json: | $(READY)
+	$(TRAIN) episodic.py $(episodic.$(1)) $(EPISODIC_DEMO) $(RUN) --seed 0 --out $$@
+endef
+$(foreach run,$(DEMO_EPISODIC),$(eval $(call episodic_demo,$(run))))
+
+figures/demo/episodic/tables.md: $(DEMO_EPISODIC:%=results/demo/episodic/%-seed0.json)
+	$(PY) episodic.py --report results/demo/episodic --figures $(@D)

@@ -1,4 +1,4 @@
-"""What all four scripts share: data, splits, evaluation, metrics, results and checkpoints.
+"""What all scripts share: data, splits, evaluation, metrics, results and checkpoints.
 
 Nothing here decides how a paper's method works: no network, no loss, no optimizer, no loop. Images
 are uint8 [N, C, H, W], labels int64 [N]. A mistake that the user can mend raises UserError (exit
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -104,6 +105,7 @@ NO_FILES = "use --dataset glyphs (embedded, needs no files)"
 DAMAGE = (
     *(OSError, EOFError, HTTPException, zlib.error, tarfile.TarError, pickle.UnpicklingError),
     *(RuntimeError, ValueError, TypeError, LookupError, AssertionError, SyntaxError, struct.error),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile),  # a NotImplementedError is a RuntimeError
     Image.DecompressionBombError,
 )
 
@@ -653,6 +655,21 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
     parser.error = error
 
 
+def check_ranges(args: argparse.Namespace, least: dict[str, float]) -> None:
+    """UserError unless the numbers of each flag lie between `least` and 2**31 - 1.
+
+    --threads may be up to four times the cores. --readme needs --report.
+    """
+    for name, bound in least.items():
+        most = 4 * (os.cpu_count() or 1) if name == "threads" else 2**31 - 1
+        given = getattr(args, name)
+        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} takes numbers from {bound} to {most}")
+    if args.readme and not args.report:
+        raise UserError("--readme is renewed by --report: name its folder")
+
+
 # ----------------------------------------------------------------------------------------------
 # Results and checkpoints: written whole or not at all
 # ----------------------------------------------------------------------------------------------
@@ -736,16 +753,23 @@ def _cpu_name() -> str:
 def write_result(path: str | Path, result: dict[str, Any]) -> None:
     """Write one run's JSON: one line per top-level key, so that `diff` and `grep` are of use."""
     dump = functools.partial(json.dumps, allow_nan=False)
+    result = result | {"checksum": checksum(result)}
     rows = [f"{dump(key)}: {dump(value)}" for key, value in result.items()]
     text = "{\n" + ",\n".join(rows) + "\n}\n"
     write_text(path, text)
 
 
+def checksum(result: dict[str, Any]) -> int:
+    """CRC-32 of all of a result but its own "checksum", whatever the order of its keys."""
+    rest = {key: value for key, value in result.items() if key != "checksum"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
+
+
 def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, Any]]]:
     """All runs of one script below a folder, by name: `NAME-seedS.json` goes under NAME.
 
-    Raises UserError for a file that is no result of this script and schema, for seeds with other
-    tasks than the rest, and when there is no result at all.
+    Raises UserError for a file that is damaged or no result of this script and schema, for seeds
+    with other tasks than the rest, and when there is no result at all.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(Path(folder).glob("*-seed*.json")):
@@ -758,6 +782,8 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
             raise UserError(f"{path} is not a result of {script}, schema {SCHEMA}: remove it")
         if not parts <= run.keys():
             raise UserError(f"{path} lacks {', '.join(sorted(parts - run.keys()))}: run it again")
+        if run.pop("checksum", None) not in (None, checksum(run)):  # None: written before there was
+            raise UserError(f"{path} is damaged, or was edited: delete it and run it again")
         runs.setdefault(path.name.rsplit("-seed", 1)[0], []).append(run | {"path": str(path)})
     for name, some in runs.items():
         if len({np.shape(run["R"]) for run in some}) > 1:
@@ -813,6 +839,9 @@ def load_checkpoint(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
         return {}
     way_out = f"delete {path} to start anew, or choose another --out"
     try:
+        with zipfile.ZipFile(path) as parts:  # what torch.save writes; torch.load sums nothing up
+            if parts.testzip() is not None:
+                raise ValueError("a checksum is wrong")
         whole = torch.load(path, map_location="cpu", weights_only=True)
         version, old, rng, state = (whole[k] for k in ("format", "args", "rng", "state"))
         old = dict(old)
@@ -899,6 +928,21 @@ def results_table(
                      f"{wall:.0f} s, {env['device']}, {threads}", links])  # fmt: skip
     header = ["paper's item", "run", *metrics, "command", "time, hardware", "JSON, by seed"]
     return markdown_table(header, rows)
+
+
+def name_missing(
+    runs: dict[str, list[dict[str, Any]]],
+    about: dict[str, tuple[str, str, str]],
+    script: str,
+    folder: str,
+) -> None:
+    """Print the command of every run in `about` that `runs`, read from `folder`, does not have."""
+    one = next(iter(runs.values()))[0]["args"]
+    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"], "--seed", "0"]
+    for name, (_, flags, _) in about.items():
+        if name not in runs:
+            rest = shlex.join([*where, "--out", f"{folder}/{name}-seed0.json"])
+            print(f"missing: python {script}.py {flags} {rest}", file=sys.stderr)
 
 
 def _without(command: str, flags: Sequence[str]) -> str:

@@ -1176,6 +1176,11 @@ RUNS = {
     "improved": ("–", "--preset improved", "DGMw, improved"),
     "improved-plain": ("–", "--preset improved --augment 0", "improved, no augmentation"),
     "joint-improved": ("–", "--preset improved --joint", "joint training, improved"),
+    "split-none": ("–", "--preset laptop --classes-per-task 2 --replay none", "no replay, laptop"),
+    "split-dgmw": ("–", "--preset laptop --classes-per-task 2 --method dgmw", "DGMw, laptop"),
+    "split-dgma": ("–", "--preset laptop --classes-per-task 2 --method dgma", "DGMa, laptop"),
+    "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
+    "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
 }  # fmt: skip
 PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README says
     "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
@@ -1337,7 +1342,8 @@ def report(args: argparse.Namespace) -> None:
             rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
             print(f"missing: python dgm.py {flags} {rest}", file=sys.stderr)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
-    runs = {name: runs[name] for name in RUNS if name in runs}
+    split = {name: runs[name] for name in RUNS if name in runs and name.startswith("split-")}
+    runs = {name: runs[name] for name in RUNS if name in runs and name not in split}
     for name, (first, *_) in runs.items():
         first["label"] = RUNS[name][2]
     grown = {name: some for name, some in runs.items() if all("grids" in run for run in some)}
@@ -1375,6 +1381,8 @@ def report(args: argparse.Namespace) -> None:
         "dgm size": size_table(grown), "dgm disc": disc_table(pair),
         "dgm speed": speed_table(speed),
     }  # fmt: skip
+    if split:
+        tables["dgm split"] = common.results_table(split, RUNS, ["ACC", "forgetting", "BWT"], {})
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     if args.readme and f"<!-- begin dgm {data} -->" in Path(args.readme).read_text():

@@ -40,7 +40,6 @@ Deviations, and choices where the paper is silent (README.md measures those that
 import argparse
 import copy
 import math
-import os
 import shlex
 import sys
 import time
@@ -159,12 +158,7 @@ def check(args: argparse.Namespace) -> None:
              "max_draws": 1, "classes_per_task": 1, "gan_width": 1, "latent": 1, "solver_epochs": 1,
              "batch_size": 1, "evals_per_epoch": 1, "gan_batch_size": 2, "gan_epochs": 1,
              "solver_hidden": 1}  # fmt: skip
-    for name, bound in least.items():
-        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
-        given = getattr(args, name)
-        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
-            flag = f"--{name.replace('_', '-')}"
-            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
+    common.check_ranges(args, least)
     if not (0 < args.gan_lr < 1 and 0 < args.solver_lr < 1):
         raise common.UserError("--gan-lr and --solver-lr must lie between 0 and 1")
     if args.align and not args.conditional:
@@ -856,18 +850,14 @@ def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "gan_replay")
     common.check_writable(Path(args.figures) / "tables.md")
-    one = next(iter(runs.values()))[0]["args"]
-    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
-    for name, (_, flags, _) in RUNS.items():
-        if name not in runs:
-            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
-            print(f"missing: python gan_replay.py {flags} {rest}", file=sys.stderr)
+    common.name_missing(runs, RUNS, "gan_replay", args.report)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
     runs = {name: runs[name] for name in RUNS if name in runs}
     for name, (first, *_) in runs.items():
         first["label"] = RUNS[name][2].format(**first["args"])
         if len(first["R"]) != len(first["R"][0]) + 1 and not name.startswith("joint"):
             raise common.UserError(f"{first['path']} is not a run of {RUNS[name][1]}: remove it")
+    one = next(iter(runs.values()))[0]["args"]
     paper = PAPER if one["dataset"] == "mnist" and not one["train_size"] else {}
 
     def figure(file: str, draw, chosen, title: str, rows: int = 1, columns: int = 1, **size):

@@ -45,7 +45,6 @@ import argparse
 import copy
 import json
 import math
-import os
 import shlex
 import statistics
 import sys
@@ -98,6 +97,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "or once a task; nothing; the sign that lets |θ| only grow or shrink; the last mean "
         "gradient of each task at low rank; learned inputs (beyond the paper)")
     add("--tasks", type=int, default=5, help="permutations of the pixels (Sec. 3)")
+    add("--benchmark", choices=["permuted", "split"], default="permuted",
+        help="a task is a permutation of the pixels, or a share of the classes (not the paper's)")
     add("--iterations", type=int, default=2000, help="steps a task (Sec. 3)")
     add("--batch-size", type=int, default=64, help="images a step (Sec. 3)")
     add("--lr", type=float, default=0.003, help="α (Sec. 3)")
@@ -185,12 +186,7 @@ def check(args: argparse.Namespace) -> None:
              "batch_size": 1, "hidden": 1, "h_hidden": 1, "h_samples": 1, "distill_steps": 1,
              "rank": 1, "n_pseudo": 1, "pseudo_rank": 0, "pseudo_batch": 1, "pseudo_steps": 0,
              "curve_every": 1, "curve_images": 1}  # fmt: skip
-    for name, bound in least.items():
-        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
-        given = getattr(args, name)
-        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
-            flag = f"--{name.replace('_', '-')}"
-            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
+    common.check_ranges(args, least)
     for name in ("lr", "h_lr", "pseudo_lr"):
         if not 0 < getattr(args, name) <= 1:
             raise common.UserError(f"--{name.replace('_', '-')} must be above 0 and at most 1")
@@ -210,8 +206,6 @@ def check(args: argparse.Namespace) -> None:
     if args.boundaries == "detect" and not (learned and (remembers or args.method == "sgd")):
         raise common.UserError("--boundaries detect needs --predictor scalar or pseudo-inputs, and "
                                "--method mask, mean, sum or sgd")  # fmt: skip
-    if args.readme and not args.report:
-        raise common.UserError("--readme is renewed by --report: name its folder")
     args.out = args.out.replace("{seed}", str(args.seed))
 
 
@@ -483,12 +477,12 @@ class ControlMemory:
         return low_rank + sum(v.numel() for v in self.signs.values())
 
     def state(self) -> dict:
-        return {"perms": [task["perm"] for task in self.tasks], "factors": self.factors,
+        return {"tasks": [task["index"] for task in self.tasks], "factors": self.factors,
                 "signs": self.signs}  # fmt: skip
 
     def restore(self, state: dict) -> None:
         device = self.data["x"].device
-        self.tasks = [{"perm": perm.to(device)} for perm in state["perms"]]
+        self.tasks = [self.data["tasks"][index] for index in state["tasks"]]
         self.factors = [[(u.to(device), v.to(device)) for u, v in some]
                         for some in state["factors"]]  # fmt: skip
         self.signs = {k: v.to(device) for k, v in state["signs"].items()}
@@ -548,7 +542,8 @@ class PseudoInputs:
         else:
             U = torch.randn(r or 1, D, device=device) * spread / math.sqrt(r or 1)
         Z = torch.randn(n, r, device=device) if r else torch.randn(n, D, device=device) * spread
-        Y = 4.0 * F.one_hot(torch.arange(n, device=device) % K, K)  # as many of each class
+        classes = task["classes"][torch.arange(n, device=device) % len(task["classes"])]
+        Y = 4.0 * F.one_hot(classes, K)  # as many of each class
         self.phi = {"b": b, "U": U, "Z": Z, "Y": Y} if r else {"b": b, "Z": Z, "Y": Y}
         self.optimizer = self.new_optimizer()
 
@@ -601,15 +596,15 @@ class PseudoInputs:
         Mean over a few classes, sum over layers. A gradient is G = 1/B sum_b d_b a_b^T, so <G, G'>
         is a sum of products (d_b . d'_c) (a_b . a'_c): no gradient need ever be formed.
         """
-        K, k = self.data["K"], self.PER_CLASS
-        classes = torch.randperm(K)[: self.CLASSES].tolist()
+        of_task, k = task["classes"].tolist(), self.PER_CLASS
+        places = torch.randperm(len(of_task))[: self.CLASSES].tolist()
         rows = []
-        for c in classes:
-            own = self.data["rows"][c]
+        for place in places:
+            own = self.data["rows"][of_task[place]]
             rows.append(own[torch.randint(len(own), (k,), device=own.device)])
         x, y = images_of(self.data, task, torch.cat(rows))
         chosen = torch.arange(self.args.n_pseudo, device=x.device)
-        chosen = torch.cat([chosen[chosen % K == c] for c in classes])
+        chosen = torch.cat([chosen[chosen % len(of_task) == place] for place in places])
         x_p, y_p = self.inputs(self.phi, chosen)
         a, d, _ = signals(W, x, y)
         a_p, d_p, _ = signals(W, x_p, y_p)
@@ -618,7 +613,7 @@ class PseudoInputs:
             """<G, G'> of each class [C], from a [C, B, in + 1] and d [C, B, out]."""
             return ((d1 @ d2.mT) * (a1 @ a2.mT)).mean((1, 2))
 
-        loss, C = torch.zeros((), device=x.device), len(classes)
+        loss, C = torch.zeros((), device=x.device), len(places)
         for layer in zip(a, d, a_p, d_p):
             a_l, d_l, ap_l, dp_l = (v.view(C, -1, v.shape[1]) for v in layer)
             pp, rr = product(ap_l, dp_l, ap_l, dp_l), product(a_l, d_l, a_l, d_l)
@@ -756,7 +751,10 @@ def alarm(past: list[float], threshold: float) -> bool:
 
 
 def load_data(args: argparse.Namespace, device: torch.device) -> dict:
-    """x uint8 [N, D], y [N], x_test, y_test, perms [T, D], K, `rows` by class, shapes, views."""
+    """x uint8 [N, D], y [N], x_test, y_test, perms [T, D], K, `rows` by class, shapes, views.
+
+    And `tasks`: of each the index, its perm [D], its classes [C] and its training images `rows`.
+    """
     found = common.load_dataset(
         args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
         test_size=args.test_size, validation=args.validation, seed=args.seed,
@@ -770,11 +768,24 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         raise common.UserError(f"--pseudo-rank must not be above {min(D, 2000)} here")
     pixels = x[:10_000].float() / 255
     mean, sd = (pixels.mean(), pixels.std()) if args.inputs == "standardised" else (0.0, 1.0)
-    perms = common.pixel_permutations(args.tasks, D, args.seed).to(device)
+    if args.benchmark == "split":
+        if K % args.tasks:
+            raise common.UserError(f"--benchmark split: --tasks must divide the {K} classes")
+        perms = torch.arange(D, device=device).expand(args.tasks, -1)
+        classes = torch.arange(K, device=device).view(args.tasks, -1)
+    else:
+        perms = common.pixel_permutations(args.tasks, D, args.seed).to(device)
+        classes = torch.arange(K, device=device).expand(args.tasks, -1)
+    tasks = [{"index": t, "perm": perms[t], "classes": classes[t],
+              "rows": torch.isin(y, classes[t]).nonzero().squeeze(1)}
+             for t in range(args.tasks)]  # fmt: skip
     shapes = layer_shapes(D, K, args.hidden)
     first = torch.randperm(len(y_test), generator=torch.Generator().manual_seed(0))
+    seen = y_test[first[: args.curve_images].to(device)]
+    if not all(torch.isin(seen, some).any() for some in classes):
+        raise common.UserError("--curve-images: too few to have some of every task")
     return {
-        "x": x, "y": y, "x_test": x_test, "y_test": y_test, "K": K, "perms": perms,
+        "tasks": tasks, "x": x, "y": y, "x_test": x_test, "y_test": y_test, "K": K, "perms": perms,
         "rows": [common.indices_of(y, [c]) for c in range(K)], "shapes": shapes,
         "views": lambda theta: views(theta, shapes), "first": first.to(device),
         "standard": lambda v: (v.float() / 255 - mean) / sd,
@@ -789,7 +800,8 @@ def images_of(data: dict, task: dict, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def draw(data: dict, task: dict, n: int) -> tuple[Tensor, Tensor]:
     """A batch of n random images of a task, with labels."""
-    return images_of(data, task, torch.randint(len(data["y"]), (n,), device=data["y"].device))
+    rows = task["rows"]
+    return images_of(data, task, rows[torch.randint(len(rows), (n,), device=rows.device)])
 
 
 def draw_joint(data: dict, n: int) -> tuple[Tensor, Tensor]:
@@ -807,12 +819,13 @@ def test(W: list[Tensor], data: dict, images: int = 0) -> tuple[list[float], int
     The images stay as they are: a permutation of the pixels is one of W_1's columns.
     """
     rows = data["first"][: images or None]
-    x, y = data["x_test"][rows], data["y_test"][rows]
-    answers = torch.zeros(data["K"], dtype=torch.bool, device=x.device)
+    answers = torch.zeros(data["K"], dtype=torch.bool, device=rows.device)
     out = []
-    for perm in data["perms"]:
+    for task in data["tasks"]:
         first = W[0].clone()
-        first[:, perm] = W[0][:, :-1]
+        first[:, task["perm"]] = W[0][:, :-1]
+        own = rows[torch.isin(data["y_test"][rows], task["classes"])]
+        x, y = data["x_test"][own], data["y_test"][own]
         hits = []
         for part, labels in zip(x.split(2000), y.split(2000)):
             answer = logits_of([first, *W[1:]], data["standard"](part)).argmax(1)
@@ -842,7 +855,7 @@ def train(
     bar = tqdm(desc="training", total=total, initial=state["step"], disable=None, leave=False)
     while state["step"] < total:
         now = min(state["step"] // args.iterations, args.tasks - 1)
-        task = {"perm": data["perms"][now]}
+        task = data["tasks"][now]
         joint = args.method == "joint"
         x, y = draw_joint(data, args.batch_size) if joint else draw(data, task, args.batch_size)
         with torch.no_grad():
@@ -1033,8 +1046,17 @@ RUNS = {
     "improved": ("–", "--preset improved", "improved: sum with gradients of learned inputs"),
     "improved-mean": ("Eq. (2)", "--preset improved --method mean",
         "improved, the mean instead of the sum"),
-    "improved-detect": ("Sec. 5.1", "--preset improved --boundaries detect --detector gain",
+    "improved-detect": ("Sec. 5.1", "--preset improved --boundaries detect --detector loss",
         "improved, boundaries not told"),
+    "split-sgd": ("–", "--benchmark split --method sgd", "plain SGD"),
+    "split-oracle": ("–", "--benchmark split --predictor oracle",
+        "Eq. (5), gradients measured on a batch of old data"),
+    "split-oracle-sum": ("–", "--benchmark split --method sum --predictor oracle",
+        "sum with gradients measured on a batch of old data"),
+    "split-ewc": ("–", "--benchmark split --method ewc", "online EWC, λ = {ewc_lambda:g}"),
+    "split-joint": ("–", "--benchmark split --method joint", "all tasks at once"),
+    "split-improved": ("–", "--benchmark split --preset improved",
+        "improved: sum with gradients of learned inputs"),
     "std-sgd": ("–", "--method sgd --inputs standardised", "plain SGD"),
     "std-triple-rate": ("–", "--method sgd --later-lr 3 --inputs standardised",
         "SGD, three times the rate from task 2 on"),
@@ -1202,12 +1224,7 @@ def report(args: argparse.Namespace) -> None:
         names = ", ".join(RUNS)
         raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
     common.check_writable(Path(args.figures) / "tables.md")
-    one = next(iter(runs.values()))[0]["args"]
-    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
-    for name, (_, flags, _) in RUNS.items():
-        if name not in runs:
-            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
-            print(f"missing: python grad_predict.py {flags} {rest}", file=sys.stderr)
+    common.name_missing(runs, RUNS, "grad_predict", args.report)
     runs = {name: runs[name] for name in RUNS if name in runs}
     for name, (first, *_) in runs.items():
         first["label"] = RUNS[name][2].format(**first["args"])
@@ -1228,8 +1245,9 @@ def report(args: argparse.Namespace) -> None:
             n = len(chosen)
             figure(file, draw_stream, chosen, title, 1, n, figsize=(3.4 * n + 1, 3.2))
     tables = {}
-    for part in ("results", "standardised"):
-        own = {k: v for k, v in runs.items() if k.startswith("std-") == (part == "standardised")}
+    parts = {"std": "standardised", "split": "split"}  # all others: results
+    for part in ("results", *parts.values()):
+        own = {k: v for k, v in runs.items() if parts.get(k.split("-")[0], "results") == part}
         if own:
             tables[part] = common.results_table(own, RUNS, METRICS, PAPER)
     if "detect" in runs:

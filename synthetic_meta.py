@@ -45,7 +45,6 @@ Deviations, and choices where the paper is silent (README.md measures those that
 import argparse
 import json
 import math
-import os
 import shlex
 import sys
 import time
@@ -179,12 +178,7 @@ def check(args: argparse.Namespace) -> None:
              "steps": 1, "pool": 1, "latent": 1, "gen_hidden": 1, "gen_width": 2,
              "real_batch": 2, "gan_epochs": 1, "learner_seeds": 1, "horizons": 1,
              "batches": 2, "channels": 1}  # fmt: skip
-    for name, bound in least.items():
-        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
-        given = getattr(args, name)
-        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
-            flag = f"--{name.replace('_', '-')}"
-            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
+    common.check_ranges(args, least)
     for name in ("gen_lr", "hyper_lr", "init_lr", "lr", "max_lr", "momentum"):
         if not 0 < getattr(args, name) < 1:
             raise common.UserError(f"--{name.replace('_', '-')} must lie between 0 and 1")
@@ -192,8 +186,6 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--lr must not be above --max-lr")
     if not (0 < args.clip < math.inf and abs(args.bias) < math.inf):
         raise common.UserError("--clip must be above 0, and --bias a number")
-    if args.readme and not args.report:
-        raise common.UserError("--readme is renewed by --report: name its folder")
     for size in (args.batch_size, *args.batches):
         if size < 1 or size % args.classes_per_task:
             raise common.UserError(f"a step takes as many images of each class: --batch-size and "
@@ -1184,12 +1176,7 @@ def report(args: argparse.Namespace) -> None:
         names = ", ".join(RUNS)
         raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
     common.check_writable(Path(args.figures) / "tables.md")
-    one = next(iter(runs.values()))[0]["args"]
-    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
-    for name, (_, flags, _) in RUNS.items():
-        if name not in runs:
-            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
-            print(f"missing: python synthetic_meta.py {flags} {rest}", file=sys.stderr)
+    common.name_missing(runs, RUNS, "synthetic_meta", args.report)
     runs = {name: runs[name] for name in RUNS if name in runs}
     for name, (first, *_) in runs.items():
         first["label"] = RUNS[name][2].format(**first["args"])

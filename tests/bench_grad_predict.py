@@ -40,8 +40,7 @@ def main() -> None:
     theta = gp.new_parameters(data["shapes"], data["x"].device)
     memory = gp.new_memory(args, data)
     W = data["views"](theta)
-    for perm in data["perms"][:4]:
-        task = {"perm": perm}
+    for task in data["tasks"][:4]:
         for _ in range(100):
             x, y = gp.draw(data, task, args.batch_size)
             a, d, _ = gp.signals(W, x, y)

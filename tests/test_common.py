@@ -457,6 +457,11 @@ def test_results_are_read_by_name_and_checked(tmp_path):
         with pytest.raises(common.UserError, match=says):
             common.read_results(tmp_path, "x")
     common.write_result(tmp_path / "c-seed0.json", good)
+    text = (tmp_path / "c-seed0.json").read_text()
+    (tmp_path / "c-seed0.json").write_text(text.replace("0.9", "0.8", 1))
+    with pytest.raises(common.UserError, match="c-seed0.json is damaged, or was edited"):
+        common.read_results(tmp_path, "x")
+    (tmp_path / "c-seed0.json").write_text(text)
     common.write_result(tmp_path / "c-seed1.json", good | {"R": [[0.1, 0.1], [0.9, 0.9]]})
     with pytest.raises(common.UserError, match="differ in their tasks"):
         common.read_results(tmp_path, "x")
@@ -484,7 +489,9 @@ def test_foreign_or_damaged_checkpoints_are_refused(tmp_path, monkeypatch):
     with pytest.raises(common.UserError, match="lr=0.1, this run has lr=0.2"):
         common.load_checkpoint(path, {"lr": 0.2})
     whole = path.read_bytes()
-    for broken in (whole[: len(whole) // 2], b"", b"not a checkpoint"):
+    middle = len(whole) // 2  # within the zeros of w
+    flipped = whole[:middle] + bytes([whole[middle] ^ 4]) + whole[middle + 1 :]
+    for broken in (whole[:middle], b"", b"not a checkpoint", flipped):
         path.write_bytes(broken)
         with pytest.raises(common.UserError, match="damaged: delete"):
             common.load_checkpoint(path, {"lr": 0.1})

@@ -1,0 +1,890 @@
+"""Learning classes in sequence with a few stored images: the comparators of DGM's Table 1.
+
+Ostapenko et al. (2019, here `dgm.py`) compare their generator with methods that keep real images.
+A net meets one class after another and must tell all of them apart; of old classes it sees only
+the K images that it was allowed to keep. Trained on so few it forgets, so each method adds a
+brake. EWC, PI and RWalk hold weights that mattered: they differ in what "mattered" means. iCaRL
+holds the answers that the net gave before (distillation), keeps the images whose mean is nearest
+to their class's, and classifies by the nearest of these means instead of by its last layer.
+
+    task t:  the task's images ─┐
+                                ├─► loss + λ Σ_i importance_i (θ_i − θ*_i)² ─► net ─► scores
+             stored images ─────┘       (EWC, PI, RWalk)              θ* = θ after task t − 1
+
+paper                             here                what
+Rebuffi 2017: φ, μ_y, P_y         features, means, memory    iCaRL, Eqs. (1), (2), Algs. 3-5
+Kirkpatrick 2017: F               fisher              per weight: mean squared gradient
+Zenke 2017: ω, Ω                  path, importance    PI (also called SI), Eqs. (3)-(5)
+Chaudhry 2018: F, s               fisher, score       EWC++ and RWalk
+DGM: A_t                          "A_5 (%)"           accuracy on the classes met so far
+
+Deviations, and choices where the papers are silent (README.md gives the reasons):
+ 1. All methods run in DGM's protocol, with the trunk of dgm.py's critic and its optimizer: one
+    class a task, one head, so that rows differ in the memory alone. The figures that DGM quotes
+    were measured by Chaudhry et al. in another one; --preset source comes near it. Unlike dgm.py's
+    D, the net keeps its weights from task to task, as weights are what three of the methods keep.
+ 2. Every step shows as many stored images as new ones, and every class weighs the same in the
+    loss, as in dgm.py. iCaRL draws from the union of both, as its Algorithm 3 says (--mix).
+ 3. One penalty with the weights after the last task, not one for every task (EWC++).
+ 4. F is a moving average over the iterations (EWC++), of per-sample gradients at the true labels,
+    of --fisher-samples images every --interval steps, weighted as in the loss.
+ 5. PI's Ω, like RWalk's s, is cut at 0 from below: a negative one would push weights away.
+ 6. F and s of RWalk are divided by their largest value before they are added (its Sec. 4 scales
+    both to [0, 1]).
+ 7. Herding stores no image twice. iCaRL has no weight decay and no distorted images.
+ 8. BatchNorm's statistics, where there are any (--norm), are not held by a penalty.
+ 9. λ of EWC, PI and RWalk was chosen on held-out images; the sources' are for other nets.
+
+    python episodic.py --dataset glyphs --train-size 3000 --tasks 4 --epochs 8 --batch-size 16
+    python episodic.py --method icarl
+    # A_4 97.5 % in seconds; A_10 85 % in a minute or two, on one core of an AMD EPYC
+"""
+
+import argparse
+import math
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from tqdm import tqdm
+
+import common
+
+# A preset only moves defaults, so that each change can be undone by its flag.
+PRESETS = {
+    "laptop": {},
+    "paper": dict(image_size=32, width=32, norm="batch", lr=2e-3, lr_decay=False, epochs=20),
+    "colour": dict(image_size=32, net="resnet", width=32, norm="batch", epochs=20,
+                   memory_size=2000, classes_per_task=10),
+    "source": dict(image_size=0, net="mlp", width=256, norm="none", lr_decay=False,
+                   classes_per_task=2),
+}  # fmt: skip
+METHOD = {"icarl": dict(choice="herding", mix="union", classify="means")}
+# λ, chosen on --validation 10000 (README.md tells how): of the MLP of --preset source, of all else.
+WEIGHT_SOURCE = {"ewc": 1e4, "pi": 10.0, "rwalk": 3.0}
+WEIGHT = {"ewc": 1e4, "pi": 1.0, "rwalk": 10.0}
+BRAKES = ("ewc", "pi", "rwalk")
+REPORT = ("report", "figures", "readme", "compare")
+# Flags that do not change the result: a checkpoint may be continued with other values of these.
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Flags; `--preset` and `--method` move defaults, so that each change can be undone by name."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    common.errors_in_one_line(parser)
+    yes_no = argparse.BooleanOptionalAction
+    paper = parser.add_argument_group("paper (what Table 1 compares; see Deviations)")
+    add = paper.add_argument
+    add("--method", choices=["samples", "icarl", *BRAKES, "none"], default="samples",
+        help="samples: stored images alone; none: nothing stored, the naive bound")
+    add("--joint", action="store_true", help="JT, the upper bound: all classes at once")
+    add("--preset", choices=[*PRESETS], default="laptop",
+        help="laptop and paper: sizes of dgm.py's presets; colour: a ResNet for CIFAR-10 and "
+        "ImageNet-50; source: pairs of classes and an MLP, near Chaudhry et al.")
+    add("--memory-size", type=int, default=100, help="K, stored images, shared by the classes met "
+        "(100: ten a class at the end, as Chaudhry et al.; iCaRL on CIFAR-100: 2000)")
+    add("--choice", choices=["random", "herding"], default="random",
+        help="which images are stored (herding: iCaRL, Alg. 4)")
+    add("--mix", choices=["balanced", "union"], default="balanced",
+        help="a step's images: new and stored by halves, every class weighs the same; or drawn "
+        "from the union (iCaRL, Alg. 3)")
+    add("--classify", choices=["head", "means"], default="head",
+        help="by the last layer, or by the nearest mean of exemplars (iCaRL, Eq. 2)")
+    add("--distill", action=yes_no, default=True, help="iCaRL's distillation (Alg. 3)")
+    add("--weight", type=float, default=0.0,
+        help="λ of the penalty (EWC, RWalk), c (PI); our choice, on held-out images")
+    add("--alpha", type=float, default=0.1,
+        help="α, share of the new in the moving average of F (EWC++; our choice)")
+    add("--interval", type=int, default=10,
+        help="Δt, steps between updates of F and of RWalk's score (our choice)")
+    add("--fisher-samples", type=int, default=32,
+        help="images of the step that F is measured on; 0: all (our choice)")
+    add("--xi", type=float, default=1e-3, help="ξ of PI (our choice)")
+    add("--epsilon", type=float, default=1e-8, help="ε of RWalk (our choice)")
+    add("--tasks", type=int, default=0, help="stop after so many tasks; 0: all")
+    add("--classes-per-task", type=int, default=1, help="classes in a task (DGM, Sec. 4)")
+    add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
+    add("--epochs", type=int, default=5, help="epochs a task (our choice)")
+    add("--batch-size", type=int, default=64, help="new images a step (Chaudhry et al.)")
+    add("--replay-batch-size", type=int, default=64, help="stored images a step, --mix balanced")
+    add("--net", choices=["dcgan", "resnet", "mlp"], default="dcgan",
+        help="dcgan: the trunk of dgm.py's critic; resnet: ResNet-18 for small images")
+    add("--width", type=int, default=16, help="channels of the first layer; of mlp: its units")
+    add("--norm", choices=["batch", "layer", "none"], default="layer", help="normalisation")
+    add("--lr", type=float, default=1e-3, help="Adam's rate (Chaudhry et al.)")
+    add("--lr-decay", action=yes_no, default=True, help="the rate falls to 0 within a task")
+    data = parser.add_argument_group("data")
+    add = data.add_argument
+    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
+        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
+    add("--image-size", type=int, default=16, help="resize to this; 0: as they are")
+    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
+    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
+    add("--validation", type=int, default=0,
+        help="hold out so many training images and measure on them instead of the test images")
+    run = parser.add_argument_group("run")
+    add = run.add_argument
+    add("--seed", type=int, default=0, help="seed of everything random")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
+    add("--out", default="results/episodic/run-seed{seed}.json",
+        help="the result, one JSON file; {seed} stands for --seed")
+    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
+    add = report.add_argument
+    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
+    add("--figures", default="figures/episodic", metavar="DIR", help="where --report draws")
+    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
+    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
+        help="print paper, reference and your results side by side")
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--preset", default="laptop")
+    chooser.add_argument("--method", default="samples")
+    common.errors_in_one_line(chooser)
+    chosen = chooser.parse_known_args(argv)[0]
+    parser.set_defaults(**METHOD.get(chosen.method, {}))
+    parser.set_defaults(**PRESETS.get(chosen.preset, {}))
+    weights = WEIGHT_SOURCE if chosen.preset == "source" else WEIGHT
+    parser.set_defaults(weight=weights.get(chosen.method, 0.0))
+    args = parser.parse_args(argv)
+    check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """UserError for values that argparse lets through."""
+    least = {"threads": 0, "weight": 0, "seed": 0, "checkpoint_every": 0, "tasks": 0,
+             "memory_size": 0, "fisher_samples": 0, "classes_per_task": 1, "epochs": 1,
+             "interval": 1, "width": 1, "replay_batch_size": 1, "batch_size": 2}  # fmt: skip
+    common.check_ranges(args, least)
+    if not (0 < args.lr < 1 and 0 < args.alpha <= 1):
+        raise common.UserError("--lr must lie between 0 and 1, --alpha be above 0 and at most 1")
+    if not (0 < args.xi < math.inf and 0 < args.epsilon < math.inf):
+        raise common.UserError("--xi and --epsilon are divided by: give numbers above 0")
+    if args.weight and args.method not in BRAKES:
+        raise common.UserError(f"--weight is of --method {', '.join(BRAKES)}")
+    if args.classify == "means" and args.method == "none":
+        raise common.UserError("--classify means needs stored images: take another --method")
+    if args.joint and args.method != "samples":
+        raise common.UserError("--joint has no old tasks to remember: leave --method out")
+    args.out = args.out.replace("{seed}", str(args.seed))
+
+
+# --------------------------------------------------------------------------------------------
+# Models: images are [B, C, S, S] in [-1, 1]; all K outputs exist from the start
+# --------------------------------------------------------------------------------------------
+
+
+def normalisation(kind: str, p: int) -> list[nn.Module]:
+    """The layer, or none, that follows a convolution of p channels."""
+    return {"batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}[kind]
+
+
+def dcgan_trunk(shape: tuple[int, int, int], width: int, norm: str) -> nn.Sequential:
+    """The trunk of dgm.py's critic: [B, C, S, S] -> [B, 4 width · S/8 · S/8]."""
+    layers: list[nn.Module] = []
+    n = shape[0]
+    for i, p in enumerate((width, 2 * width, 4 * width)):
+        layers += [nn.Conv2d(n, p, 5, 2, 2), *(normalisation(norm, p) if i else [])]
+        layers.append(nn.LeakyReLU(0.2))
+        n = p
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+class Block(nn.Module):
+    """Two convolutions around which their input goes on (He et al. 2016, Fig. 2)."""
+
+    def __init__(self, n: int, p: int, stride: int, norm: str):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(n, p, 3, stride, 1, bias=False), *normalisation(norm, p), nn.ReLU(),
+            nn.Conv2d(p, p, 3, 1, 1, bias=False), *normalisation(norm, p),
+        )  # fmt: skip
+        self.skip = nn.Sequential()
+        if stride > 1 or n != p:
+            self.skip = nn.Sequential(
+                nn.Conv2d(n, p, 1, stride, bias=False), *normalisation(norm, p)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.main(x) + self.skip(x))
+
+
+def resnet_trunk(shape: tuple[int, int, int], width: int, norm: str) -> nn.Sequential:
+    """ResNet-18 without its first pooling, for small images: [B, C, S, S] -> [B, 8 width]."""
+    first = nn.Conv2d(shape[0], width, 3, 1, 1, bias=False)
+    layers, n = [first, *normalisation(norm, width), nn.ReLU()], width
+    for i in range(4):
+        p = width * 2**i
+        layers += [Block(n, p, 1 + (i > 0), norm), Block(p, p, 1, norm)]
+        n = p
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def mlp_trunk(shape: tuple[int, int, int], width: int) -> nn.Sequential:
+    """Two layers of `width` units: [B, C, S, S] -> [B, width]."""
+    pixels = math.prod(shape)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+    )
+
+
+class Net(nn.Module):
+    """images [B, C, S, S] -> logits [B, K]; `features` is iCaRL's φ, before it is normalised."""
+
+    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
+        super().__init__()
+        if args.net == "mlp":
+            self.features = mlp_trunk(shape, args.width)
+        else:
+            trunk = dcgan_trunk if args.net == "dcgan" else resnet_trunk
+            self.features = trunk(shape, args.width, args.norm)
+        with torch.no_grad():
+            size = self.features.eval()(torch.zeros(1, *shape)).shape[1]
+        self.head = nn.Linear(size, K)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+def to_float(x: Tensor) -> Tensor:
+    """uint8 0..255 -> float -1..1, any shape."""
+    return x.float() / 127.5 - 1
+
+
+@torch.no_grad()
+def in_chunks(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """f of images uint8 [N, C, S, S], 500 at a time: [N, ...]."""
+    return torch.cat([f(to_float(part)) for part in x.split(500)])
+
+
+# --------------------------------------------------------------------------------------------
+# iCaRL (Rebuffi et al. 2017): which images are kept, how they classify, what is learned
+# --------------------------------------------------------------------------------------------
+
+
+def herding(features: Tensor, m: int) -> Tensor:
+    """The m of n images, by their features [n, d], whose mean follows the class's: int64 [m].
+
+    Every prefix of the answer is a good choice too, so that the memory shrinks by cutting its end.
+    """
+    phi = F.normalize(features, dim=1)  # [n, d]; the paper normalises every feature and mean
+    mu = F.normalize(phi.mean(0), dim=0)  # [d]
+    total, free, chosen = torch.zeros_like(mu), torch.ones(len(phi), device=phi.device), []
+    for _ in range(min(m, len(phi))):
+        # Alg. 4: p_k = argmin_x || μ - 1/k (φ(x) + Σ_{j<k} φ(p_j)) ||. Both have norm 1, so it is
+        # the largest inner product; |total + φ|² = |total|² + 2 total·φ + 1.
+        along = phi @ total
+        norm = (total @ total + 2 * along + 1).clamp(min=1e-12).sqrt()
+        cosine = (phi @ mu + total @ mu) / norm
+        best = cosine.masked_fill(free == 0, -math.inf).argmax()
+        free[best] = 0  # Deviation 7
+        total = total + phi[best]
+        chosen.append(best)
+    return torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.int64)
+
+
+def class_means(features: Tensor, rank: Tensor, n_seen: int) -> Tensor:
+    """μ_y [n_seen, d], of norm 1, from the features [m, d] of stored images of classes rank [m]."""
+    phi = F.normalize(features, dim=1)
+    # Eq. (2): μ_y = 1/|P_y| Σ_{p in P_y} φ(p); normalising makes the division unnecessary
+    sums = torch.zeros(n_seen, phi.shape[1], device=phi.device).index_add_(0, rank, phi)
+    return F.normalize(sums, dim=1)
+
+
+def nearness(features: Tensor, means: Tensor) -> Tensor:
+    """Scores [n, n_seen], the highest for the nearest mean, of features [n, d]."""
+    # Eq. (1): y* = argmin_y || φ(x) - μ_y ||
+    return -torch.cdist(F.normalize(features, dim=1), means)
+
+
+def icarl_losses(logits: Tensor, rank: Tensor, q: Tensor) -> Tensor:
+    """Alg. 3, for each image [B]: logits [B, n_seen], q [B, n_old] the old net's answers."""
+    target = F.one_hot(rank, logits.shape[1]).to(logits.dtype)  # [B, n_seen]
+    target[:, : q.shape[1]] = q  # old classes: what the net said before; new ones: the label
+    # Alg. 3: ℓ = -Σ_y [target_y log g_y + (1 - target_y) log(1 - g_y)],  g = σ(logits)
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)
+
+
+# --------------------------------------------------------------------------------------------
+# Brakes: how much each weight matters. Lists of tensors run over the net's parameters.
+# --------------------------------------------------------------------------------------------
+
+
+def fisher(net: nn.Module, x: Tensor, rank: Tensor, weight: Tensor, n_seen: int) -> list[Tensor]:
+    """F of every parameter on images x [n, C, S, S] of classes rank [n], weight [n], sum 1."""
+    params = {name: p.detach() for name, p in net.named_parameters()}
+
+    def log_loss(params: dict, x: Tensor, rank: Tensor) -> Tensor:
+        logits = functional_call(net, params, (x.unsqueeze(0),))[:, :n_seen]
+        return F.cross_entropy(logits, rank.unsqueeze(0))
+
+    net.eval()  # BatchNorm must not mix the images
+    gradients = vmap(grad(log_loss), (None, 0, 0))(params, x, rank)  # each [n, *shape]
+    net.train()
+    # F_i = E[(∂ log p(y|x) / ∂θ_i)²] (Kirkpatrick et al., diagonal; Chaudhry et al., "empirical")
+    return [torch.einsum("n,n...->...", weight, g * g) for g in gradients.values()]
+
+
+def moving_average(old: list[Tensor], new: list[Tensor], alpha: float) -> None:
+    """Chaudhry et al., EWC++: F^t = α F_t + (1 - α) F^{t-1}; `old` is changed."""
+    for a, b in zip(old, new):
+        a.mul_(1 - alpha).add_(b, alpha=alpha)
+
+
+def add_path(path: list[Tensor], gradients: list[Tensor], moved: list[Tensor]) -> None:
+    """The fall of the loss that each weight has brought about: path [like θ] is changed."""
+    for w, g, d in zip(path, gradients, moved):
+        # Zenke et al., Eq. (3): ω_i = -Σ_t g_i(t) (θ_i(t+1) - θ_i(t)); Chaudhry et al.: ΔL
+        w.sub_(g * d)
+
+
+def add_synaptic(
+    importance: list[Tensor], path: list[Tensor], moved: list[Tensor], xi: float
+) -> None:
+    """PI's Ω gains what the task's path ω and its whole movement θ - θ* give; it is changed."""
+    for omega, w, d in zip(importance, path, moved):
+        # Zenke et al., Eq. (5): Ω_i = Σ_tasks ω_i / (Δ_i² + ξ)
+        omega.add_((w / (d * d + xi)).clamp(min=0))  # Deviation 5
+
+
+def add_score(
+    score: list[Tensor], path: list[Tensor], information: list[Tensor], moved: list[Tensor],
+    epsilon: float,
+) -> None:
+    """RWalk's score gains an interval's fall of the loss over its length in KL; it is changed."""
+    for s, w, f, d in zip(score, path, information, moved):
+        # Chaudhry et al.: s_i = Σ ΔL_i / (1/2 F_i Δθ_i² + ε)
+        s.add_(w / (0.5 * f * d * d + epsilon))
+
+
+def average_score(old: list[Tensor], new: list[Tensor]) -> list[Tensor]:
+    """Over tasks: s = 1/2 (s up to the last task + s of this one), no negative ones."""
+    return [0.5 * (a + b.clamp(min=0)) for a, b in zip(old, new)]
+
+
+def to_unit(values: list[Tensor]) -> list[Tensor]:
+    """Divide by the largest value of all, so that they lie in [0, 1] (Deviation 6)."""
+    largest = max(v.max() for v in values)
+    return [v / largest.clamp(min=1e-30) for v in values]
+
+
+def add_brake(
+    params: list[Tensor], importance: list[Tensor], anchor: list[Tensor], weight: float
+) -> None:
+    """Add the gradient of weight · Σ_i importance_i (θ_i - θ*_i)² to the parameters' own."""
+    for p, omega, a in zip(params, importance, anchor):
+        # Kirkpatrick et al., Eq. (3), Zenke et al., Eq. (4), Chaudhry et al.: the penalty's slope
+        p.grad.add_(omega * (p.detach() - a), alpha=2 * weight)
+
+
+class Brake:
+    """What --method ewc, pi or rwalk knows of the weights: lists of tensors like the parameters.
+
+    anchor θ* and importance hold in the penalty; the others are gathered while a task is learned:
+    fisher, score (of old tasks), walk (score of this task), path (fall of the loss since `since`,
+    the weights at the start of the task for PI, of the interval for RWalk).
+    """
+
+    def __init__(self, net: nn.Module, args: argparse.Namespace):
+        self.params, self.args = list(net.parameters()), args
+        # EWC's λ stands with a half, 1/2 λ Σ F (θ - θ*)²; RWalk's λ and PI's c do not
+        self.weight = args.weight / 2 if args.method == "ewc" else args.weight
+        self.anchor, self.importance = self.zeros(), self.zeros()
+        self.fisher, self.score, self.walk = self.zeros(), self.zeros(), self.zeros()
+        self.path, self.since = self.zeros(), self.zeros()
+
+    def zeros(self) -> list[Tensor]:
+        """A zero for every weight."""
+        return [torch.zeros_like(p, requires_grad=False) for p in self.params]
+
+    def now(self) -> list[Tensor]:
+        """A copy of the weights."""
+        return [p.detach().clone() for p in self.params]
+
+    def begin_task(self) -> None:
+        """The weights as they are become θ*; the task's path is empty."""
+        self.anchor, self.since = self.now(), self.now()
+        self.path, self.walk = self.zeros(), self.zeros()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """A step against the gradients of the loss, which are in place, and of the penalty."""
+        before, gradients = self.now(), [p.grad.clone() for p in self.params]
+        add_brake(self.params, self.importance, self.anchor, self.weight)
+        optimizer.step()
+        if self.args.method != "ewc":  # the loss's own gradient, without the penalty's
+            add_path(self.path, gradients, self.moved(before))
+
+    def moved(self, before: list[Tensor]) -> list[Tensor]:
+        """How far the weights are from `before`."""
+        return [p.detach() - b for p, b in zip(self.params, before)]
+
+    def end_interval(self, information: list[Tensor]) -> None:
+        """EWC and RWalk, every --interval steps: the moving average of F, RWalk's score."""
+        moving_average(self.fisher, information, self.args.alpha)
+        if self.args.method == "rwalk":
+            add_score(self.walk, self.path, self.fisher, self.moved(self.since), self.args.epsilon)
+            self.path, self.since = self.zeros(), self.now()
+
+    def end_task(self) -> None:
+        """The importance that holds during the next task."""
+        if self.args.method == "pi":
+            add_synaptic(self.importance, self.path, self.moved(self.since), self.args.xi)
+        elif self.args.method == "ewc":
+            self.importance = [f.clone() for f in self.fisher]
+        else:
+            self.score = average_score(self.score, self.walk)
+            # Chaudhry et al.: λ Σ_i (F_i + s_i) (θ_i - θ*_i)²
+            pairs = zip(to_unit(self.fisher), to_unit(self.score))
+            self.importance = [f + s for f, s in pairs]
+
+    def kept(self) -> int:
+        """Bytes that a brake needs beside the net: θ* and Ω, or θ* and F, or θ*, F and s."""
+        lists = {"pi": 2, "ewc": 2, "rwalk": 3}[self.args.method]
+        return 4 * lists * sum(p.numel() for p in self.params)
+
+    def state(self) -> dict:
+        """For a checkpoint."""
+        return {"anchor": self.anchor, "importance": self.importance, "fisher": self.fisher,
+                "score": self.score, "walk": self.walk, "path": self.path,
+                "since": self.since}  # fmt: skip
+
+    def load(self, state: dict) -> None:
+        """Undo `state`."""
+        for name, tensors in state.items():
+            setattr(self, name, [v.to(p.device) for v, p in zip(tensors, self.params)])
+
+
+# --------------------------------------------------------------------------------------------
+# The memory: for every class met, the numbers of its stored images, best first
+# --------------------------------------------------------------------------------------------
+
+
+def renew_memory(
+    memory: list[Tensor], net: nn.Module, data: dict, t: int, args: argparse.Namespace
+) -> None:
+    """After task t: fewer images of each old class, the first ones, and new ones of the new."""
+    n_seen = len(memory) + len(data["tasks"][t])
+    # Sec. 3 of iCaRL: m = K / t for each of the t classes met
+    m = 0 if args.method == "none" else args.memory_size // n_seen
+    memory[:] = [index[:m] for index in memory]  # Alg. 5: the first m of each list
+    net.eval()
+    for c in data["tasks"][t]:
+        index = common.indices_of(data["y"], [c])
+        if args.choice == "herding":
+            chosen = herding(in_chunks(net.features, data["x"][index]), m).to(index.device)
+        else:
+            chosen = torch.randperm(len(index), device=index.device)[:m]
+        memory.append(index[chosen])
+
+
+def scorer(net: nn.Module, memory: list[Tensor], data: dict, args: argparse.Namespace) -> Callable:
+    """What classifies: images [B, C, S, S] -> scores [B, classes met], by rank."""
+    n_seen = len(memory)
+    if args.classify == "head":
+        return lambda x: net(x)[:, :n_seen]
+    index = torch.cat(memory)
+    rank = data["rank"][data["y"][index]]
+    means = class_means(in_chunks(net.features, data["x"][index]), rank, n_seen)
+    return lambda x: nearness(net.features(x), means)
+
+
+# --------------------------------------------------------------------------------------------
+# Training of one task. Labels are ranks: 0 is the first class met, 1 the second, ...
+# --------------------------------------------------------------------------------------------
+
+
+def start_task(
+    net: nn.Module, memory: list[Tensor], data: dict, t: int, args: argparse.Namespace
+) -> dict:
+    """The task's images and the stored ones, in this order; iCaRL's q [N, n_old] for all."""
+    new = common.indices_of(data["y"], data["tasks"][t])
+    old = torch.cat(memory) if memory else new[:0]
+    index = torch.cat([new, old])
+    n_old = len(memory)
+    q = torch.empty(len(index), 0, device=index.device)
+    if args.method == "icarl" and args.distill and n_old:
+        net.eval()
+        # Alg. 3: q_i^y = g_y(x_i), y = 1 ... s - 1, before the net changes
+        q = in_chunks(lambda x: net(x)[:, :n_old].sigmoid(), data["x"][index])
+    return {"index": index, "rank": data["rank"][data["y"][index]], "q": q, "n_new": len(new),
+            "n_old": n_old, "n_seen": n_old + len(data["tasks"][t])}  # fmt: skip
+
+
+def epoch_size(task: dict, args: argparse.Namespace) -> tuple[int, int, int]:
+    """B, new images a step (or of the union); R, stored images beside them; steps of an epoch."""
+    stored = len(task["index"]) - task["n_new"]
+    halves = args.mix == "balanced" and stored > 0
+    n = task["n_new"] if halves else len(task["index"])
+    B = min(args.batch_size, n)
+    return B, args.replay_batch_size if halves else 0, n // B
+
+
+def batches(task: dict, args: argparse.Namespace) -> list[tuple[Tensor, Tensor]]:
+    """An epoch: positions in task["index"], and their weights in the loss, sum 1, step by step."""
+    device, n_new = task["index"].device, task["n_new"]
+    B, R, steps = epoch_size(task, args)
+    if not R:
+        order = torch.randperm(len(task["index"]), device=device)[: steps * B].split(B)
+        weight = torch.full((B,), 1 / B, device=device)
+        return [(part, weight) for part in order]
+    share = task["n_old"] / task["n_seen"]  # every class weighs the same
+    weight = torch.full((B + R,), (1 - share) / B, device=device)
+    weight[B:] = share / R
+    order = torch.randperm(n_new, device=device)[: steps * B].split(B)
+    stored = torch.randint(n_new, len(task["index"]), (steps, R), device=device)
+    return [(torch.cat([a, b]), weight) for a, b in zip(order, stored)]
+
+
+def train_epoch(
+    net: nn.Module, brake: Brake, optimizer: torch.optim.Optimizer, task: dict, data: dict, i: int,
+    args: argparse.Namespace, bar: tqdm,
+) -> Tensor:
+    """Epoch i (from 0) of a task: the mean loss."""
+    parts = batches(task, args)
+    n_seen, steps = task["n_seen"], len(parts)
+    total = torch.zeros((), device=task["index"].device)
+    net.train()
+    for step, (position, weight) in enumerate(parts, i * steps + 1):  # of the task
+        if args.lr_decay:
+            left = 1 - (step - 1) / (args.epochs * steps)
+            optimizer.param_groups[0]["lr"] = args.lr * left
+        x, rank = to_float(data["x"][task["index"][position]]), task["rank"][position]
+        logits = net(x)[:, :n_seen]
+        if args.method == "icarl":
+            losses = icarl_losses(logits, rank, task["q"][position])
+        else:
+            losses = F.cross_entropy(logits, rank, reduction="none")
+        loss = (weight * losses).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        if args.method in BRAKES:
+            brake.step(optimizer)
+            due = step % args.interval == 0 or step == args.epochs * steps
+            if args.method != "pi" and due:
+                n = args.fisher_samples or len(x)
+                some = torch.linspace(0, len(x) - 1, min(n, len(x)), device=x.device).long()
+                share = weight[some] / weight[some].sum()
+                brake.end_interval(fisher(net, x[some], rank[some], share, n_seen))
+        else:
+            optimizer.step()
+        total += loss.detach()
+        bar.update()
+    return total / steps
+
+
+def learn_task(
+    net: nn.Module, brake: Brake, memory: list[Tensor], data: dict, t: int, state: dict,
+    record: dict, args: argparse.Namespace, save: Callable[[], None],
+) -> None:
+    """One task from epoch state["epoch"] on; then what is kept of it, and the test."""
+    done, T = state["done"], len(data["tasks"])
+    if not done["epoch"]:
+        state["task"] = start_task(net, memory, data, t, args)
+        state["optimizer"] = torch.optim.Adam(net.parameters(), args.lr, fused=True)
+        brake.begin_task()
+        record["tasks"].append({"losses": [], "seconds": 0.0})
+    task, note = state["task"], record["tasks"][t]
+    steps = epoch_size(task, args)[2]
+    with tqdm(desc=f"task {t + 1}/{T}", total=args.epochs * steps, unit="it", disable=None,
+              initial=done["epoch"] * steps, leave=False) as bar:  # fmt: skip
+        while done["epoch"] < args.epochs:
+            clock = time.perf_counter()
+            loss = train_epoch(net, brake, state["optimizer"], task, data, done["epoch"], args, bar)
+            loss = loss.item()
+            if not math.isfinite(loss):
+                raise common.RunError(
+                    f"task {t + 1}, epoch {done['epoch'] + 1}: the loss is {loss}; lower --lr or "
+                    f"--weight, which needs a new start: delete {args.out}.ckpt if it is there"
+                )
+            note["losses"].append(round(loss, 5))
+            note["seconds"] += time.perf_counter() - clock
+            done["epoch"] += 1
+            save()
+    clock = time.perf_counter()
+    if args.method in BRAKES:
+        brake.end_task()
+    renew_memory(memory, net, data, t, args)
+    net.eval()
+    row, top5 = evaluate(scorer(net, memory, data, args), data, len(memory))
+    record["R"].append(row)
+    images = sum(len(index) for index in memory)
+    note.update(classes=len(memory), images=images, image_bytes=images * data["x"][0].numel(),
+                other_bytes=brake.kept() if args.method in BRAKES else 0, top5=top5)  # fmt: skip
+    note["seconds"] += time.perf_counter() - clock
+    text = "" if top5 < 0 else f", top-5 {top5:.4f}"
+    print(f"task {t + 1}/{T}: accuracy so far {sum(row[: t + 1]) / (t + 1):.4f}{text}", flush=True)
+    done.update(task=t + 1, epoch=0)
+
+
+def evaluate(score: Callable, data: dict, n_seen: int) -> tuple[list[float], float]:
+    """A row of R, and top-5 on the classes met (-1 for fewer than ten); others are not answered."""
+    seen = torch.tensor(data["order"][:n_seen], device=data["x"].device)
+    part = in_chunks(score, data["x_test"])  # [N, n_seen], in the order the classes were met
+    scores = part.new_full((len(part), data["K"]), -math.inf)
+    scores[:, seen] = part
+    y = data["y_test"]
+    row = common.accuracy_by_task(lambda s: s, scores, y, data["owner"])
+    if n_seen < 10:
+        return row, -1.0
+    met = common.indices_of(y, data["order"][:n_seen])
+    return row, common.top_k_accuracy(scores[met], y[met])
+
+
+# --------------------------------------------------------------------------------------------
+# The whole sequence of tasks
+# --------------------------------------------------------------------------------------------
+
+
+def load_data(args: argparse.Namespace, device: torch.device) -> dict:
+    """On the device: x, y, x_test, y_test, `rank` (class -> when it is met); order, tasks, ..."""
+    data = common.load_dataset(
+        args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
+        test_size=args.test_size, validation=args.validation, seed=args.seed,
+    )  # fmt: skip
+    K, shape = len(data.classes), tuple(data.x_train.shape[1:])
+    if args.net != "mlp" and min(shape[1:]) < 8:
+        raise common.UserError(f"images of {shape[1]}x{shape[2]} are too small: --image-size 16")
+    order = common.class_order(K, args.seed, args.shuffle_classes)
+    tasks = common.split_classes(order, args.classes_per_task)
+    if args.tasks > len(tasks):
+        raise common.UserError(f"--tasks {args.tasks}: there are {len(tasks)}")
+    tasks = tasks[: args.tasks or None]
+    order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
+    if args.classify == "means" and args.memory_size < len(order):
+        raise common.UserError(f"--classify means needs an image a class: --memory-size "
+                               f"{len(order)} or more")  # fmt: skip
+    tensors = {}
+    for name in ("train", "test"):
+        x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
+        index = common.indices_of(y, order)
+        tensors |= {f"x_{name}": x[index].to(device), f"y_{name}": y[index].to(device)}
+    rank = torch.zeros(K, dtype=torch.int64)
+    rank[order] = torch.arange(len(order))
+    return {"x": tensors["x_train"], "y": tensors["y_train"], "x_test": tensors["x_test"],
+            "y_test": tensors["y_test"], "rank": rank.to(device), "order": order, "tasks": tasks,
+            "owner": common.task_of_class(tasks), "K": K, "shape": shape}  # fmt: skip
+
+
+def marks(data: dict) -> list[int]:
+    """Class counts that DGM reports at, 5 and 10 or 30 and 50, where a task ends there."""
+    K = len(data["order"])
+    ends = np.cumsum([len(task) for task in data["tasks"]]).tolist()
+    return [k for k in ((K // 2, K) if K <= 10 else (3 * K // 5, K)) if k in ends]
+
+
+def joint(data: dict, args: argparse.Namespace) -> dict[str, float]:
+    """JT: a new net on all images of the first k classes, for every mark k; the metrics."""
+    metrics: dict[str, float] = {}
+    for k in marks(data):
+        net = Net(args, data["shape"], len(data["order"])).to(data["x"].device)
+        index = common.indices_of(data["y"], data["order"][:k])
+        task = {"index": index, "rank": data["rank"][data["y"][index]], "n_new": len(index),
+                "q": torch.empty(len(index), 0, device=index.device), "n_old": 0,
+                "n_seen": k}  # fmt: skip
+        brake, optimizer = Brake(net, args), torch.optim.Adam(net.parameters(), args.lr, fused=True)
+        total = args.epochs * epoch_size(task, args)[2]
+        with tqdm(desc=f"joint, {k} classes", total=total, disable=None, leave=False) as bar:
+            for i in range(args.epochs):
+                loss = train_epoch(net, brake, optimizer, task, data, i, args, bar).item()
+                if not math.isfinite(loss):
+                    raise common.RunError(f"joint, epoch {i + 1}: the loss is {loss}; lower --lr")
+        net.eval()
+        row, top5 = evaluate(lambda x, net=net, k=k: net(x)[:, :k], data, k)
+        met = [a for a, task in zip(row, data["tasks"]) if set(task) <= set(data["order"][:k])]
+        metrics["ACC"] = statistics.fmean(met)
+        metrics[f"A_{k} (%)"] = 100 * metrics["ACC"]
+        if top5 >= 0:
+            metrics[f"top-5 A_{k} (%)"] = 100 * top5
+    return metrics
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Learn all tasks in sequence and return the result (see common.write_result)."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = common.choose_device(args.device)
+    environment = common.environment(device)
+    common.seed_everything(args.seed)
+    data = load_data(args, device)
+    T, K = len(data["tasks"]), len(data["order"])
+    result = {"schema": common.SCHEMA, "script": "episodic", "seed": args.seed,
+              "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
+    begun = time.perf_counter()
+    if args.joint:
+        metrics = joint(data, args)
+        seconds = time.perf_counter() - begun
+        return result | {"metrics": metrics, "R": [[metrics["ACC"]] * T], "tasks": [],
+                         "timing": {"wall_s": seconds},
+                         "environment": environment | common.peak_memory(device)}  # fmt: skip
+
+    # done: finished tasks, epochs of the current task, seconds in all. record: what becomes JSON.
+    net = Net(args, data["shape"], K).to(device)
+    brake, memory = Brake(net, args), []
+    state: dict = {"done": {"task": 0, "epoch": 0, "seconds": 0.0}}
+    net.eval()
+    untrained = evaluate(net, data, K)[0]
+    record: dict = {"R": [untrained], "tasks": []}
+    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    checkpoint = f"{args.out}.ckpt"
+    stored = common.load_checkpoint(checkpoint, identity)
+    if stored:  # continue as if nothing had happened
+        old = stored["state"]
+        state["done"], record = old["done"], old["record"]
+        net.load_state_dict(old["net"])
+        brake.load(old["brake"])
+        memory = [index.to(device) for index in old["memory"]]
+        state["task"] = {k: v.to(device) if isinstance(v, Tensor) else v
+                         for k, v in old["task"].items()}  # fmt: skip
+        state["optimizer"] = torch.optim.Adam(net.parameters(), args.lr, fused=True)
+        state["optimizer"].load_state_dict(old["optimizer"])
+        common.set_rng_state(stored["rng"], device)
+        print(f"continuing from {checkpoint} in task {state['done']['task'] + 1}", file=sys.stderr)
+    done = state["done"]
+    begun, saved = time.perf_counter() - done["seconds"], time.perf_counter()
+
+    def save() -> None:
+        nonlocal saved
+        if time.perf_counter() - saved >= args.checkpoint_every:
+            done["seconds"] = time.perf_counter() - begun
+            whole = {"done": done, "record": record, "net": net.state_dict(), "memory": memory,
+                     "brake": brake.state(), "task": state["task"],
+                     "optimizer": state["optimizer"].state_dict()}  # fmt: skip
+            common.save_checkpoint(checkpoint, identity, whole, device)
+            saved = time.perf_counter()
+
+    for t in range(done["task"], T):
+        learn_task(net, brake, memory, data, t, state, record, args, save)
+    metrics = common.summarise(record["R"])
+    by_classes = {note["classes"]: t for t, note in enumerate(record["tasks"])}
+    for k in marks(data):
+        note = record["tasks"][by_classes[k]]
+        metrics[f"A_{k} (%)"] = 100 * metrics["A"][by_classes[k]]
+        if note["top5"] >= 0:
+            metrics[f"top-5 A_{k} (%)"] = 100 * note["top5"]
+    last = record["tasks"][-1]
+    metrics["kept (MB)"] = (last["image_bytes"] + last["other_bytes"]) / 1e6
+    seconds = [note.pop("seconds") for note in record["tasks"]]
+    return result | {
+        "metrics": metrics, **record,
+        "timing": {"wall_s": time.perf_counter() - begun, "tasks": seconds},
+        "environment": environment | common.peak_memory(device),
+    }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# Figures and tables, from the JSON of finished runs alone
+# --------------------------------------------------------------------------------------------
+
+# name: (the paper's item, flags, what a reader is told). `make reproduce-episodic` runs them.
+RUNS = {
+    "none": ("–", "--method none", "nothing stored (naive bound)"),
+    "samples": ("–", "--method samples", "{memory_size} stored images, no brake"),
+    "icarl": ("Table 1, iCaRL-S", "--method icarl", "iCaRL, {memory_size} images"),
+    "ewc": ("Table 1, EWC-S", "--method ewc", "EWC-S, {memory_size} images"),
+    "pi": ("Table 1, PI-S", "--method pi", "PI-S, {memory_size} images"),
+    "rwalk": ("Table 1, RWalk-S", "--method rwalk", "RWalk-S, {memory_size} images"),
+    "joint": ("Table 1, JT", "--joint", "joint training (upper bound)"),
+    "ewc-alone": ("–", "--method ewc --memory-size 0", "EWC, nothing stored"),
+    "icarl-head": ("–", "--method icarl --classify head", "iCaRL, classified by its last layer"),
+    "icarl-balanced": ("–", "--method icarl --mix balanced",
+                       "iCaRL, new and stored images in equal parts"),
+    "samples-2000": ("–", "--method samples --memory-size 2000",
+                     "{memory_size} stored images, no brake"),
+    "icarl-2000": ("–", "--method icarl --memory-size 2000", "iCaRL, {memory_size} images"),
+    "samples-pairs": ("–", "--preset source --method samples",
+                      "pairs, MLP: {memory_size} images, no brake"),
+    "icarl-pairs": ("Table 1, iCaRL-S", "--preset source --method icarl", "pairs, MLP: iCaRL"),
+    "ewc-pairs": ("Table 1, EWC-S", "--preset source --method ewc", "pairs, MLP: EWC-S"),
+    "pi-pairs": ("Table 1, PI-S", "--preset source --method pi", "pairs, MLP: PI-S"),
+    "rwalk-pairs": ("Table 1, RWalk-S", "--preset source --method rwalk", "pairs, MLP: RWalk-S"),
+    "ewc-alone-pairs": ("–", "--preset source --method ewc --memory-size 0",
+                        "pairs, MLP: EWC, nothing stored"),
+}  # fmt: skip
+PAPER = {  # DGM's Table 1, MNIST; the first four are quoted there from Chaudhry et al. (2018)
+    "icarl": {"A_10 (%)": 55.8}, "ewc": {"A_10 (%)": 79.7}, "rwalk": {"A_10 (%)": 82.5},
+    "pi": {"A_10 (%)": 78.7}, "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
+}  # fmt: skip
+PAPER |= {f"{name}-pairs": PAPER[name] for name in ("icarl", "ewc", "rwalk", "pi")}
+CURVES = (("samples", "icarl", "ewc", "pi", "rwalk", "none", "samples-2000", "icarl-2000"),
+          ("samples-pairs", "icarl-pairs", "ewc-pairs", "pi-pairs", "rwalk-pairs",
+           "ewc-alone-pairs"))  # fmt: skip
+
+
+def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
+    """Accuracy on the classes met so far against their number, mean and range over seeds."""
+    for some in runs.values():
+        values = np.array([run["metrics"]["A"] for run in some])  # [seeds, T]
+        n = [task["classes"] for task in some[0]["tasks"]]
+        label = RUNS[some[0]["name"]][2].format(**some[0]["args"])
+        line = ax.plot(n, values.mean(0), marker="o", ms=4, label=label)[0]
+        ax.fill_between(n, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
+    ax.set(xlabel="classes met", ylabel="accuracy on them", ylim=(0, 1.02))
+    ax.legend(fontsize=7)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Draw every figure and table that the results in --report allow; name what is missing."""
+    runs = common.read_results(args.report, "episodic")
+    common.check_writable(Path(args.figures) / "tables.md")
+    common.name_missing(runs, RUNS, "episodic", args.report)
+    runs = {name: runs[name] for name in RUNS if name in runs}
+    if not runs:
+        raise common.UserError(f"{args.report} has none of the runs above")
+    for name, (first, *_) in runs.items():
+        first["name"] = name
+    panels = [{name: runs[name] for name in names if name in runs} for names in CURVES]
+    panels = [panel for panel in panels if panel]
+    if panels:
+        fig = Figure(layout="constrained", dpi=150, figsize=(5 * len(panels), 4))
+        fig.suptitle("Accuracy on the classes met so far", fontsize=10)
+        for panel, ax in zip(panels, fig.subplots(1, len(panels), squeeze=False)[0]):
+            draw_averages(panel, ax)
+        common.save_figure(fig, Path(args.figures) / "averages.png")
+    whole = dict(dataset="mnist", train_size=0, validation=0, tasks=0)
+    every = [run["args"] for some in runs.values() for run in some]
+    paper = PAPER if all(whole.items() <= given.items() for given in every) else {}
+    found = {key for some in runs.values() for key in some[0]["metrics"] if key.endswith("(%)")}
+    metrics = sorted(found, key=lambda key: (key.startswith("top"), int(key.split("_")[1][:-4])))
+    metrics += ["forgetting", "kept (MB)"]
+    table = common.results_table(runs, RUNS, metrics, paper)
+    common.write_text(Path(args.figures) / "tables.md", f"## episodic results\n\n{table}")
+    if args.readme:
+        common.fill_between_markers(args.readme, "episodic results", table)
+    print(f"figures and tables are in {args.figures}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse_args(argv)
+    if args.compare:
+        metrics = ("A_5 (%)", "A_10 (%)", "forgetting")
+        return print(common.comparison(*args.compare, "episodic", RUNS, metrics, PAPER), end="")
+    if args.report or "--report" in argv:
+        return report(args)
+    common.check_writable(args.out)
+    result = {"command": shlex.join(["python", "episodic.py", *argv]), **run(args)}
+    common.write_result(args.out, result)
+    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
+    print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
+
+
+if __name__ == "__main__":
+    common.exit_in_one_line(main)

@@ -1,0 +1,573 @@
+"""RESULTS.md: what each paper claims, what came out here, and whether it held; from JSON alone.
+
+A claim is an entry of CLAIMS: the paper's words, the runs that speak to it, what is taken from
+them, and the conditions under which it holds. The verdict is computed: all conditions ✅, some of
+them "partly", none ❌. Whoever thinks a condition unfair changes it here, and sees the page change.
+
+    reference/SCRIPT/NAME-seedS.json ──► measured values ──► conditions ──► RESULTS.md
+                                    └──► all methods on Split-MNIST ──► benchmark.png
+
+    python report.py                                   # our runs in reference/
+    python report.py --runs results/mnist --out figures/mnist/RESULTS.md   # yours
+    python report.py --runs reference --compare results/mnist   # both, side by side
+"""
+
+import argparse
+import inspect
+import os
+import re
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import common
+import dgm
+import episodic
+import gan_replay
+import grad_predict
+import synthetic_meta
+
+SCRIPTS = {
+    "gan_replay": (gan_replay, "Montagna 2024, Generative continual learning"),
+    "dgm": (dgm, "Ostapenko et al. 2019, Learning to Remember: A Synaptic Plasticity Driven "
+        "Framework for Continual Learning"),
+    "synthetic_meta": (synthetic_meta, "Masarczyk & Tautkute 2020, Reducing catastrophic "
+        "forgetting with learning on synthetic data"),
+    "grad_predict": (grad_predict,
+        "Enabling continual learning in neural networks with meta learning (ICML submission)"),
+    "episodic": (episodic, "Comparators that store images, of DGM's Table 1"),
+}  # fmt: skip
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Three folders and a file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    common.errors_in_one_line(parser)
+    add = parser.add_argument
+    add("--runs", default="reference", metavar="DIR", help="results, in DIR/SCRIPT/NAME-seedS.json")
+    add("--out", default="RESULTS.md", metavar="FILE", help="the page")
+    add("--figure", default="", metavar="FILE",
+        help="the scatter of all methods; empty: benchmark.png in --runs")
+    add("--compare", default="", metavar="DIR",
+        help="write nothing; print the table of all methods from --runs and from DIR")
+    return parser.parse_args(argv)
+
+
+# --------------------------------------------------------------------------------------------
+# What is taken from a run: a function from its JSON to numbers, each with a name
+# --------------------------------------------------------------------------------------------
+
+Values = dict[str, float]
+Measure = Callable[[dict], Values]
+
+
+def of(*names: str) -> Measure:
+    """These metrics of a run."""
+    return lambda run: {name: run["metrics"][name] for name in names}
+
+
+def by_task(run: dict) -> Values:
+    """Accuracy on each task at the end, the oldest first."""
+    return {f"task {t + 1}": v for t, v in enumerate(run["R"][-1])}
+
+
+def ends(run: dict) -> Values:
+    """Accuracy at the end on the two newest tasks and on all older ones."""
+    last = run["R"][-1]
+    return {"two newest tasks": float(np.mean(last[-2:])), "older": float(np.mean(last[:-2]))}
+
+
+def first_task(run: dict) -> Values:
+    """Accuracy at the end on the first task, and on those between it and the newest."""
+    last = run["R"][-1]
+    return {"task 1": last[0], "tasks between": float(np.mean(last[1:-1]))}
+
+
+def line_of_images(run: dict) -> Values:
+    """R² of a straight line through the images that the solver sees in tasks 1, 2, ..."""
+    images = np.array([task["solver_images"] for task in run["tasks"]], float)
+    t = np.arange(len(images))
+    rest = images - np.polyval(np.polyfit(t, images, 1), t)
+    return {"R² of a line": float(1 - rest.var() / images.var()),
+            "task 5 / task 1": float(images[-1] / images[0])}  # fmt: skip
+
+
+def times_smaller(run: dict) -> Values:
+    """All training images over solver, generator and discriminator, in bytes."""
+    kept = run["memory"]
+    nets, images = kept["solver"] + kept["G"] + kept["D"], kept["image"] * kept["train"]
+    return {"images as float32 / nets": 4 * images / nets, "images as bytes / nets": images / nets}
+
+
+def disc(run: dict) -> Values:
+    """MB that DGM keeps after the last task: masks as indices, all of it; and all images."""
+    kept = run["tasks"][-1]["disc"]
+    total = sum(kept.values()) - kept["masks_bits"]
+    images = run["images"]["n"] * run["images"]["bytes"]
+    return {"masks, MB": kept["masks_sparse"] / 1e6, "in total, MB": total / 1e6,
+            "images as bytes, MB": images / 1e6}  # fmt: skip
+
+
+def reuse(run: dict) -> Values:
+    """Share of what a task's mask covers that earlier tasks had reserved."""
+    def share(task: dict) -> float:
+        new, old = (sum(layer[key] for layer in task["layers"]) for key in ("new", "reused"))
+        return old / (new + old)
+
+    return {"task 2": share(run["tasks"][1]), "last task": share(run["tasks"][-1])}
+
+
+def growth(run: dict) -> Values:
+    """Units after the last task, over what they would be if every task filled the net."""
+    units = [sum(task["widths"]) for task in run["tasks"]]
+    return {"units / worst case": units[-1] / (units[0] * len(units))}
+
+
+def occupation(run: dict) -> Values:
+    """Figure 3(b): mean mask value in the second task, at first, at least, at the end."""
+    mean = [row[0] for row in run["tasks"][1]["trace"]]
+    return {"first epoch": mean[0], "least": min(mean), "last epoch": mean[-1]}
+
+
+def seen(run: dict) -> Values:
+    """Accuracy on the classes seen, after the first and the last task, with and without
+    transduction."""
+    out = {}
+    for mode, name in (("batch", "transductive"), ("running", "not")):
+        mean = np.mean(run["learners"][mode]["seen"], axis=0)
+        out |= {f"{name}: first": float(mean[0]), f"{name}: last": float(mean[-1])}
+    return out
+
+
+def shrinks(key: str) -> Measure:
+    """Accuracy without transduction at the paper's setting and at 15 times as much of `key`."""
+    def measure(run: dict) -> Values:
+        some = run[key]
+        low, high = min(some, key=int), max(some, key=int)
+        mode = "running" if "running" in some[low] else "none"
+        one, fifteen = (statistics.fmean(some[key][mode]) for key in (low, high))
+        return {"× 1": one, "× 15": fifteen}
+
+    return measure
+
+
+def fidelity(run: dict) -> Values:
+    """Share of coordinates where g, distilled last, has the sign of the mean of all h."""
+    return {"equal signs": run["fidelity"][-1]["sign"]}
+
+
+def boundaries(which: int) -> Measure:
+    """Boundaries that a statistic finds within 50 iterations, and its false alarms."""
+    def measure(run: dict) -> Values:
+        every, T = run["args"]["iterations"], run["args"]["tasks"]
+        found = grad_predict.alarms([row[which] for row in run["signals"]],
+                                    run["args"]["threshold"])  # fmt: skip
+        hits = sum(any(0 <= a - t * every < 50 for a in found) for t in range(1, T))
+        return {"found": hits / (T - 1), "false alarms": len(found) - hits}
+
+    return measure
+
+
+# --------------------------------------------------------------------------------------------
+# The papers' claims
+# --------------------------------------------------------------------------------------------
+
+
+class Claim(NamedTuple):
+    """`holds` gets the means of all values, run by run, in the order in which they are measured."""
+
+    item: str
+    says: str
+    runs: tuple[str, ...]
+    measure: Measure
+    holds: Callable[..., tuple[bool, ...]]
+    figure: str = ""
+
+
+CLAIMS = {
+    "gan_replay": (
+        Claim("Sec. 4", "n_gen = 12k “is able to slow down the rate at which the model forgets”",
+              ("none", "ngen12000"), of("ACC", "BWT"),
+              lambda acc, bwt, ours, ours_bwt: (ours > acc, ours_bwt > bwt), "averages.png"),
+        Claim("Sec. 4", "“the further in the past a task is the worse the performance”",
+              ("ngen12000",), by_task,
+              lambda *a: (max(a) == a[-1], sorted(a) == list(a)), "figure4.png"),
+        Claim("Sec. 4", "n_gen = 1.2k: good on the last two tasks, then a sharp drop",
+              ("ngen1200",), ends, lambda new, old: (new > 0.8, old < new / 2), "figure5.png"),
+        Claim("Sec. 4", "n_gen = 120k “is able to remember only the first task”",
+              ("ngen120000",), first_task, lambda first, between: (between < first / 2,),
+              "figure6.png"),
+        Claim("Sec. 4", "backward transfer “is always negative”",
+              ("ngen1200", "ngen12000", "ngen120000", "improved"), of("BWT"),
+              lambda *bwt: (max(bwt) < 0,)),
+        Claim("Sec. 2", "the convolutional GAN “produced better results” than the MLP",
+              ("ngen12000", "mlp"), of("ACC"), lambda conv, mlp: (conv > mlp,)),
+        Claim("Sec. 4", "the cost grows quadratically with the tasks, that of a task linearly",
+              ("ngen12000",), line_of_images, lambda r2, times: (r2 > 0.98 and times > 2,),
+              "cost.png"),
+        Claim("Sec. 4", "memory: “around 30 times more efficient” than the images",
+              ("ngen12000",), times_smaller, lambda floats, small: (floats > 25, small > 25)),
+        Claim("Sec. 2", "equal numbers a class: “quite difficult to train”",
+              ("ngen12000", "balance"), of("ACC"), lambda free, equal: (equal < free,)),
+    ),
+    "dgm": (
+        Claim("Sec. 3.1", "the masks' veto (Eq. 5) keeps old classes",
+              ("dgmw", "no-veto", "none"), of("A_10 (%)"),
+              lambda ours, without, none: (ours > without + 5,), "figure5.png"),
+        Claim("Table 1", "DGMw: 98.75 / 96.46 after five / ten classes; last row: in the paper's "
+              "manner, no steps of the classifier alone", ("dgmw", "raw"),
+              of("A_5 (%)", "A_10 (%)"), lambda  a5, a10, raw5, raw10: (
+                  a5 >= 98.75, a10 >= 96.46, raw5 >= 98.75, raw10 >= 96.46), "averages.png"),
+        Claim("Table 1", "DGMa: 99.17 / 97.92", ("dgma",), of("A_5 (%)", "A_10 (%)"),
+              lambda a5, a10: (a5 >= 99.17, a10 >= 97.92), "averages.png"),
+        Claim("Sec. 4", "both “outperform JT on MNIST (A_5)”", ("dgmw", "dgma", "joint-raw"),
+              of("A_5 (%)"), lambda w, a, joint: (w > joint, a > joint)),
+        Claim("Sec. 4", "the nets stay below the worst case, where each task fills them",
+              ("dgmw", "dgma"), growth, lambda w, a: (w < 1, a < 1), "figure4.png"),
+        Claim("Sec. 4", "“the ratio of reused units is increasing between tasks”",
+              ("dgmw", "dgma"), reuse, lambda w2, w, a2, a: (w > w2, a > a2), "figure3a.png"),
+        Claim("Table 3", "the final generator is smaller than MeRGAN's, 5.18e5",
+              ("dgmw", "dgma"), lambda run: {"numbers": run["tasks"][-1]["base"]},
+              lambda w, a: (w < 5.18e5, a < 5.18e5)),
+        Claim("Table 4", "DGMw's masks take more disc than DGMa's, all of it less; both less than "
+              "the images", ("dgmw", "dgma"), disc,
+              lambda wm, w, x, am, a, _: (wm > am, w < a, w < x, a < x)),
+        Claim("Fig. 3(b)", "a mask first closes, then opens again", ("dgmw", "dgma"), occupation,
+              lambda w, w_least, w_last, a, a_least, a_last: (
+                  w_least < min(w, w_last) - 0.02, a_least < min(a, a_last) - 0.02),
+              "figure3b.png"),
+    ),
+    "synthetic_meta": (
+        Claim("Fig. 4", "synthetic data “learned in sequence does not result in catastrophic "
+              "forgetting”", ("synthetic",), seen,
+              lambda first, last, not_first, not_last: (last > first, not_last > not_first - 0.1),
+              "figure4.png"),
+        Claim("Sec. 4", "the advantage over real data comes from the meta-learned samples",
+              ("synthetic", "real"), of("ACC", "no transduction"),
+              lambda ours, ours_not, real, real_not: (ours > real + 0.05,
+                                                      ours_not > real_not + 0.05), "figure4.png"),
+        Claim("Sec. 4", "a GAN's images are “almost identical” to real data",
+              ("gan", "real"), of("ACC", "no transduction"),
+              lambda gan, gan_not, real, real_not: (abs(gan - real) < 0.03,
+                                                    abs(gan_not - real_not) < 0.03),
+              "figure4.png"),
+        Claim("Sec. 4", "real data with learned rates is above the MLP", ("real", "mlp"), of("ACC"),
+              lambda real, mlp: (real > mlp,), "figure4.png"),
+        Claim("Fig. 5", "longer training: synthetic data “suffers significantly less”",
+              ("synthetic", "real"), shrinks("by_steps"),
+              lambda ours, long, real, real_long: (long / ours > real_long / real + 0.1,),
+              "figure5.png"),
+        Claim("Sec. 5", "robust to a batch 15 times as large", ("synthetic", "real"),
+              shrinks("by_batch"), lambda ours, large, *_: (large > ours - 0.02,), "figure5.png"),
+    ),
+    "grad_predict": (
+        Claim("Fig. 1(a)", "plain SGD forgets", ("sgd", "std-sgd"), of("BWT (%)"),
+              lambda *bwt: tuple(v < -2 for v in bwt), "figure1.png"),
+        Claim("Eq. (5)", "vetoing steps against the old gradient keeps and improves old tasks "
+              "(gradients measured on old data)", ("sgd", "oracle", "std-sgd", "std-oracle"),
+              of("ACC (%)", "BWT (%)"),
+              lambda a, _a, b, bwt, c, _c, d, bwt2: (b > a and bwt > 0, d > c and bwt2 > 0),
+              "improved.png"),
+        Claim("Fig. 1(b)", "with predicted gradients “the performance on old tasks is maintained "
+              "or even improved”", ("scalar", "std-scalar"), of("ACC (%)", "BWT (%)"),
+              lambda _, bwt, _2, bwt2: (bwt > -2, bwt2 > -2), "figure1.png"),
+        Claim("Sec. 3", "forward transfer, more than plain SGD has", ("sgd", "scalar"),
+              of("FWT (%)"), lambda sgd, ours: (ours > sgd + 2,)),
+        Claim("Sec. 1", "h is “typically orders of magnitude smaller than the main network” "
+              "(all h, of the network)", ("scalar",), of("memory (%)"), lambda m: (m < 10,)),
+        Claim("Sec. 5.2", "one g can stand for all h", ("distill",), fidelity,
+              lambda sign: (sign > 0.95,)),
+        Claim("Sec. 5.1", "the loss of h signals a new task", ("detect",), boundaries(1),
+              lambda found, false: (found == 1 and false == 0,), "detection.png"),
+        Claim("– (control)", "f's own loss does, without any h", ("detect",), boundaries(2),
+              lambda found, false: (found == 1 and false == 0,), "detection.png"),
+    ),
+    "episodic": (
+        Claim("DGM, Table 1", "with ten images a class iCaRL (55.8) is below PI (78.7) and EWC "
+              "(79.7), and these below RWalk (82.5)",
+              ("icarl-pairs", "pi-pairs", "ewc-pairs", "rwalk-pairs"), of("A_10 (%)"),
+              lambda icarl, pi, ewc, rwalk: (icarl < min(pi, ewc), max(pi, ewc) < rwalk),
+              "averages.png"),
+        Claim("– (control)", "each is above the same images without any brake",
+              ("samples-pairs", "icarl-pairs", "pi-pairs", "ewc-pairs", "rwalk-pairs"),
+              of("A_10 (%)"), lambda alone, *others: tuple(v > alone for v in others),
+              "averages.png"),
+    ),
+}  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# All methods on one benchmark: Split-MNIST, five tasks of two classes, one head for all ten
+# --------------------------------------------------------------------------------------------
+
+
+def kept_by_gan_replay(run: dict) -> float:
+    """The generator; or the images, one byte a pixel."""
+    if run["args"]["replay"] == "gan" and not run["args"]["joint"]:
+        return run["memory"]["G"]
+    stored = run["memory"]["train"] if run["args"]["joint"] else run["tasks"][-1]["stored"]
+    return stored * run["memory"]["image"]
+
+
+def kept_by_dgm(run: dict) -> float:
+    """The generator and its masks."""
+    if run["args"]["joint"]:
+        return run["images"]["n"] * run["images"]["bytes"]
+    kept = run["tasks"][-1].get("disc", {"masks_bits": 0})
+    return sum(kept.values()) - kept["masks_bits"]
+
+
+def kept_by_synthetic_meta(run: dict) -> float:
+    """Nothing is kept between tasks: there is no replay."""
+    return 0.0
+
+
+def kept_by_grad_predict(run: dict) -> float:
+    """The predictors, four bytes a number; the oracle and joint training keep the images."""
+    if run["args"]["predictor"] == "oracle" or run["args"]["method"] == "joint":
+        return 60_000 * 784
+    return 4 * run["parameters"] * run["metrics"].get("memory (%)", 0.0) / 100
+
+
+def kept_by_episodic(run: dict) -> float:
+    """Stored images as bytes, and what a penalty needs."""
+    return 1e6 * run["metrics"]["kept (MB)"]
+
+
+# script: its runs on this benchmark. Real images kept: those that say so.
+BENCHMARK = {
+    "gan_replay": (kept_by_gan_replay,
+        ("none", "ngen12000", "improved", "improved-reset", "bytes", "real", "joint")),
+    "dgm": (kept_by_dgm,
+        ("split-none", "split-dgmw", "split-dgma", "split-improved", "split-joint")),
+    "synthetic_meta": (kept_by_synthetic_meta,
+        ("mlp", "real", "synthetic", "improved", "improved-learned")),
+    "grad_predict": (kept_by_grad_predict,
+        ("split-sgd", "split-ewc", "split-improved", "split-oracle", "split-oracle-sum",
+         "split-joint")),
+    "episodic": (kept_by_episodic,
+        ("samples-pairs", "icarl-pairs", "ewc-pairs", "pi-pairs", "rwalk-pairs")),
+}  # fmt: skip
+KEEPS_IMAGES = ("bytes", "real", "joint", "split-joint", "split-oracle", "split-oracle-sum",
+                *BENCHMARK["episodic"][1])  # fmt: skip
+HEADER = ("method", "accuracy", "forgetting", "BWT", "s", "peak MB", "MB kept between tasks",
+          "real images kept")  # fmt: skip
+
+
+def accuracies(run: dict) -> list[list[float]]:
+    """R; of synthetic_meta.py without transduction, as all other scripts."""
+    modes = run.get("learners", {})
+    untold = [mode for mode in modes if mode != "batch"]
+    return modes[untold[0]]["R"] if untold else run["R"]
+
+
+def benchmark(folder: str) -> list[dict]:
+    """An entry for every method that has runs: label, script, accuracy [seeds] and so on."""
+    out = []
+    for script, (kept, names) in BENCHMARK.items():
+        runs = read(folder, script)
+        for name in names:
+            some = runs.get(name, [])
+            if not some:
+                continue
+            summary = [common.summarise(accuracies(run)) for run in some]
+            images = name in KEEPS_IMAGES and (script, name) != ("synthetic_meta", "real")
+            out.append({
+                "script": script, "name": name, "label": label_of(script, name, some[0]),
+                "ACC": [s["ACC"] for s in summary],
+                "forgetting": [s["forgetting"] for s in summary if "forgetting" in s],
+                "BWT": [s["BWT"] for s in summary if "BWT" in s],
+                "s": statistics.fmean(run["timing"]["wall_s"] for run in some),
+                "MB": max(run["environment"]["peak_memory_mb"] for run in some),
+                "kept": statistics.fmean(kept(run) for run in some) / 1e6, "images": images,
+            })  # fmt: skip
+    return out
+
+
+def benchmark_table(entries: list[dict]) -> str:
+    """One row a method."""
+    rows = []
+    for e in entries:
+        numbers = [common.mean_sd(e[key]) if e[key] else "–"
+                   for key in ("ACC", "forgetting", "BWT")]  # fmt: skip
+        rows.append([f"{e['script']}: {e['label']}", *numbers, f"{e['s']:.0f}", f"{e['MB']:.0f}",
+                     f"{e['kept']:.2f}", "yes" if e["images"] else "no"])  # fmt: skip
+    return common.markdown_table(HEADER, rows)
+
+
+def draw_benchmark(entries: list[dict], path: str) -> None:
+    """Accuracy against megabytes kept; one colour a script, hollow where images are kept."""
+    fig = Figure(figsize=(9, 5.5), layout="constrained", dpi=150)
+    ax = fig.subplots()
+    labels: list[tuple[float, float, str, str]] = []
+    for i, script in enumerate(BENCHMARK):
+        own = [e for e in entries if e["script"] == script]
+        for e in own:
+            x, y = e["kept"], statistics.fmean(e["ACC"])
+            face = "none" if e["images"] else f"C{i}"
+            ax.plot(x, y, "os^Dv"[i], color=f"C{i}", mfc=face, ms=7)
+            labels.append((x, y, e["name"], f"C{i}"))
+        ax.plot([], [], "os^Dv"[i], color=f"C{i}", label=script)
+    height = {}  # of the last label at about this x: the next goes above it
+    for x, y, name, color in sorted(labels):
+        place = round(np.arcsinh(10 * x) * 1.5)
+        y_text = max(y, height.get(place, -1) + 0.028)
+        height[place] = y_text
+        ax.annotate(name, (x, y_text), fontsize=7, color=color, xytext=(6, -2),
+                    textcoords="offset points")  # fmt: skip
+    ax.set_xscale("symlog", linthresh=0.1)
+    ax.set(xlabel="MB kept between tasks (hollow: real images among them)", xlim=(-0.02, 120),
+           ylabel="accuracy on all ten classes", ylim=(0, 1.08),
+           title="Split-MNIST, five tasks of two classes, one head")  # fmt: skip
+    ax.legend(fontsize=8, loc="lower right")
+    common.save_figure(fig, path)
+
+
+# --------------------------------------------------------------------------------------------
+# The page
+# --------------------------------------------------------------------------------------------
+
+
+def read(folder: str, script: str) -> dict[str, list[dict]]:
+    """Results of a script by name; none where there is no such folder."""
+    where = Path(folder) / script
+    return common.read_results(where, script) if any(where.glob("*-seed*.json")) else {}
+
+
+def label_of(script: str, name: str, run: dict) -> str:
+    """What the script calls this run."""
+    return SCRIPTS[script][0].RUNS[name][2].format(**run["args"])
+
+
+def judged(claim: Claim, script: str, runs: dict[str, list[dict]]) -> tuple[str, str]:
+    """What was measured, as text, and the verdict."""
+    missing = [name for name in claim.runs if name not in runs]
+    if missing:
+        return f"not run: {', '.join(missing)}", "–"
+    said, means = [], []
+    for name in claim.runs:
+        all_values = [claim.measure(run) for run in runs[name]]
+        cells = []
+        for key in all_values[0]:
+            values = [v[key] for v in all_values]
+            means.append(statistics.fmean(values))
+            cells.append(f"{key} {number(values)}")
+        label = label_of(script, name, runs[name][0])
+        said.append(f"`{name}` *{label}*: {', '.join(cells)}")
+    held = claim.holds(*means)
+    verdict = "✅" if all(held) else "partly" if any(held) else "❌"
+    return "<br>".join(said), verdict
+
+
+def number(values: list[float]) -> str:
+    """mean ± SD (n), with digits by size."""
+    size = abs(statistics.fmean(values))
+    return common.mean_sd(values, 0 if size >= 1000 else 1 if size >= 20 else 2 if size >= 2 else 3)
+
+
+def evidence(claim: Claim, runs: dict[str, list[dict]], folder: str, script: str, base: str) -> str:
+    """The figure, and the runs' JSON, which hold the command, seed, commit and machine."""
+    def link(path: Path) -> str:
+        return Path(os.path.relpath(path, base)).as_posix()
+
+    parts = []
+    figure = Path(folder) / script / claim.figure
+    if claim.figure and figure.exists():
+        parts.append(f"[figure]({link(figure)})")
+    for name in claim.runs:
+        some = runs.get(name, [])
+        if some:
+            seconds = statistics.fmean(run["timing"]["wall_s"] for run in some)
+            parts.append(f"[{name}]({link(Path(some[0]['path']))}) {seconds:.0f} s")
+    return "<br>".join(parts)
+
+
+def deviations(script: str) -> str:
+    """The numbered deviations of a script's docstring, as Markdown."""
+    doc = inspect.getdoc(SCRIPTS[script][0])
+    block = doc.split("Deviations", 1)[1].split("\n\n")[0].split("\n", 1)[1]
+    items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
+    return "\n".join(" ".join(item.split()) for item in items if item.strip())
+
+
+def page(folder: str, figure: str, base: str) -> str:
+    """RESULTS.md as text."""
+    entries = benchmark(folder)
+    out = [
+        "# Results",
+        "Written by `python report.py` (`make report`) from the JSON of the runs; no number and no "
+        "verdict here is typed. A verdict is ✅ when all conditions of a claim hold, ❌ when none "
+        "does, else “partly”; the conditions stand in [`report.py`](report.py). Mean ± sample "
+        "standard deviation (number of seeds). Each JSON holds its command, seed, commit, "
+        "versions and machine; times are of one seed, often with another run beside it.",
+    ]
+    machines = set()
+    for script, (_, title) in SCRIPTS.items():
+        runs = read(folder, script)
+        machines |= {run["environment"]["device"] for some in runs.values() for run in some}
+        rows = []
+        for claim in CLAIMS[script]:
+            said, verdict = judged(claim, script, runs)
+            rows.append([claim.item, claim.says, said, verdict,
+                         evidence(claim, runs, folder, script, base)])  # fmt: skip
+        header = ["where", "the paper", "measured", "held", "figure, runs, seconds"]
+        out += [f"## {title}: `{script}.py`", common.markdown_table(header, rows).strip()]
+    out += [
+        "## All methods on Split-MNIST",
+        "Five tasks of two classes, in order, one head, all ten test classes competing. The rows "
+        "differ in nets, image size (dgm: 16×16) and training, as the papers do; compare within a "
+        "script first. `synthetic_meta.py` keeps nothing between tasks, but its generator, or its "
+        "rates, were learned beforehand on images of all classes. Peak MB is of the whole process.",
+        f"![accuracy against bytes kept]({Path(os.path.relpath(figure, base)).as_posix()})",
+        benchmark_table(entries).strip(),
+        "## Deviations",
+        "Where a script departs from its paper, or the paper is silent; README.md has the reasons.",
+    ]
+    for script in SCRIPTS:
+        out += [f"### {script}.py", deviations(script)]
+    out.append(f"Machines: {', '.join(sorted(machines))}.")
+    return "\n\n".join(out) + "\n"
+
+
+def comparison(reference: str, yours: str) -> str:
+    """Accuracy and megabytes of every method, the reference's and yours."""
+    both = [{(e["script"], e["name"]): e for e in benchmark(folder)}
+            for folder in (reference, yours)]  # fmt: skip
+    rows = []
+    for key in dict.fromkeys([*both[0], *both[1]]):
+        pair = [side.get(key) for side in both]
+        label = next(e["label"] for e in pair if e)
+        cells = [common.mean_sd(e["ACC"]) if e else "–" for e in pair]
+        kept = [f"{e['kept']:.2f}" if e else "–" for e in pair]
+        rows.append([f"{key[0]}: {label}", *cells, *kept])
+    header = ["Split-MNIST", "accuracy, reference", "yours", "MB kept, reference", "yours"]
+    return common.markdown_table(header, rows)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The page and its figure, or the comparison."""
+    args = parse_args(sys.argv[1:] if argv is None else argv)
+    for folder in filter(None, (args.runs, args.compare)):
+        if not any(Path(folder).glob("*/*-seed*.json")):
+            raise common.UserError(f"{folder} has no SCRIPT/NAME-seedS.json yet: make reproduce")
+    if args.compare:
+        return print(comparison(args.runs, args.compare), end="")
+    figure = args.figure or f"{args.runs}/benchmark.png"
+    for path in (args.out, figure):
+        common.check_writable(path)
+    draw_benchmark(benchmark(args.runs), figure)
+    base = str(Path(args.out).resolve().parent)
+    common.write_text(args.out, page(args.runs, str(Path(figure).resolve()), base))
+    print(f"{args.out} and {figure} are written")
+
+
+if __name__ == "__main__":
+    common.exit_in_one_line(main)

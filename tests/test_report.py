@@ -1,0 +1,105 @@
+"""The page of results: claims are judged, not typed; what is measured comes from the JSON alone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import report
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder with a few results of gan_replay.py, which a test may change."""
+    (tmp_path / "runs/gan_replay").mkdir(parents=True)
+    for name in ("none-seed0", "ngen12000-seed0", "ngen12000-seed1", "bytes-seed0", "joint-seed0"):
+        shutil.copy(ROOT / f"reference/gan_replay/{name}.json", tmp_path / "runs/gan_replay")
+    return tmp_path / "runs"
+
+
+def change(path, edit):
+    run = json.loads(path.read_text())
+    edit(run)
+    path.write_text(json.dumps(run))
+
+
+def rows_with(text, words):
+    return [line for line in text.splitlines() if words in line]
+
+
+def test_every_claim_names_runs_that_exist():
+    for script, claims in report.CLAIMS.items():
+        known = report.SCRIPTS[script][0].RUNS
+        for claim in claims:
+            assert set(claim.runs) <= known.keys(), claim.says
+        assert set(report.BENCHMARK[script][1]) <= known.keys()
+
+
+def test_a_verdict_follows_the_numbers(runs):
+    claim = report.CLAIMS["gan_replay"][0]  # GAN replay slows forgetting down
+    path = runs / "gan_replay/ngen12000-seed0.json"
+    said, verdict = report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))
+    run = [json.loads(path.with_name(f"ngen12000-seed{s}.json").read_text()) for s in (0, 1)]
+    mean = sum(r["metrics"]["ACC"] for r in run) / 2
+    assert verdict == "✅" and f"ACC {mean:.3f}" in said and "(2)" in said
+    change(path, lambda run: run["metrics"].update(ACC=-9.0))
+    assert report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))[1] == "partly"
+    change(path, lambda run: run["metrics"].update(BWT=-9.0))
+    assert report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))[1] == "❌"
+    (runs / "gan_replay/none-seed0.json").unlink()
+    said, verdict = report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))
+    assert (said, verdict) == ("not run: none", "–")
+
+
+def test_the_page_and_its_figure_from_a_few_runs(runs, tmp_path, capsys):
+    report.main(["--runs", str(runs), "--out", str(tmp_path / "R.md")])
+    text = (tmp_path / "R.md").read_text()
+    assert (runs / "benchmark.png").stat().st_size > 10_000
+    assert "](runs/benchmark.png)" in text and "[none](runs/gan_replay/none-seed0.json)" in text
+    assert len(rows_with(text, "not run: ")) > 10
+    row = rows_with(text, "1787 images stored |")[0].split(" | ")
+    assert row[6:] == ["1.40", "yes |"]  # 1,784 images of 784 bytes
+    assert rows_with(text, "joint training (upper bound) |")[0].split(" | ")[6] == "47.04"
+    for script in report.SCRIPTS:
+        assert f"### {script}.py\n\n1. " in text
+
+
+def test_two_folders_side_by_side(runs, tmp_path, capsys):
+    yours = tmp_path / "yours/gan_replay"
+    yours.mkdir(parents=True)
+    shutil.copy(runs / "gan_replay/none-seed0.json", yours)
+    change(yours / "none-seed0.json", lambda run: run["R"].__setitem__(-1, [0.5] * 5))
+    report.main(["--runs", str(runs), "--compare", str(tmp_path / "yours")])
+    out = capsys.readouterr().out
+    row = rows_with(out, "no replay")[0].split(" | ")
+    assert row[1].startswith("0.19") and row[2] == "0.500 (1)"
+    assert rows_with(out, "joint training")[0].split(" | ")[2] == "–"
+
+
+def test_synthetic_data_stand_in_the_table_without_transduction():
+    folder = ROOT / "reference"
+    entry = next(e for e in report.benchmark(folder) if e["name"] == "synthetic")
+    runs = report.read(folder, "synthetic_meta")["synthetic"]
+    untold = [run["metrics"]["no transduction"] for run in runs]
+    assert entry["ACC"] == pytest.approx(untold, abs=1e-6) and entry["kept"] == 0
+
+
+def test_results_md_is_what_the_reference_gives():
+    text = report.page("reference", str(ROOT / "reference/benchmark.png"), str(ROOT))
+    assert text == (ROOT / "RESULTS.md").read_text(), "run make report"
+
+
+@pytest.mark.parametrize(
+    "argv, says",
+    [(["--runs", "nowhere"], "nowhere has no SCRIPT"), (["--figures", "x"], "unrecognized"),
+     (["--out", "/dev/null/x.md"], "/dev/null")],
+)  # fmt: skip
+def test_bad_input_is_one_line(argv, says, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stop:
+        report.common.exit_in_one_line(lambda: report.main(argv))
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and says in err and len(err.splitlines()) == 1
