@@ -72,8 +72,8 @@ compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
 	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
 	$(PY) dgm.py --report reference/dgm --figures reference/dgm --readme README.md
-	$(foreach name,glyphs-rgb cifar10 imagenet50,\
-		$(PY) dgm.py --report reference/dgm-$(name) --figures reference/dgm-$(name) --readme README.md &&) true
+	$(foreach folder,$(wildcard reference/dgm-*),\
+		$(PY) dgm.py --report $(folder) --figures $(folder) --readme README.md &&) true
 	$(PY) synthetic_meta.py --report reference/synthetic_meta --figures reference/synthetic_meta \
 		--readme README.md
 	$(PY) grad_predict.py --report reference/grad_predict --figures reference/grad_predict --readme README.md
