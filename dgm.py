@@ -5,13 +5,11 @@ to draw each class, and the classifier is shown its drawings of old ones. But a 
 too, unless what an old class needs is frozen. DGM learns, with the weights, a mask that says which
 weights (DGMw) or units (DGMa) a class needs. At the end of a task the mask is binary, what it
 covers never changes again, and the net grows by as much. So the images of an old class are the
-same for ever, bit for bit (checked after every task).
+same for ever, bit for bit (checked after every task). D's answer to "which class?" is the result.
 
     task t:  z, y ─► G under mask m_t ───► fakes ─► D: real or fake? which class?
              the task's images ──────────────────► D: real or fake? which class?
              G under m_1 ... m_{t-1} ──► replay ─► D:                which class?
-
-D's answer to "which class?" is the classifier, and the result.
 
 paper            here                 shape
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
@@ -20,10 +18,11 @@ m_l^{<t}         G.used[l]            as m, bool: what earlier tasks have reserv
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of the layer
 D                D                    images -> score [B], logits [B, classes so far]
 A_t              "A_5 (%)"            accuracy on the classes so far, one head (Sec. 4)
+
 Deviations, and choices where the paper is silent (README.md gives the reasons and the numbers):
- 1. Sizes, rates, λ_GP, λ_RU, s_max, epochs, batches: mostly not given. The first inputs of G are
-    the one-hot class. BatchNorm and the last layer of G belong to a task each, unmasked. D is new
-    for every task (the paper adds outputs). L_G adds the cross entropy (Sec. 3.3 prints a minus).
+ 1. Sizes and rates are mostly not given: our choice. The first inputs of G are the one-hot class.
+    BatchNorm and the last layer of G belong to a task each, unmasked. D is new for every task (the
+    paper adds outputs to it). In L_G the cross entropy is added (Sec. 3.3 prints a minus).
  2. The mask's gradient is taken through σ(e), not σ(s·e): HAT's compensation (Serrà et al. 2018) up
     to a factor that Adam cancels, without vanishing where σ(s·e) saturates.
  3. Eq. (3) starts below 1, so the first epoch's s would fall instead of rise: s^i_max >= 1 here.
@@ -35,9 +34,9 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
  7. D classifies the fakes too, as in AC-GAN (--aux-fakes); every class weighs the same in L_c.
  8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
  9. laptop: fewer pixels and epochs, LayerNorm in D, falling rates, more weight on L_c; when G is
-    frozen, D's classifier learns some steps more, on slightly distorted images (CIFAR-10: on
-    drawn ones alone, the task's own class included).
-10. The residual nets normalise behind each convolution; G's shortcuts have no weights (`fit`).
+    frozen, D's classifier learns some steps more, on slightly distorted images (CIFAR-10: drawn).
+10. Table 1's other generators (--memory mergan, dgr, ewc) have D and the rest in common with DGM.
+11. The residual nets normalise behind each convolution; G's shortcuts have no weights (`fit`).
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
     python dgm.py --preset laptop  # many GPUs: torchrun --nproc-per-node=N dgm.py ...
@@ -53,7 +52,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,16 +67,21 @@ from tqdm import tqdm
 
 import common
 
-# A preset only moves defaults, so that each change can be undone by its flag. Per method: λ_RU,
+# A preset only moves defaults, so that each change can be undone by its flag. Per memory: λ_RU,
 # s_max and the generator's size ("10 % of MeRGAN's size for DGMw, and 44 % for DGMa").
-METHOD = {
+MEMORY = {
     "dgmw": dict(ngf=6, lambda_ru=0.08, s_max=1e4),
     "dgma": dict(ngf=20, lambda_ru=0.01, s_max=1e5),
+    "mergan": dict(ngf=37, veto=False),
+    "dgr": dict(ngf=37, veto=False, aux_fakes=False),
+    "ewc": dict(ngf=37, veto=False),
 }
+PLAIN = ("mergan", "dgr", "ewc")  # one generator without masks, which does not grow
 LAPTOP = dict(
     image_size=16, ngf=16, ndf=16, norm="layer", epochs=13, lr=1e-3, lr_decay=True, aux_weight=4.0,
     replay_batch_size=64, classifier_steps=400, augment=0.1,
 )  # fmt: skip
+LAPTOP_PLAIN = {"cifar10": dict(ngf=32)}  # else 52: DGMw ends at 74 % of it, as in Table 3
 IMPROVED = dict(
     separate_classifier=True, classifier_steps=1200, classifier_lr=2e-3, augment=0.15,
     label_smoothing=0.1, lambda_ru=0.02,
@@ -104,7 +108,7 @@ NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Flags; `--preset` and `--method` move defaults, so that each change can be undone by name."""
+    """Flags; `--preset` and `--memory` move defaults, so that each change can be undone by name."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -113,8 +117,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
     add = paper.add_argument
-    add("--method", choices=["dgmw", "dgma"], default="dgmw",
-        help="mask weights (DGMw) or activations (DGMa)")
+    add("--memory", "--method", choices=[*MEMORY, "none"], default="dgmw",
+        help="how G remembers: masks on weights (DGMw) or activations (DGMa), or as in the rows "
+        "that Table 1 quotes; none: --replay none")
     add("--preset", choices=["paper", "laptop", "improved"], default="paper",
         help="which defaults to use")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the naive bound, no GAN")
@@ -149,6 +154,18 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
     add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
+    add("--real-ratio", type=float, default=0.0,
+        help="r, share of stored real images among the replayed ones (Table 2)")
+    add("--memory-size", type=int, default=0, help="K, real images stored in all, K / classes of "
+        "each (Table 2); 0: as many as --real-ratio asks for")
+    add("--choice", choices=["random", "herding"], default="random",
+        help="which real images are stored; herding: as iCaRL does, what Sec. 4 suggests")
+    other = parser.add_argument_group("other generators of Table 1 (values are our choice)")
+    add = other.add_argument
+    add("--mergan", choices=["joint", "align"], default="joint",
+        help="MeRGAN: joint retraining with replay, or replay alignment")
+    add("--align-weight", type=float, default=1.0, help="λ_RA, weight of the replay alignment")
+    add("--ewc-lambda", type=float, default=1e6, help="λ, weight of EWC's penalty")
     beyond = parser.add_argument_group("beyond the paper")
     add = beyond.add_argument
     add("--classifier-steps", type=int, default=0,
@@ -190,14 +207,18 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="print paper, reference and your results side by side")
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", default="paper")
-    chooser.add_argument("--method", default="dgmw")
+    chooser.add_argument("--memory", "--method", default="dgmw")
     chooser.add_argument("--dataset", default="mnist")
     common.errors_in_one_line(chooser)
     chosen = chooser.parse_known_args(argv)[0]
-    parser.set_defaults(**METHOD.get(chosen.method, {}))
-    name, laptop = Path(chosen.dataset).name, chosen.preset in ("laptop", "improved")
+    small, plain = chosen.preset in ("laptop", "improved"), chosen.memory in PLAIN
+    name = Path(chosen.dataset).name
+    parser.set_defaults(**MEMORY.get(chosen.memory, {}))
     parser.set_defaults(**DATASET.get(name, {}))
-    parser.set_defaults(**(LAPTOP | LAPTOP_DATASET.get(name, {}) if laptop else {}))
+    parser.set_defaults(**(LAPTOP | LAPTOP_DATASET.get(name, {}) if small else {}))
+    parser.set_defaults(**(LAPTOP_PLAIN.get(name, dict(ngf=52)) if small and plain else {}))
+    if chosen.memory == "dgr":  # what it draws of the new classes has no name
+        parser.set_defaults(classifier_images="real")
     parser.set_defaults(**(IMPROVED if chosen.preset == "improved" else {}))
     args = parser.parse_args(argv)
     check(args)
@@ -209,20 +230,30 @@ def check(args: argparse.Namespace) -> None:
     least = {"threads": 0, "augment": 0, "gp": 0, "lambda_ru": 0, "aux_weight": 0, "seed": 0,
              "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
              "replay_batch_size": 0, "classes_per_task": 1, "epochs": 1, "n_critic": 1, "nz": 1,
-             "ngf": 1, "ndf": 1, "classifier_width": 1, "s_max": 1, "batch_size": 2}  # fmt: skip
-    for name, bound in least.items():
-        most = 4 * os.cpu_count() if name == "threads" else 2**31 - 1
-        if not bound <= getattr(args, name) <= most:
-            flag = f"--{name.replace('_', '-')}"
-            raise common.UserError(f"{flag} takes numbers from {bound} to {most}")
+             "ngf": 1, "ndf": 1, "classifier_width": 1, "s_max": 1, "batch_size": 2,
+             "align_weight": 0, "ewc_lambda": 0, "memory_size": 0}  # fmt: skip
+    common.check_ranges(args, least)
     if not (0 < args.lr < 1 and 0 < args.classifier_lr < 1 and 0 <= args.label_smoothing < 1):
         raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")
     if args.separate_classifier and not args.classifier_steps:
         raise common.UserError("--separate-classifier learns in --classifier-steps: give some")
-    if args.readme and not args.report:
-        raise common.UserError("--readme is renewed by --report DIR")
     if args.augment and not args.classifier_steps:
         raise common.UserError("--augment changes the images of --classifier-steps: give some")
+    if args.memory in PLAIN and args.veto:
+        raise common.UserError(f"--veto is DGM's: --memory {args.memory} has no masks")
+    if args.memory == "dgr" and (args.aux_fakes or args.classifier_images == "drawn"):
+        flag = "--aux-fakes" if args.aux_fakes else "--classifier-images drawn"
+        raise common.UserError(f"{flag}: the images that DGR draws have no class")
+    if args.memory != "mergan" and args.mergan != "joint":
+        raise common.UserError(f"--mergan {args.mergan} goes with --memory mergan")
+    args.replay = "none" if args.memory == "none" else args.replay
+    if not 0 <= args.real_ratio <= 1:
+        raise common.UserError("--real-ratio: from 0 to 1")
+    stores = args.real_ratio or args.memory_size
+    if stores and (args.replay == "none" or args.joint):
+        raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
+    if args.choice != "random" and not stores:
+        raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     args.out = args.out.replace("{seed}", str(args.seed))
 
 
@@ -316,6 +347,8 @@ def meet(args: argparse.Namespace) -> torch.device:
             flag = f"--{name.replace('_', '-')}"
             raise common.UserError(f"{flag} is shared by {n} processes: give a multiple of {n}, "
                                    f"and at least 2 images to each")  # fmt: skip
+    if args.memory in PLAIN:
+        raise common.UserError(f"--memory {args.memory} runs in one process, without torchrun")
     device = common.choose_device(args.device)
     if device.type == "cuda":
         device = common.choose_device(f"cuda:{number}")
@@ -435,7 +468,7 @@ class Generator(nn.Module):
     def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
         super().__init__()
         C, S, _ = shape
-        self.weights_masked = args.method == "dgmw"
+        self.weights_masked = args.memory == "dgmw"
         self.C, self.K, self.nz = C, K, args.nz
         self.base, doublings = halvings(S)
         self.residual = args.net != "dcgan"
@@ -834,12 +867,16 @@ def start_task(
     """G grows (Sec. 3.2), unless `grow` is False; D, for all classes so far, and Adam are new."""
     G, device = nets["G"], data["x"].device
     n_seen = sum(len(classes) for classes in data["tasks"][: t + 1])
-    if grow:
-        G.begin_task()
+    if args.memory in PLAIN:
+        learns = list(G.parameters())
+    else:
+        if grow:
+            G.begin_task()
+        learns = [*G.W, *G.e, *G.own[t].parameters()]
+        nets["alpha"] = alpha(G.used)
     nets["D"] = Critic(data["shape"], args.ndf, n_seen, args.norm, args.net).to(device)
     nets["D_opt"] = adam(nets["D"].parameters(), args)
-    nets["G_opt"] = adam([*G.W, *G.e, *G.own[t].parameters()], args)
-    nets["alpha"] = alpha(G.used)
+    nets["G_opt"] = adam(learns, args)
 
 
 def train_epoch(
@@ -849,7 +886,7 @@ def train_epoch(
     G, B, n_old = nets["G"], task["B"], len(task["seen"]) - len(task["classes"])
     order = torch.randperm(len(task["x"]), device=task["x"].device)
     losses = torch.zeros(task["steps"], 2, device=order.device)
-    local = args.method == "dgmw"
+    local = args.memory == "dgmw"
     for b, index in enumerate(order[: task["steps"] * B].split(B), 1):
         s = steepness(i, args.epochs, b, task["steps"], args.s_max, local)
         if args.lr_decay:
@@ -887,6 +924,15 @@ def evaluate(net: nn.Module, data: dict, n_seen: int) -> list[float]:
     return common.accuracy_by_task(logits, data["x_test"], data["y_test"], data["owner"])
 
 
+def top5(net: nn.Module, data: dict, n_seen: int) -> float:
+    """Share of the test images of the classes so far that are of one of D's five best guesses."""
+    index = common.indices_of(data["y_test"], data["order"][:n_seen])
+    net.eval()
+    with torch.no_grad():
+        logits = torch.cat([net(to_float(data["x_test"][i]))[1] for i in index.split(2000)])
+    return common.top_k_accuracy(logits, data["rank"][data["y_test"][index]], min(5, n_seen))
+
+
 def check_finite(losses: Tensor, t: int, i: int, args: argparse.Namespace) -> None:
     """RunError that names the task and the step when a loss [steps, 2] is NaN or infinite."""
     bad = (~losses.isfinite().all(1)).nonzero()
@@ -904,25 +950,31 @@ def train_gan(
     args: argparse.Namespace, save: Callable[[], None],
 ) -> None:
     """All epochs of the GAN on task t, from epoch done["epoch"] on; then its masks are final."""
-    G = nets["G"]
+    G, plain = nets["G"], args.memory in PLAIN
     # Figure 3(b) follows one layer: the first where units are masked, else the second.
-    traced = min(1, len(G.W) - 1) if G.weights_masked else 0
+    traced = min(1, len(G.W) - 1) if args.memory == "dgmw" else 0
     with tqdm(desc=f"task {t + 1}/{len(data['tasks'])} GAN", total=args.epochs * task["steps"],
               initial=done["epoch"] * task["steps"], unit="it", disable=None,
               leave=False) as bar:  # fmt: skip
         while done["epoch"] < args.epochs:
             clock, i = time.perf_counter(), done["epoch"] + 1
-            losses = train_epoch(nets, task, data, t, i, args, bar)
+            epoch = plain_epoch if plain else train_epoch
+            losses = epoch(nets, task, data, t, i, args, bar)
             check_finite(losses, t, i, args)
-            s = steepness(i, args.epochs, task["steps"], task["steps"], args.s_max,
-                          args.method == "dgmw")  # fmt: skip
-            m = soft_mask(G.e[traced].detach(), s).flatten()
-            some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
-            note["trace"].append([round(v, 3) for v in [m.mean().item(), *m[some].tolist()]])
+            if not plain:
+                s = steepness(i, args.epochs, task["steps"], task["steps"], args.s_max,
+                              args.memory == "dgmw")  # fmt: skip
+                m = soft_mask(G.e[traced].detach(), s).flatten()
+                some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
+                note["trace"].append([round(v, 3) for v in [m.mean().item(), *m[some].tolist()]])
             note["losses"].append([round(v, 3) for v in losses.mean(0).tolist()])
             note["gan_s"] += time.perf_counter() - clock
             done["epoch"] = i
             save()
+    if args.memory == "ewc":
+        consolidate(nets, task, data)
+    if plain:
+        return
     note["layers"] = G.end_task()
     if not all(int(m.sum()) for m in G.masks[t]):
         raise common.RunError(f"task {t + 1}: the mask of a layer is all 0; lower --lambda-ru")
@@ -940,11 +992,17 @@ def learn_task(
     x, y = data["x"][index], data["y"][index]
     B = min(args.batch_size, len(x) - len(x) % processes()[1])
     task = dict(x=x, y=y, rank=data["rank"][y], classes=classes, seen=seen, B=B, steps=len(x) // B)
+    n, plain = len(x) // len(classes), args.memory in PLAIN  # n: replayed images of a class
     if not done["epoch"]:
+        if plain and t:
+            freeze_plain(nets, data, t, n, args)
         start_task(nets, data, t, args)
         record["tasks"].append(dict(trace=[], losses=[], gan_s=0.0, draw_s=0.0, classifier_s=0.0))
     note, clock = record["tasks"][t], time.perf_counter()
-    task["old"], task["old_rank"] = replay(nets["G"], data, t, len(x) // len(classes), args)
+    task["old"], task["old_rank"] = replay(nets["before" if plain else "G"], data, t, n, args)
+    if args.memory == "dgr":
+        task["old_rank"] = nets["names"]
+    mix_real(task, nets["stored"], data, n, args)
     note["draw_s"] += time.perf_counter() - clock
     what = f"task {t + 1}/{len(data['tasks'])} classifier"
     net, clock = nets["D"], time.perf_counter()
@@ -956,9 +1014,9 @@ def learn_task(
         G = nets["G"]
         note["drift"] = drift(G, data, snapshots, args)
         snapshots.append(snapshot(G, data, t, args))
+        own = G.own[0 if plain else t].parameters()
         note.update(widths=G.widths(), disc=disc_bytes(G), iterations=args.epochs * task["steps"],
-                    base=sum(W.numel() for W in G.W)
-                    + sum(v.numel() for v in G.own[t].parameters()))  # fmt: skip
+                    base=sum(W.numel() for W in G.W) + sum(v.numel() for v in own))  # fmt: skip
         clock = time.perf_counter()
         if args.classifier_steps:
             if args.separate_classifier:
@@ -967,16 +1025,283 @@ def learn_task(
             images = torch.cat([x, task["old"]])
             ranks = torch.cat([task["rank"], task["old_rank"]])
             if args.classifier_images == "drawn":
-                images, ranks = replay(G, data, t + 1, len(x) // len(classes), args)
+                images, ranks = replay(G, data, t + 1, n, args)
+                mix_real({"old": images, "old_rank": ranks}, nets["stored"], data, n, args)
             lr, steps = args.classifier_lr, args.classifier_steps
             train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
+    nets["solver"] = net
+    if args.real_ratio or args.memory_size:
+        store_real(nets, net, data, t, n, args)
     note["classifier_s"] = time.perf_counter() - clock
     memory = common.peak_memory(device)
     note["memory_mb"] = memory["peak_device_memory_mb"] or memory["peak_memory_mb"]
     record["R"].append(evaluate(net, data, len(seen)))
+    if "top5" in record:
+        record["top5"].append(top5(net, data, len(seen)))
     print(f"task {t + 1}/{len(data['tasks'])}: accuracy so far "
           f"{sum(record['R'][-1][: t + 1]) / (t + 1):.4f}", flush=True)  # fmt: skip
     done.update(task=t + 1, epoch=0)
+
+
+# --------------------------------------------------------------------------------------------
+# Real images among the replayed ones (Table 2): r = n_r / N of a class's N, or K in all
+# --------------------------------------------------------------------------------------------
+
+
+def quota(n: int, n_classes: int, args: argparse.Namespace) -> int:
+    """Real images kept of each of n_classes classes, where n of a class are replayed."""
+    n_r = round(args.real_ratio * n) if args.real_ratio else n
+    return min(n_r, args.memory_size // n_classes) if args.memory_size else n_r
+
+
+@torch.no_grad()
+def herding(h: Tensor, m: int) -> Tensor:
+    """m of the feature vectors h [N, F], the best first, whose mean follows the mean of all."""
+    h = F.normalize(h)
+    total, left = torch.zeros_like(h[0]), torch.zeros(len(h), device=h.device)
+    chosen = []
+    for k in range(1, min(m, len(h)) + 1):
+        # Rebuffi et al. 2017, Alg. 4: p_k = argmin || μ - (φ(x) + Σ_{j<k} φ(p_j)) / k ||
+        best = ((h.mean(0) - (h + total) / k).norm(dim=1) + left).argmin()
+        total, left[best] = total + h[best], math.inf  # no image twice
+        chosen.append(best)
+    return torch.stack(chosen) if chosen else left[:0].long()
+
+
+@torch.no_grad()
+def store_real(
+    nets: dict, net: nn.Module, data: dict, t: int, n: int, args: argparse.Namespace
+) -> None:
+    """After task t: keep images of its classes, as indices, the best first, and fewer of others."""
+    rng = torch.Generator().manual_seed(args.seed * 1000 + 700 + t)
+    m = quota(n, len(nets["stored"]) + len(data["tasks"][t]), args)
+    nets["stored"] = [index[:m] for index in nets["stored"]]
+    net.eval()
+    for c in data["tasks"][t]:
+        index = common.indices_of(data["y"], [c])
+        if args.choice == "herding":
+            parts = [net.features(to_float(data["x"][i])) for i in index.split(2000)]
+            chosen = herding(torch.cat(parts), m)
+        else:
+            chosen = torch.randperm(len(index), generator=rng)[:m].to(index.device)
+        nets["stored"].append(index[chosen])
+
+
+def mix_real(
+    task: dict, stored: list[Tensor], data: dict, n: int, args: argparse.Namespace
+) -> None:
+    """Put stored images in the place of some of the replayed ones, n of which are of each class."""
+    for rank, index in enumerate(stored):
+        many = round(args.real_ratio * n) if args.real_ratio else len(index)
+        place = (task["old_rank"] == rank).nonzero().squeeze(1)[:many]
+        if len(index):  # repeated where K is less than r asks for
+            real = index[torch.arange(len(place), device=index.device) % len(index)]
+            task["old"][place] = data["x"][real]
+
+
+# --------------------------------------------------------------------------------------------
+# How other generators remember: the rows that Table 1 quotes. One generator for all classes, of a
+# fixed size and without masks; D and the classifier are DGM's.
+#   mergan  memory replay GANs (Wu et al. 2018): a frozen copy of G draws the old classes. They
+#           count as real (joint retraining), or G must draw what the copy draws (alignment)
+#   dgr     deep generative replay (Shin et al. 2017): joint retraining of a G that knows no
+#           classes; the classifier of the last task names what is drawn
+#   ewc     EWC-M (Seff et al. 2017): weights that the old classes need are held back
+# --------------------------------------------------------------------------------------------
+
+
+class PlainGenerator(nn.Module):
+    """The layers of `Generator` for all classes at once: z [B, nz], y [B] -> images.
+
+    An image is normalised by itself, then scaled and shifted by its class (DGM: BatchNorm of the
+    task). Statistics of a batch would follow the newest class, and that alone would be forgetting.
+    """
+
+    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
+        super().__init__()
+        C, S, _ = shape
+        self.K, self.nz, self.conditional = K, args.nz, args.memory != "dgr"
+        self.base, doublings = halvings(S)
+        self.residual = args.net != "dcgan"
+        widths = [args.ngf * 2**k for k in reversed(range(doublings))]
+        kernels = [self.base] + [4] * doublings
+        if self.residual:
+            widths, kernels = [args.ngf] * (1 + 2 * doublings), [self.base] + [3] * 4 * doublings
+        sizes = zip([args.nz, *widths], [*widths, C], kernels)
+        self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
+        rows = K if self.conditional else 1
+        styles = [torch.cat([torch.ones(rows, p), torch.zeros(rows, p)], 1) for p in widths]
+        self.own = nn.ModuleList([nn.ParameterList(styles)])  # a class's scales and shifts
+        self.masks: list[list[Tensor]] = [[]] * K  # none in any task
+
+    def widths(self) -> list[int]:
+        """Units of every layer but the last."""
+        return [W.shape[1] for W in list(self.W)[:-1]]
+
+    def forward(self, z: Tensor, y: Tensor, t: int = 0, masks: Sequence[Tensor] = ()) -> Tensor:
+        """Images [B, C, S, S] from z [B, nz] and classes y [B]; every task draws alike."""
+        h = z
+        if self.conditional:
+            h = torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)  # [B, nz]
+        h = (h @ self.W[0].flatten(1)).view(len(h), -1, self.base, self.base)
+        row = y if self.conditional else torch.zeros_like(y)
+        shortcut, last = torch.zeros_like(h), len(self.W) - 1
+        for layer, (W, style) in enumerate(zip(list(self.W)[1:], self.own[0]), 1):
+            scale, shift = style[row][:, :, None, None].chunk(2, dim=1)  # [B, p, 1, 1] each
+            h = F.group_norm(h, 1) * scale + shift
+            if not self.residual:
+                h = F.conv_transpose2d(F.relu(h), W, stride=2, padding=1)
+                continue
+            h = F.relu(h + shortcut if layer % 2 else h)  # behind a block
+            if layer % 2 and layer < last:  # a block begins
+                h = shortcut = F.interpolate(h, scale_factor=2)
+            h = F.conv_transpose2d(h, W, padding=1)
+        return torch.tanh(h)
+
+
+def plain_nets(args: argparse.Namespace, data: dict) -> dict:
+    """G, its frozen copy, EWC's Fisher information of G's weights, DGR's names of what is drawn."""
+    device = data["x"].device
+    G = PlainGenerator(args, data["shape"], data["K"]).to(device)
+    return {"G": G, "before": copy.deepcopy(G).requires_grad_(False),
+            "fisher": [torch.zeros_like(p) for p in G.parameters()],
+            "names": torch.empty(0, dtype=torch.int64, device=device)}  # fmt: skip
+
+
+def plain_state(nets: dict) -> dict:
+    """Everything that `plain_nets` made, for a checkpoint."""
+    return {"G": nets["G"].state_dict(), "before": nets["before"].state_dict(),
+            "fisher": nets["fisher"], "names": nets["names"]}  # fmt: skip
+
+
+def load_plain(nets: dict, state: dict) -> None:
+    """Undo `plain_state`."""
+    nets["G"].load_state_dict(state["G"])
+    nets["before"].load_state_dict(state["before"])
+    nets["fisher"] = [f.to(p.device) for f, p in zip(state["fisher"], nets["G"].parameters())]
+    nets["names"] = state["names"].to(nets["names"].device)
+
+
+@torch.no_grad()
+def freeze_plain(nets: dict, data: dict, t: int, n: int, args: argparse.Namespace) -> None:
+    """Before task t: copy G, which will draw the old classes; DGR's classifier names what it draws.
+
+    It draws n images a class, the same that `replay` will draw.
+    """
+    nets["before"].load_state_dict(nets["G"].state_dict())
+    if args.memory == "dgr":
+        solver = nets["solver"].eval()
+        x, _ = replay(nets["before"], data, t, n, args)
+        # Shin et al. 2017: a replayed image x' is to be called S(x'; θ_{t-1}), by the old solver
+        names = [solver(to_float(part))[1].argmax(1) for part in x.split(2000)]
+        nets["names"] = torch.cat(names)  # ranks
+
+
+def alignment(G: nn.Module, before: nn.Module, z: Tensor, y: Tensor) -> Tensor:
+    """How far G has moved from its frozen copy on old classes y [B], at the same z [B, nz]."""
+    # Wu et al. 2018, replay alignment: L_RA = E ||G_t(z, y) - G_{t-1}(z, y)||²
+    return (G(z, y) - before(z, y)).square().flatten(1).sum(1).mean()
+
+
+def fisher(G: nn.Module, D: nn.Module, z: Tensor, y: Tensor, rank: Tensor) -> list[Tensor]:
+    """What D's judgement of the classes y [n] depends on: as G's parameters, n images of z."""
+    total = [torch.zeros_like(p) for p in G.parameters()]
+    D.eval()
+    for one in zip(z.split(1), y.split(1), rank.split(1)):
+        score, logits = D(G(*one[:2]))
+        loss = F.cross_entropy(logits, one[2]) - score.mean()
+        # Kirkpatrick et al. 2017: F_i = E (∂L/∂θ_i)², here of L_G, image by image
+        for sums, g in zip(total, torch.autograd.grad(loss, list(G.parameters()))):
+            sums += g.square() / len(z)
+    return total
+
+
+def ewc_penalty(G: nn.Module, before: nn.Module, F_sum: list[Tensor]) -> Tensor:
+    """EWC's spring: F_sum are the Fisher informations of all tasks so far, as G's parameters."""
+    # Kirkpatrick et al. 2017, Eq. (3): Σ_i F_i / 2 (θ_i - θ*_i)²
+    terms = zip(F_sum, G.parameters(), before.parameters())
+    return sum((f * (p - q).square()).sum() / 2 for f, p, q in terms)
+
+
+def plain_step(
+    nets: dict, fake: Tensor, rank: Tensor, old_y: Tensor, args: argparse.Namespace
+) -> Tensor:
+    """One step of G on L_G = -E[D(G)] + L_c and what the memory adds; the loss, a scalar.
+
+    fake [B, C, S, S] are of classes rank [B]; old_y [n] are old classes, none in the first task.
+    """
+    G, D, before = nets["G"], nets["D"], nets["before"]
+    keep_statistics(D, False)
+    score, logits = D(fake)
+    keep_statistics(D, True)
+    loss = -score.mean()
+    if args.memory != "dgr":
+        loss = loss + F.cross_entropy(logits, rank)
+    if len(old_y) and args.memory == "mergan" and args.mergan == "align":
+        z = torch.randn(len(old_y), G.nz, device=old_y.device)
+        loss = loss + args.align_weight * alignment(G, before, z, old_y)
+    if len(old_y) and args.memory == "ewc":
+        loss = loss + args.ewc_lambda * ewc_penalty(G, before, nets["fisher"])
+    nets["G_opt"].zero_grad()
+    loss.backward(inputs=list(G.parameters()))
+    nets["G_opt"].step()
+    return loss.detach()
+
+
+def plain_batch(task: dict, index: Tensor, args: argparse.Namespace) -> tuple[Tensor, ...]:
+    """A step's images as D sees them: "real" ones with ranks, then replayed ones with ranks.
+
+    Alignment and EWC: as in DGM. Joint retraining (MeRGAN, DGR): the replayed images are real ones
+    among others, every class as often; together with the fakes D sees as many as in DGM.
+    """
+    x, rank, old, old_rank = (task[key] for key in ("x", "rank", "old", "old_rank"))
+    n = (args.replay_batch_size or task["B"]) if len(old) else 0
+    mixes = n and (args.memory == "dgr" or (args.memory == "mergan" and args.mergan == "joint"))
+    if mixes:
+        total = len(index) + n // 2
+        new = min(len(index), max(1, round(total * len(task["classes"]) / len(task["seen"]))))
+        index, n = index[:new], total - new
+    chosen = torch.randint(max(len(old), 1), (n,), device=x.device)
+    new, drawn = (x[index], rank[index]), (old[chosen], old_rank[chosen])
+    if mixes:
+        order = torch.randperm(total, device=x.device)  # L_gp looks at the first few
+        new = tuple(torch.cat(pair)[order] for pair in zip(new, drawn))
+        drawn = (old[:0], old_rank[:0])
+    return to_float(new[0]), new[1], to_float(drawn[0]), drawn[1]
+
+
+def plain_epoch(
+    nets: dict, task: dict, data: dict, t: int, i: int, args: argparse.Namespace, bar: tqdm
+) -> Tensor:
+    """`train_epoch` of a generator without masks: the losses of D and G, [steps, 2]."""
+    G, B, n_old = nets["G"], task["B"], len(task["seen"]) - len(task["classes"])
+    seen = torch.tensor(task["seen"], device=task["x"].device)
+    order = torch.randperm(len(task["x"]), device=seen.device)
+    losses = torch.zeros(task["steps"], 2, device=seen.device)
+    for b, index in enumerate(order[: task["steps"] * B].split(B), 1):
+        if args.lr_decay:
+            left = 1 - ((i - 1) * task["steps"] + b - 1) / (args.epochs * task["steps"])
+            for name in ("D_opt", "G_opt"):
+                nets[name].param_groups[0]["lr"] = args.lr * min(1.0, 2 * left)
+        real, rank, old, old_rank = plain_batch(task, index, args)
+        fake = G(torch.randn(len(rank), G.nz, device=seen.device), seen[rank])
+        loss = critic_step(nets, real, rank, fake.detach(), old, old_rank, n_old, args)
+        losses[b - 1, 0] = loss
+        if b % args.n_critic == 0:
+            nets["D"].requires_grad_(False)  # G's step needs no gradients of D's weights
+            old_y = seen[torch.randint(max(n_old, 1), (len(old),), device=seen.device)]
+            losses[b - 1, 1] = plain_step(nets, fake, rank, old_y, args)
+            nets["D"].requires_grad_(True)
+        bar.update()
+    return losses
+
+
+def consolidate(nets: dict, task: dict, data: dict, n: int = 500) -> None:
+    """EWC, when a task ends: add what n images of its classes depend on."""
+    y = torch.tensor(task["classes"], device=task["x"].device).repeat(n)[:n]
+    z = torch.randn(n, nets["G"].nz, device=y.device)
+    now = fisher(nets["G"], nets["D"], z, y, data["rank"][y])
+    nets["fisher"] = [old + new for old, new in zip(nets["fisher"], now)]
 
 
 # --------------------------------------------------------------------------------------------
@@ -1022,9 +1347,9 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
             "shape": shape}  # fmt: skip
 
 
-def joint(data: dict, args: argparse.Namespace) -> dict[int, float]:
-    """JT: the classifier on all real images of the first k classes; {k: its accuracy on them}."""
-    result = {}
+def joint(data: dict, args: argparse.Namespace) -> dict[str, float]:
+    """JT: the classifier on all real images of the first k classes; how well it knows them."""
+    metrics = {}
     for k in marks(data):
         index = common.indices_of(data["y"], data["order"][:k])
         x, rank = data["x"][index], data["rank"][data["y"][index]]
@@ -1041,8 +1366,11 @@ def joint(data: dict, args: argparse.Namespace) -> dict[int, float]:
         train_classifier(net, x, rank, steps, lr, decay, args, f"joint, {k} classes", B)
         row = evaluate(net, data, k)
         met = [set(task) <= set(data["order"][:k]) for task in data["tasks"]]
-        result[k] = statistics.fmean(a for a, yes in zip(row, met) if yes)
-    return result
+        accuracy = statistics.fmean(a for a, yes in zip(row, met) if yes)
+        metrics[f"A_{k} (%)"] = 100 * accuracy
+        if len(data["order"]) > 10:
+            metrics[f"top-5 A_{k} (%)"] = 100 * top5(net, data, k)
+    return {"ACC": accuracy} | metrics
 
 
 def marks(data: dict) -> list[int]:
@@ -1057,7 +1385,7 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     device = data["x"].device
     sizes = [len(common.indices_of(data["y"], task)) for task in data["tasks"]]
     n = sum(args.epochs * (size // min(args.batch_size, size)) for size in sizes)
-    rng, trial = common.rng_state(device), {"G": copy.deepcopy(nets["G"])}
+    rng, trial = common.rng_state(device), copy.deepcopy(nets)
     start_task(trial, data, 0, args)
     trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm, args.net).to(device)
     trial["D_opt"] = adam(trial["D"].parameters(), args)
@@ -1068,7 +1396,8 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     with tqdm(disable=True) as bar:
         for steps in (1, 4):  # the first one warms up
             clock = time.perf_counter()
-            train_epoch(trial, task | {"steps": steps}, data, 0, 1, args, bar)
+            epoch = plain_epoch if args.memory in PLAIN else train_epoch
+            epoch(trial, task | {"steps": steps}, data, 0, 1, args, bar)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = n * (time.perf_counter() - clock) / 4
@@ -1089,16 +1418,20 @@ def run(args: argparse.Namespace) -> dict:
     common.seed_everything(args.seed)
     data = load_data(args, device)
     T, K = len(data["tasks"]), len(data["order"])
-    nets: dict = {"G": Generator(args, data["shape"], data["K"]).to(device)}
-    nets["G"].used = [u.to(device) for u in nets["G"].used]
+    plain = args.memory in PLAIN
+    if plain:
+        nets = plain_nets(args, data)
+    else:
+        nets = {"G": Generator(args, data["shape"], data["K"]).to(device)}
+        nets["G"].used = [u.to(device) for u in nets["G"].used]
+    nets["stored"] = []  # of every class so far, which real images are kept
     result = {"schema": common.SCHEMA, "script": "dgm", "seed": args.seed,
               "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
     begun = time.perf_counter()
     if args.joint:
-        accuracy = joint(data, args)
-        metrics = {"ACC": accuracy[K]} | {f"A_{k} (%)": 100 * a for k, a in accuracy.items()}
+        metrics = joint(data, args)
         seconds = time.perf_counter() - begun
-        return result | {"metrics": metrics, "R": [[accuracy[K]] * T], "tasks": [],
+        return result | {"metrics": metrics, "R": [[metrics["ACC"]] * T], "tasks": [],
                          "timing": {"wall_s": seconds},
                          "environment": environment | common.peak_memory(device)}  # fmt: skip
 
@@ -1106,6 +1439,8 @@ def run(args: argparse.Namespace) -> dict:
     done: dict = {"task": 0, "epoch": 0, "seconds": 0.0}
     untrained = Critic(data["shape"], args.ndf, K, args.norm, args.net).to(device)
     record: dict = {"R": [evaluate(untrained, data, K)], "tasks": []}
+    if K > 10:  # Table 2, Figure 2
+        record["top5"] = []
     snapshots: list[Tensor] = []
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
     number, n_processes = processes()
@@ -1117,7 +1452,11 @@ def run(args: argparse.Namespace) -> dict:
         state = stored["state"]
         done, record, snapshots = state["done"], state["record"], state["snapshots"]
         snapshots = [x.to(device) for x in snapshots]
-        nets["G"].load(state["G"])
+        if plain:
+            load_plain(nets, state["G"])
+        else:
+            nets["G"].load(state["G"])
+        nets["stored"] = [index.to(device) for index in state["stored"]]
         start_task(nets, data, done["task"], args, grow=False)
         for name in ("D", "D_opt", "G_opt"):
             nets[name].load_state_dict(state[name])
@@ -1132,18 +1471,23 @@ def run(args: argparse.Namespace) -> dict:
         if number == 0 and time.perf_counter() - saved >= args.checkpoint_every:
             done["seconds"] = time.perf_counter() - begun
             state = {name: nets[name].state_dict() for name in ("D", "D_opt", "G_opt")}
-            state |= {"G": nets["G"].state(), "done": done, "record": record,
+            G = plain_state(nets) if plain else nets["G"].state()
+            state |= {"G": G, "stored": nets["stored"], "done": done, "record": record,
                       "snapshots": snapshots}  # fmt: skip
             common.save_checkpoint(checkpoint, identity, state, device)
             saved = time.perf_counter()
 
     for t in range(done["task"], T):
         learn_task(nets, data, t, done, record, snapshots, args, save)
+    if plain and args.replay == "gan":  # as G draws them now
+        snapshots = [snapshot(nets["G"], data, t, args) for t in range(T)]
     if args.replay == "gan":
         record["grids"] = [common.pack_images(to_uint8(x)) for x in snapshots]
     metrics = common.summarise(record["R"])
     ends = np.cumsum([len(task) for task in data["tasks"]]).tolist()
     metrics |= {f"A_{k} (%)": 100 * metrics["A"][ends.index(k)] for k in marks(data)}
+    for k in marks(data) if "top5" in record else ():
+        metrics[f"top-5 A_{k} (%)"] = 100 * record["top5"][ends.index(k)]
     timing = [{k: task.pop(k) for k in ("gan_s", "draw_s", "classifier_s", "memory_mb")}
               for task in record["tasks"]]  # fmt: skip
     return result | {
@@ -1164,12 +1508,23 @@ RUNS = {
     "dgma-paper": ("Tables 1, 4", "--method dgma", "DGMa, --preset paper"),
     "joint-paper": ("Table 1, JT", "--joint", "joint training, --preset paper"),
     "none-paper": ("–", "--replay none", "no replay, --preset paper"),
+    "mergan-paper": ("Table 1", "--memory mergan", "MeRGAN, joint retraining, --preset paper"),
+    "mergan-align-paper": ("Table 1", "--memory mergan --mergan align",
+                           "MeRGAN, replay alignment, --preset paper"),
+    "dgr-paper": ("Table 1", "--memory dgr", "DGR, --preset paper"),
+    "ewc-paper": ("Table 1", "--memory ewc", "EWC-M, --preset paper"),
     "dgmw": ("Tables 1, 3, 4", "--preset laptop --method dgmw", "DGMw, laptop"),
     "dgma": ("Tables 1, 4", "--preset laptop --method dgma", "DGMa, laptop"),
     "joint": ("Table 1, JT", "--preset laptop --joint", "joint training (upper bound), laptop"),
     "joint-raw": ("Table 1, JT", "--preset laptop --joint --classifier-steps 0 --augment 0",
                   "joint training, laptop, images as they are"),
     "none": ("–", "--preset laptop --replay none", "no replay (naive bound), laptop"),
+    "mergan": ("Tables 1, 3", "--preset laptop --memory mergan",
+               "MeRGAN, joint retraining, laptop"),
+    "mergan-align": ("Tables 1, 3", "--preset laptop --memory mergan --mergan align",
+                     "MeRGAN, replay alignment, laptop"),
+    "dgr": ("Table 1", "--preset laptop --memory dgr", "DGR, laptop"),
+    "ewc": ("Table 1", "--preset laptop --memory ewc", "EWC-M, laptop"),
     "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0",
             "DGMw, laptop, the classifier as the GAN leaves it"),
     "no-veto": ("Eq. (5)", "--preset laptop --no-veto", "DGMw, laptop, without the veto"),
@@ -1182,16 +1537,39 @@ RUNS = {
     "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
     "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
 }  # fmt: skip
+# Table 2, for data of more than ten classes: name -> (flags, label, the paper's four numbers)
+REAL = {
+    "k1000": ("--memory-size 1000", "K=1000", (36.87, 18.84, 69.13, 43.12)),
+    "k2000": ("--memory-size 2000", "K=2000", (41.93, 22.56, 69.20, 51.84)),
+    "k1000-herding": ("--memory-size 1000 --choice herding", "K=1000, herded", ()),
+    "k2000-herding": ("--memory-size 2000 --choice herding", "K=2000, herded", ()),
+    "r75": ("--real-ratio 0.75", "r=0.75", (50.80, 38.22, 78.27, 64.64)),
+    "r50": ("--real-ratio 0.5", "r=0.5", (48.80, 40.72, 79.40, 71.72)),
+    "r25": ("--real-ratio 0.25", "r=0.25", (46.93, 35.04, 75.80, 65.60)),
+    "r10": ("--real-ratio 0.1", "r=0.1", (41.67, 30.48, 71.80, 61.04)),
+}
+RUNS |= {name: ("Table 2, Figure 2", f"--preset laptop {flags}", f"DGMw, {label}, laptop")
+         for name, (flags, label, _) in REAL.items()}  # fmt: skip
+TABLE_2 = {"joint": (57.35, 49.88, 84.70, 78.24), **{k: v[2] for k, v in REAL.items()},
+           "dgmw": (32.14, 17.82, 62.53, 40.76)}  # fmt: skip
 PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README says
     "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
     "dgma": {"A_5 (%)": 99.17, "A_10 (%)": 97.92},
     "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
     "joint-raw": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
+    "mergan": {"A_5 (%)": 98.19, "A_10 (%)": 97.00},  # without saying which of the two
+    "mergan-align": {"A_5 (%)": 98.19, "A_10 (%)": 97.00},
+    "dgr": {"A_5 (%)": 90.39, "A_10 (%)": 85.40},
+    "ewc": {"A_5 (%)": 70.62, "A_10 (%)": 77.03},
 }
 PAPER_ELSEWHERE = {  # Table 1, the other data sets; glyphs-rgb is ours
     "svhn": {"dgmw": {"A_5 (%)": 83.93, "A_10 (%)": 74.38},
              "dgma": {"A_5 (%)": 81.07, "A_10 (%)": 66.89},
-             "joint": {"A_5 (%)": 85.30, "A_10 (%)": 84.82}},
+             "joint": {"A_5 (%)": 85.30, "A_10 (%)": 84.82},
+             "mergan": {"A_5 (%)": 80.90, "A_10 (%)": 66.78},
+             "mergan-align": {"A_5 (%)": 80.90, "A_10 (%)": 66.78},
+             "dgr": {"A_5 (%)": 61.29, "A_10 (%)": 47.28},
+             "ewc": {"A_5 (%)": 39.84, "A_10 (%)": 33.02}},
     "cifar10": {"dgmw": {"A_5 (%)": 64.94, "A_10 (%)": 51.70},
                 "dgma": {"A_5 (%)": 62.50, "A_10 (%)": 50.80},
                 "joint": {"A_5 (%)": 82.20, "A_10 (%)": 64.20}},
@@ -1200,7 +1578,7 @@ PAPER_ELSEWHERE = {  # Table 1, the other data sets; glyphs-rgb is ours
                    "joint": {"A_30 (%)": 57.35, "A_50 (%)": 49.88}},
     "glyphs-rgb": {},
 }  # fmt: skip
-PAPER |= {f"{name}-paper": PAPER[name] for name in ("dgmw", "dgma", "joint")}
+PAPER |= {f"{name}-paper": PAPER[name] for name in list(PAPER) if name != "joint-raw"}
 for rows in PAPER_ELSEWHERE.values():
     rows |= {f"{name}-paper": rows[name] for name in tuple(rows)}
 
@@ -1299,6 +1677,32 @@ def size_table(runs: dict[str, list[dict]]) -> str:
     return common.markdown_table(["generator", "size at first", "final size", "accuracy (%)"], rows)
 
 
+def real_table(runs: dict[str, list[dict]]) -> str:
+    """Table 2: top-1 and top-5 in per cent, the paper's of ImageNet-50 beside; iCaRL is quoted."""
+    first = runs[next(iter(runs))][0]
+    names = [key for key in first["metrics"] if key.endswith("(%)")]  # A_30, A_50, top-5 of both
+    whole = Path(first["args"]["dataset"]).name == "imagenet50" and not first["args"]["train_size"]
+    rows = [["iCaRL (K=1000), paper", "29.38", "28.98", "69.98", "59.49"],
+            ["iCaRL (K=2000), paper", "39.38", "29.96", "70.57", "60.07"]]  # fmt: skip
+    rows = rows if whole else []
+    for name, some in runs.items():
+        cells = [common.metric(some, what) for what in names]
+        for i, value in enumerate(TABLE_2[name] if whole else ()):
+            cells[i] += f" (paper {value:.2f})"
+        rows.append([some[0]["label"], *cells])
+    return common.markdown_table(["replay", *names], rows)
+
+
+def draw_top5(runs: dict[str, list[dict]], ax: Axes) -> None:
+    """Figure 2: top-5 accuracy on the classes so far; stars: joint training."""
+    curves = {name: some for name, some in runs.items() if "top5" in some[0]}
+    draw_curves(curves, ax, "top-5 accuracy", lambda run: run["top5"])
+    for run in runs.get("joint", []):
+        for key, value in run["metrics"].items():
+            if key.startswith("top-5"):
+                ax.plot(int(key[8:-4]) / run["args"]["classes_per_task"], value / 100, "k*")
+
+
 def speed_table(runs: dict[str, list[dict]]) -> str:
     """Milliseconds an iteration in a task with replay, from `make bench`."""
     rows = []
@@ -1335,12 +1739,10 @@ def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "dgm")
     common.check_writable(Path(args.figures) / "tables.md")
-    one = next(iter(runs.values()))[0]["args"]
-    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"]]
-    for name, (_, flags, _) in RUNS.items():
-        if name not in runs and not name.endswith("-paper"):
-            rest = shlex.join([*where, "--seed", "0", "--out", f"{args.report}/{name}-seed0.json"])
-            print(f"missing: python dgm.py {flags} {rest}", file=sys.stderr)
+    wide = any("top5" in run for some in runs.values() for run in some)  # more than ten classes
+    asked = {name: run for name, run in RUNS.items()
+             if not name.endswith("-paper") and (wide or name not in REAL)}  # fmt: skip
+    common.name_missing(runs, asked, "dgm", args.report)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
     split = {name: runs[name] for name in RUNS if name in runs and name.startswith("split-")}
     runs = {name: runs[name] for name in RUNS if name in runs and name not in split}
@@ -1368,14 +1770,15 @@ def report(args: argparse.Namespace) -> None:
     figure("cost", draw_cost, chosen, "Cost of a task", 2, figsize=(8, 3.6))
     curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
     figure("averages", draw_averages, curves, "Accuracy on the classes so far", figsize=(6, 4.4))
-    data = Path(one["dataset"]).name
-    whole = dict(dataset=one["dataset"], train_size=0, validation=0, tasks=0,
+    dataset = next(iter(runs.values()))[0]["args"]["dataset"]
+    data = Path(dataset).name
+    whole = dict(dataset=dataset, train_size=0, validation=0, tasks=0,
                  classes_per_task=DATASET.get(data, {}).get("classes_per_task", 1))  # fmt: skip
     every = [run["args"] for some in runs.values() for run in some]
     paper = {"mnist": PAPER, **PAPER_ELSEWHERE}.get(data, {})
     paper = paper if all(whole.items() <= given.items() for given in every) else {}
     metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
-                      if key.endswith("(%)")}, key=lambda key: int(key[2:-4]))  # fmt: skip
+                      if key.startswith("A_")}, key=lambda key: int(key[2:-4]))  # fmt: skip
     tables = {
         "dgm results": common.results_table(runs, RUNS, [*metrics, "forgetting"], paper),
         "dgm size": size_table(grown), "dgm disc": disc_table(pair),
@@ -1383,6 +1786,11 @@ def report(args: argparse.Namespace) -> None:
     }  # fmt: skip
     if split:
         tables["dgm split"] = common.results_table(split, RUNS, ["ACC", "forgetting", "BWT"], {})
+    if wide:
+        chosen = {name: runs[name] for name in TABLE_2 if name in runs}
+        tables["dgm real"] = real_table(chosen)
+        chosen |= {name: runs[name] for name in ("none",) if name in runs}
+        figure("figure2", draw_top5, chosen, "Figure 2: real images replayed", figsize=(6, 5))
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     if args.readme and f"<!-- begin dgm {data} -->" in Path(args.readme).read_text():

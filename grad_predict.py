@@ -67,7 +67,7 @@ import common
 IMPROVED = dict(method="sum", predictor="pseudo-inputs")
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", "record_death", *REPORT)
 GRID = 16_384  # points of a table of h
 REACH = 4  # a table reaches from -REACH to REACH times the largest |θ_j|
 WINDOW, HISTORY = 20, 200  # iterations that a detector compares
@@ -160,6 +160,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
     add("--curve-every", type=int, default=100, help="iterations between points of the curves")
     add("--curve-images", type=int, default=1000, help="test images for the curves; R takes all")
+    add("--record-death", action=yes_no, default=False,
+        help="when a parameter becomes infinite, write a result that counts as dead, no error")
     add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
     add("--out", default="results/grad_predict/run-seed{seed}.json",
         help="the result, one JSON file; {seed} stands for --seed")
@@ -603,8 +605,12 @@ class PseudoInputs:
             own = self.data["rows"][of_task[place]]
             rows.append(own[torch.randint(len(own), (k,), device=own.device)])
         x, y = images_of(self.data, task, torch.cat(rows))
-        chosen = torch.arange(self.args.n_pseudo, device=x.device)
-        chosen = torch.cat([chosen[chosen % len(of_task) == place] for place in places])
+        each = self.args.n_pseudo // self.data["K"]  # learned inputs of a class, or some of them
+        chosen = []
+        for place in places:
+            own = torch.arange(place, self.args.n_pseudo, len(of_task), device=x.device)
+            chosen.append(own if len(own) == each else own[torch.randperm(len(own))[:each]])
+        chosen = torch.cat(chosen)
         x_p, y_p = self.inputs(self.phi, chosen)
         a, d, _ = signals(W, x, y)
         a_p, d_p, _ = signals(W, x_p, y_p)
@@ -875,6 +881,9 @@ def train(
         state["step"] += 1
         bar.update()
         if state["step"] % args.curve_every == 0 or state["step"] % args.iterations == 0:
+            if args.record_death and not (theta + grad).isfinite().all():
+                bury(state, W, data, args)
+                break
             check_finite(theta + grad, state["step"], args)
             state["curve"].append([state["step"], *test(W, data, args.curve_images)[0]])
         if state["step"] % args.iterations == 0 and not joint:
@@ -929,6 +938,16 @@ def finish_task(
     if memory is not None and len(state["ends"]) < args.tasks:
         memory.end(theta, W, task)
         memory.begin()
+
+
+def bury(state: dict, W: list[Tensor], data: dict, args: argparse.Namespace) -> None:
+    """End the run at once: a network of NaN gives one answer, in this task and in all to come."""
+    print(f"iteration {state['step']}: a parameter is not finite: dead", file=sys.stderr)
+    for w in W:
+        w.fill_(math.nan)
+    accuracy, state["answers"] = test(W, data)
+    if args.method != "joint":
+        state["R"] += [accuracy] * (args.tasks + 1 - len(state["R"]))
 
 
 def check_finite(values: Tensor, step: int, args: argparse.Namespace) -> None:
@@ -1049,6 +1068,7 @@ RUNS = {
     "improved-detect": ("Sec. 5.1", "--preset improved --boundaries detect --detector loss",
         "improved, boundaries not told"),
     "split-sgd": ("–", "--benchmark split --method sgd", "plain SGD"),
+    "split-scalar": ("–", "--benchmark split", "Eq. (5), the paper's h"),
     "split-oracle": ("–", "--benchmark split --predictor oracle",
         "Eq. (5), gradients measured on a batch of old data"),
     "split-oracle-sum": ("–", "--benchmark split --method sum --predictor oracle",

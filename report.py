@@ -14,6 +14,7 @@ them "partly", none ❌. Whoever thinks a condition unfair changes it here, and 
 
 import argparse
 import inspect
+import math
 import os
 import re
 import statistics
@@ -70,8 +71,8 @@ Measure = Callable[[dict], Values]
 
 
 def of(*names: str) -> Measure:
-    """These metrics of a run."""
-    return lambda run: {name: run["metrics"][name] for name in names}
+    """These metrics of a run; a dead one lacks them, that is, they are NaN."""
+    return lambda run: {name: run["metrics"].get(name, math.nan) for name in names}
 
 
 def by_task(run: dict) -> Values:
@@ -276,6 +277,7 @@ CLAIMS = {
               of("ACC (%)", "BWT (%)"),
               lambda a, _a, b, bwt, c, _c, d, bwt2: (b > a and bwt > 0, d > c and bwt2 > 0),
               "improved.png"),
+        # A dead network's NaN fulfils no condition.
         Claim("Fig. 1(b)", "with predicted gradients “the performance on old tasks is maintained "
               "or even improved”", ("scalar", "std-scalar"), of("ACC (%)", "BWT (%)"),
               lambda _, bwt, _2, bwt2: (bwt > -2, bwt2 > -2), "figure1.png"),
@@ -382,7 +384,7 @@ def benchmark(folder: str) -> list[dict]:
             images = name in KEEPS_IMAGES and (script, name) != ("synthetic_meta", "real")
             out.append({
                 "script": script, "name": name, "label": label_of(script, name, some[0]),
-                "ACC": [s["ACC"] for s in summary],
+                "ACC": [s["ACC"] for s in summary],  # a dead network's is chance
                 "forgetting": [s["forgetting"] for s in summary if "forgetting" in s],
                 "BWT": [s["BWT"] for s in summary if "BWT" in s],
                 "s": statistics.fmean(run["timing"]["wall_s"] for run in some),
@@ -457,9 +459,11 @@ def judged(claim: Claim, script: str, runs: dict[str, list[dict]]) -> tuple[str,
         all_values = [claim.measure(run) for run in runs[name]]
         cells = []
         for key in all_values[0]:
-            values = [v[key] for v in all_values]
-            means.append(statistics.fmean(values))
-            cells.append(f"{key} {number(values)}")
+            values = [v[key] for v in all_values if not math.isnan(v[key])]
+            means.append(statistics.fmean(values) if values else math.nan)
+            cells.append(f"{key} {number(values)}" if values else f"{key} –")
+        if dead := sum(run["metrics"].get("dead", 0) for run in runs[name]):
+            cells.append(f"dead {dead:.0f} of {len(all_values)}")
         label = label_of(script, name, runs[name][0])
         said.append(f"`{name}` *{label}*: {', '.join(cells)}")
     held = claim.holds(*means)

@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import common
@@ -23,6 +25,9 @@ TINY = (
 ).split()
 METHODS = pytest.mark.parametrize("method", ["dgmw", "dgma"])
 NETS = pytest.mark.parametrize("net", ["dcgan", "resnet"])
+OTHERS = {"mergan": [], "align": ["--mergan", "align"], "dgr": [], "ewc": []}
+OTHERS = {k: ["--memory", "mergan" if k == "align" else k, *v] for k, v in OTHERS.items()}
+PLAIN = pytest.mark.parametrize("other", OTHERS)
 
 
 def parse(*flags):
@@ -129,6 +134,22 @@ def test_eq_1_in_the_residual_generator(method):
     last = G.own[1].last.weight.transpose(0, 1).flip(2, 3)
     assert torch.allclose(image, torch.tanh(nn.functional.conv2d(h, last, padding=1)), atol=1e-5)
     assert image.shape == (2, 1, 16, 16)
+
+
+def test_residual_generator_without_masks():
+    """Each block passes what it is given, doubled, where its convolutions give nothing."""
+    args = parse("--memory", "mergan", "--net", "resnet", "--ngf", "5", "--augment", "0")
+    G = dgm.PlainGenerator(args, (1, 16, 16), 10)
+    assert [W.shape[2] for W in G.W] == [4, 3, 3, 3, 3, 3] and G.widths() == [5] * 5
+    z, y = torch.randn(2, 128), torch.tensor([3, 0])
+    with torch.no_grad():
+        for layer in (1, 2, 3, 4):
+            G.W[layer].zero_()
+    one_hot = nn.functional.one_hot(y, 10)
+    h = torch.einsum("bn,npij->bpij", torch.cat([one_hot, z[:, 10:]], 1), G.W[0])
+    h = nn.functional.group_norm(h, 1).relu().repeat_interleave(4, 2).repeat_interleave(4, 3)
+    image = nn.functional.conv_transpose2d(h, G.W[5], padding=1).tanh()
+    assert torch.allclose(G(z, y), image, atol=1e-6)
 
 
 @pytest.mark.parametrize("net, blocks, channels", [("resnet", 4, 4), ("resnet18", 8, 32)])
@@ -392,6 +413,236 @@ def test_replay_is_of_old_classes_only_and_nothing_real_is_kept(tmp_path, monkey
     assert len(dgm.replay(G, data, 0, 30, args)[0]) == 0
 
 
+# ------------------------------------------------------------- how other generators remember
+
+
+def plain_generator(*flags):
+    """A generator whose classes differ, as if it had been trained."""
+    torch.manual_seed(0)
+    G = dgm.PlainGenerator(parse("--memory", "mergan", "--ngf", "2", *flags), (1, 16, 16), 10)
+    with torch.no_grad():
+        for style in G.own[0]:
+            style.add_(0.3 * torch.randn_like(style))
+    return G
+
+
+def test_the_plain_generator_against_modules():
+    G = plain_generator()
+    z, y = torch.randn(3, 128), torch.tensor([4, 0, 4])
+    h = z.clone()
+    h[:, :10] = nn.functional.one_hot(y, 10)
+    h = nn.functional.conv_transpose2d(h.view(3, 128, 1, 1), G.W[0])
+    for W, style in zip(G.W[1:], G.own[0]):
+        p = W.shape[0]
+        h = (h - h.mean((1, 2, 3), keepdim=True)) / h.var((1, 2, 3), False, True).add(1e-5).sqrt()
+        for i in range(3):  # by hand: every image by the row of its class
+            h[i] = h[i] * style[y[i], :p, None, None] + style[y[i], p:, None, None]
+        h = nn.functional.conv_transpose2d(h.relu(), W, stride=2, padding=1)
+    assert torch.allclose(G(z, y), h.tanh(), atol=1e-5)
+    blind = plain_generator("--memory", "dgr")  # DGR knows no classes
+    assert torch.equal(blind(z, y), blind(z, y.flip(0) + 1))
+
+
+def test_fisher_against_the_gradient_of_every_image():
+    G, D = plain_generator(), dgm.Critic((1, 16, 16), 2, 3, "layer")
+    z, y = torch.randn(4, 128), torch.tensor([7, 7, 2, 7])
+    rank = torch.tensor([2, 2, 0, 2])
+    weights = {k: v.detach() for k, v in G.named_parameters()}
+
+    def loss(weights, z, y, rank):
+        score, logits = D(torch.func.functional_call(G, weights, (z[None], y[None])))
+        return nn.functional.cross_entropy(logits, rank[None]) - score[0]
+
+    each = [torch.func.grad(loss)(weights, *one) for one in zip(z, y, rank)]
+    for (key, p), f in zip(G.named_parameters(), dgm.fisher(G, D, z, y, rank)):
+        squares = torch.stack([g[key] ** 2 for g in each])
+        assert torch.allclose(f, squares.mean(0), rtol=1e-3, atol=1e-9), key
+        assert f.shape == p.shape and f.max() > 0
+        # not the square of the mean gradient, a common mistake
+        assert not torch.allclose(f, torch.stack([g[key] for g in each]).mean(0) ** 2, rtol=0.1)
+
+
+def test_the_spring_of_ewc_and_the_alignment_by_hand():
+    G, before = plain_generator(), plain_generator()
+    with torch.no_grad():
+        for p in G.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    F_sum = [torch.rand_like(p) for p in G.parameters()]
+    spring = 0.0
+    for f, p, q in zip(F_sum, G.parameters(), before.parameters()):
+        pairs = zip(f.flatten().tolist(), p.flatten().tolist(), q.flatten().tolist())
+        spring += sum(a / 2 * (b - c) ** 2 for a, b, c in pairs)
+    assert dgm.ewc_penalty(G, before, F_sum).item() == pytest.approx(spring, rel=1e-4)
+    z, y = torch.randn(3, 128), torch.tensor([1, 1, 5])
+    moved = 0.0
+    for a, b in zip(G(z, y), before(z, y)):  # ||·||² of an image, the mean over images
+        moved += sum((u - v) ** 2 for u, v in zip(a.flatten().tolist(), b.flatten().tolist())) / 3
+    assert dgm.alignment(G, before, z, y).item() == pytest.approx(moved, rel=1e-4)
+    assert dgm.alignment(before, before, z, y).item() == 0
+
+
+@PLAIN
+def test_what_each_memory_adds_to_the_generators_loss(other):
+    args = parse(*OTHERS[other], "--ewc-lambda", "3", "--align-weight", "0.5")
+    G, D = plain_generator(*OTHERS[other]), dgm.Critic((1, 16, 16), 4, 2, "layer")
+    nets = {"G": G, "before": plain_generator(*OTHERS[other]), "D": D,
+            "fisher": [torch.rand_like(p) for p in G.parameters()]}  # fmt: skip
+    with torch.no_grad():
+        for p in nets["before"].parameters():
+            p.add_(0.1)
+    nets["G_opt"] = dgm.adam(G.parameters(), args)
+    rank, old_y = torch.ones(5, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
+    fake = G(torch.randn(5, 128), rank)
+    score, logits = D(fake)
+    by_hand = -score.mean()
+    if other != "dgr":
+        by_hand = by_hand + nn.functional.cross_entropy(logits, rank)
+    torch.manual_seed(3)
+    z = torch.randn(4, 128)
+    if other == "align":
+        by_hand = by_hand + 0.5 * dgm.alignment(G, nets["before"], z, old_y)
+    if other == "ewc":
+        by_hand = by_hand + 3 * dgm.ewc_penalty(G, nets["before"], nets["fisher"])
+    torch.manual_seed(3)
+    assert dgm.plain_step(nets, fake, rank, old_y, args).item() == pytest.approx(by_hand.item())
+
+
+@PLAIN
+def test_what_the_critic_is_shown_as_real(other):
+    """Joint retraining: every class as often, each image with its class, as many as in DGM."""
+    args = parse(*OTHERS[other], "--replay-batch-size", "16")
+    task = dict(x=torch.full((16, 1, 1, 1), 3, dtype=torch.uint8), rank=torch.full((16,), 3), B=16,
+                old=torch.arange(3, dtype=torch.uint8).repeat(40).view(-1, 1, 1, 1),
+                old_rank=torch.arange(3).repeat(40), classes=[3], seen=[0, 1, 2, 3])  # fmt: skip
+    real, rank, old, old_rank = dgm.plain_batch(task, torch.arange(16), args)
+    assert torch.equal(dgm.to_uint8(real).flatten(), rank.to(torch.uint8))
+    assert torch.equal(dgm.to_uint8(old).flatten(), old_rank.to(torch.uint8))
+    if other in ("mergan", "dgr"):
+        assert len(real) == 24 and len(old) == 0 and (rank == 3).sum() == 24 / 4
+        assert (rank[:12] != 3).any() and (rank[:12] == 3).any()  # mixed: L_gp sees the first
+    else:
+        assert (rank == 3).all() and len(real) == 16 and len(old) == 16 and (old_rank < 3).all()
+    task["old"], task["old_rank"] = task["old"][:0], task["old_rank"][:0]  # the first task
+    assert [len(part) for part in dgm.plain_batch(task, torch.arange(16), args)] == [16, 16, 0, 0]
+
+
+def test_the_old_classifier_names_what_dgr_draws(tmp_path, monkeypatch):
+    learn, train, solvers, seen = dgm.learn_task, dgm.train_gan, [], []
+
+    def remember(nets, *rest):
+        learn(nets, *rest)
+        with torch.no_grad():  # as if it were sure of class 0 in all it sees, after task 2
+            nets["solver"].aux.bias[0] += 1e6 if len(solvers) == 1 else 0
+        solvers.append({k: v.clone() for k, v in nets["solver"].state_dict().items()})
+
+    def spy(nets, task, data, t, *rest):
+        seen.append((task["old"], task["old_rank"]))
+        train(nets, task, data, t, *rest)
+
+    monkeypatch.setattr(dgm, "learn_task", remember)
+    monkeypatch.setattr(dgm, "train_gan", spy)
+    run(tmp_path / "r.json", "--memory", "dgr", "--train-size", "1000")
+    assert len(seen[0][0]) == 0
+    for t in (1, 2):
+        solver = dgm.Critic((1, 16, 16), 4, t, "layer")
+        solver.load_state_dict(solvers[t - 1])
+        old, names = seen[t]
+        with torch.no_grad():
+            assert torch.equal(names, solver(dgm.to_float(old))[1].argmax(1))
+        assert len(old) == 100 * t
+    assert (seen[2][1] == 0).all()  # so the names are that classifier's
+
+
+@PLAIN
+def test_a_plain_generator_keeps_its_size_and_says_how_it_drifts(other, tmp_path):
+    result = run(tmp_path / "r.json", *OTHERS[other])
+    G = dgm.PlainGenerator(parse(*OTHERS[other]), (1, 16, 16), 10)
+    size = sum(p.numel() for p in G.parameters())
+    for task in result["tasks"]:
+        assert task["base"] == size and 4 * size == sum(task["disc"].values())
+    assert result["tasks"][0]["drift"] == 0 and result["tasks"][2]["drift"] > 0
+
+
+def test_a_spring_strong_enough_holds_what_it_should(tmp_path):
+    """Weights with no Fisher information are free; a huge λ holds all the others."""
+    drift = {}
+    for weight in ("0", "1e6"):
+        flags = ["--memory", "ewc", "--ewc-lambda", weight, "--epochs", "8", "--tasks", "2"]
+        drift[weight] = run(tmp_path / f"{weight}.json", *flags)["tasks"][1]["drift"]
+    assert drift["1e6"] < 0.1 * drift["0"]
+
+
+# ----------------------------------------------------------------------- real images in the replay
+
+
+def test_herding_against_a_brute_force():
+    torch.manual_seed(0)
+    h = torch.randn(9, 4, dtype=torch.double)
+    chosen = dgm.herding(h, 5).tolist()
+    h = h / h.norm(dim=1, keepdim=True)
+    taken = []
+    for k in range(1, 6):
+        def distance(i, k=k):
+            return (h.mean(0) - (h[i] + sum(h[j] for j in taken)) / k).norm().item()
+
+        taken.append(min((i for i in range(9) if i not in taken), key=distance))
+    assert chosen == taken and len(set(chosen)) == 5
+    assert len(dgm.herding(h, 30)) == 9 and len(dgm.herding(h, 0)) == 0
+
+
+def test_how_many_real_images_are_kept():
+    for flags, n_classes, images in (
+        ("--real-ratio 0.25", 7, 25),
+        ("--memory-size 1000", 30, 33),  # "66 samples ... after seeing 30 classes", for K=2000
+        ("--memory-size 2000", 50, 40),
+        ("--memory-size 5000", 2, 100),
+        ("--real-ratio 0.5 --memory-size 100", 10, 10),
+    ):
+        assert dgm.quota(100, n_classes, parse(*flags.split())) == images
+
+
+@pytest.mark.parametrize(
+    "flags, shares, kept",
+    [
+        ("--real-ratio 0.25", [25, 25], [25, 25, 25]),
+        ("--memory-size 21", [10, 10], [7, 7, 7]),
+        ("--real-ratio 0.5 --memory-size 21", [50, 50], [7, 7, 7]),
+        ("--memory-size 21 --choice herding", [10, 10], [7, 7, 7]),
+        ("--real-ratio 0.25 --memory dgr", [], [25, 25, 25]),
+    ],
+)
+def test_real_images_take_their_share_and_no_other_is_kept(
+    flags, shares, kept, tmp_path, monkeypatch
+):
+    """Erase every image that is not stored, after its task: the result must be the same."""
+    flags = [*flags.split(), "--train-size", "1000"]  # 100 of each class
+    run(tmp_path / "a.json", *flags)
+    learn, train, seen, stored = dgm.learn_task, dgm.train_gan, [], []
+
+    def forgetful(nets, data, t, *rest):
+        data.setdefault("whole", data["x"].clone())
+        learn(nets, data, t, *rest)
+        gone = torch.ones(len(data["x"]), dtype=torch.bool)
+        gone[torch.cat(nets["stored"])] = False
+        gone &= data["rank"][data["y"]] <= t
+        data["x"][gone] = 0
+        stored[:] = nets["stored"]
+
+    def spy(nets, task, data, t, *rest):
+        if t == 2:
+            real = {tuple(x.flatten().tolist()) for x in data["whole"]}
+            is_real = torch.tensor([tuple(x.flatten().tolist()) in real for x in task["old"]])
+            seen.extend(int((is_real & (task["old_rank"] == c)).sum()) for c in range(2))
+        train(nets, task, data, t, *rest)
+
+    monkeypatch.setattr(dgm, "learn_task", forgetful)
+    monkeypatch.setattr(dgm, "train_gan", spy)
+    run(tmp_path / "b.json", *flags)
+    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
+    assert seen == shares or not shares
+    assert [len(index) for index in stored] == kept
+
+
 # ------------------------------------------------------------------------------------- learning
 
 
@@ -423,7 +674,47 @@ def test_dgm_remembers_what_no_replay_forgets(tmp_path, monkeypatch):
         assert (named == t).float().mean() > 0.9
 
 
+def test_what_other_generators_still_draw_of_the_first_class(tmp_path, monkeypatch):
+    """After a second class, as another net sees it; without what the memory adds it is gone."""
+    flags = ["--train-size", "1600", "--tasks", "2", "--epochs", "12", "--ngf", "8", "--ndf", "8",
+             "--classifier-steps", "60", "--augment", "0.1"]  # fmt: skip
+    args, nets_seen, learn = parse(*flags), {}, dgm.learn_task
+    data = dgm.load_data(args, CPU)
+    torch.manual_seed(0)
+    judge = dgm.Critic(data["shape"], 8, 2, "batch")
+    dgm.train_classifier(judge, data["x"], data["rank"][data["y"]], 100, 1e-3, True, args, "", 64)
+    judge.eval()
+
+    def spy(nets, *rest):
+        learn(nets, *rest)
+        nets_seen.update(nets)
+
+    monkeypatch.setattr(dgm, "learn_task", spy)
+    without = run(tmp_path / "none.json", *flags, "--memory", "none")["metrics"]["ACC"]
+    assert without == 0.5
+    kept = {}
+    ablated = {"align 0": [*OTHERS["align"], "--align-weight", "0"],
+               "ewc 0": [*OTHERS["ewc"], "--ewc-lambda", "0"]}  # fmt: skip
+    for name, other in (OTHERS | ablated).items():
+        accuracy = run(tmp_path / f"{name}.json", *flags, *other)["metrics"]["ACC"]
+        assert accuracy > 0.6, name
+        x = dgm.draw(nets_seen["G"], 0, torch.zeros(200, dtype=torch.int64), torch.randn(200, 128))
+        with torch.no_grad():
+            kept[name] = (judge(x)[1].argmax(1) == 0).float().mean().item()
+    assert min(kept["mergan"], kept["align"], kept["ewc"]) > 0.85, kept
+    assert max(kept["align 0"], kept["ewc 0"]) < 0.7, kept
+    assert 0.25 < kept["dgr"] < 0.75, kept  # which class it draws is left to chance
+
+
 # -------------------------------------------------------------------------- same bytes, resumed
+
+
+def test_the_old_name_of_the_flag_and_the_old_way_to_no_replay(tmp_path):
+    for name, flags in {"a": ["--method", "dgma"], "b": ["--memory", "dgma"],
+                        "c": ["--replay", "none"], "d": ["--memory", "none"]}.items():  # fmt: skip
+        run(tmp_path / f"{name}.json", *flags)
+    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
+    assert numbers(tmp_path / "c.json") == numbers(tmp_path / "d.json")
 
 
 @METHODS
@@ -434,12 +725,12 @@ def test_the_same_seed_gives_the_same_bytes(method, tmp_path):
     assert numbers(tmp_path / "a.json") != numbers(tmp_path / "c.json")
 
 
-@METHODS
-@NETS
-def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(
-    method, net, tmp_path, monkeypatch
-):
-    flags = ["--method", method, "--net", net, "--checkpoint-every", "0"]
+@pytest.mark.parametrize("method", ["dgmw", "dgma", *OTHERS, "stored", "resnet"])
+def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(method, tmp_path, monkeypatch):
+    some = OTHERS | {"stored": ["--memory-size", "20", "--choice", "herding"],
+                     "resnet": ["--net", "resnet", "--method", "dgma", "--memory-size", "20",
+                                "--classifier-images", "drawn"]}  # fmt: skip
+    flags = [*some.get(method, ["--memory", method]), "--checkpoint-every", "0"]
     run(tmp_path / "whole.json", *flags)
     save, target = common.save_checkpoint, tmp_path / "parts.json"
 
@@ -618,6 +909,19 @@ def fails(capsys, argv, code=2):
         ("--out {tmp}", "is a folder"),
         ("--report {tmp}/nothing", "no results"),
         ("--nonsense", "unrecognized arguments"),
+        ("--memory dgr --classifier-images drawn", "have no class"),
+        ("--memory ewcc", "invalid choice"),
+        ("--memory mergan --veto", "has no masks"),
+        ("--memory dgr --aux-fakes", "have no class"),
+        ("--memory ewc --mergan align", "goes with --memory mergan"),
+        ("--memory ewc --ewc-lambda -1", "--ewc-lambda takes numbers from 0"),
+        ("--memory mergan --align-weight nan", "--align-weight takes numbers from 0"),
+        ("--real-ratio 1.5", "from 0 to 1"),
+        ("--real-ratio nan", "from 0 to 1"),
+        ("--memory-size -5", "--memory-size takes numbers from 0"),
+        ("--memory-size 20 --memory none", "into a replay"),
+        ("--real-ratio 0.5 --joint", "into a replay"),
+        ("--choice herding", "give one"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
@@ -655,6 +959,8 @@ def test_an_empty_mask_is_named(tmp_path, capsys):
         ("--preset paper --dataset glyphs-rgb --classes-per-task 4 --shuffle-classes", (3, 2)),
         ("--preset paper --method dgma --image-size 28 --n-critic 2 --tasks 2", (3, 2)),
         ("--preset improved --classes-per-task 5 --classifier-steps 2", (3, 2)),
+        ("--preset laptop --net resnet18 --classifier-images drawn", (3, 2)),
+        ("--preset laptop --net resnet --classifier-images drawn --memory mergan", (3, 2)),
     ],
 )
 def test_other_ways_to_run(flags, shape, tmp_path):
@@ -687,8 +993,16 @@ def test_presets_move_defaults_and_flags_undo_them():
     nets = {"mnist": "dcgan", "svhn": "dcgan", "cifar10": "resnet", "data/imagenet50/": "resnet18"}
     for dataset, net in nets.items():
         assert dgm.parse_args(["--dataset", dataset]).net == net
+    cifar = dgm.parse_args(["--dataset", "cifar10", "--preset", "laptop", "--memory", "mergan"])
+    assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (32, 16, "drawn")
     imagenet = dgm.parse_args(["--dataset", "imagenet50", "--preset", "laptop", "--net", "dcgan"])
     assert (imagenet.net, imagenet.classes_per_task, imagenet.image_size) == ("dcgan", 10, 16)
+    mergan = dgm.parse_args(["--memory", "mergan"])
+    assert (mergan.ngf, mergan.veto) == (37, False)
+    size = sum(W.numel() for W in dgm.PlainGenerator(mergan, (1, 32, 32), 10).W)
+    assert size == pytest.approx(5.18e5, rel=0.01)  # Table 3
+    assert dgm.parse_args(["--memory", "dgr", "--preset", "laptop"]).ngf == 52
+    assert dgm.parse_args(["--memory", "dgr", "--preset", "laptop", "--ngf", "9"]).ngf == 9
 
 
 def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
@@ -698,6 +1012,8 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     run(folder / "dgma-seed0.json", "--method", "dgma")
     run(folder / "joint-seed0.json", "--joint")
     run(folder / "none-seed0.json", "--replay", "none")
+    for name, flags in OTHERS.items():
+        run(folder / f"{name.replace('align', 'mergan-align')}-seed0.json", *flags)
     run(folder / "speed-laptop-seed0.json", "--tasks", "2")
     page = tmp_path / "page.md"
     marks = "<!-- begin dgm {0} -->\n<!-- end dgm {0} -->\n"
@@ -710,6 +1026,8 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
             "averages.png", "tables.md"} == drawn  # fmt: skip
     assert "| laptop | 32 | 64 |" in page.read_text()
     assert "5.58e+04" in page.read_text() and "paper 98.75" not in page.read_text()
+    assert page.read_text().count("| MeRGAN, replay alignment, laptop |") == 2
+    assert "r=0.1" not in page.read_text() + err  # Table 2 is for more than ten classes
     dgm.main(["--compare", str(folder), str(folder)])
     assert "| 96.46 |" in capsys.readouterr().out
 
@@ -729,8 +1047,8 @@ def test_a_colour_data_set_has_a_table_of_its_own_beside_its_own_paper_values(tm
     assert "A_10 (%) | 51.70 | 33.30 (1) |" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dataset", ["glyphs-rgb", "cifar10", "imagenet50"])
-def test_the_makefile_runs_the_rows_of_table_1_on_colour_data(dataset):
+@pytest.mark.parametrize("dataset, count", [("glyphs-rgb", 8), ("cifar10", 8), ("imagenet50", 12)])
+def test_the_makefile_runs_the_rows_of_table_1_on_colour_data(dataset, count):
     plan = subprocess.run(
         ["make", "-n", "reproduce-dgm", "VENV=", "PRESET=laptop", f"DATASET={dataset}"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -738,18 +1056,63 @@ def test_the_makefile_runs_the_rows_of_table_1_on_colour_data(dataset):
     for name in ("dgmw", "dgma", "joint", "none"):
         line = next(v for v in plan.splitlines() if f"/{dataset}/dgm/{name}-seed0.json" in v)
         assert f"dgm.py {dgm.RUNS[name][1]} --dataset {dataset} " in line
-    assert plan.count("dgm.py --preset") == 4
+    assert plan.count("dgm.py --preset") == count
+
+
+def test_table_2_and_figure_2_of_more_than_ten_classes(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 12), ("test", 4)):
+        for c in range(12):
+            place = tmp_path / "dozen" / split / f"{c:02}"
+            place.mkdir(parents=True)
+            for i in range(n):
+                x = rng.integers(0, 100, (16, 16)) + 12 * c
+                Image.fromarray(x.astype(np.uint8)).save(place / f"{i}.png")
+    base = ("--preset laptop --image-size 16 --classes-per-task 4 --epochs 1 --ngf 2 --ndf 4 "
+            "--batch-size 16 --classifier-steps 4 --threads 1 --device cpu").split()  # fmt: skip
+    base += ["--dataset", str(tmp_path / "dozen")]
+    folder, figures = tmp_path / "results", tmp_path / "figures"
+    names = {"dgmw": [], "joint": ["--joint"], "none": ["--memory", "none"],
+             "r50": ["--real-ratio", "0.5"],
+             "k1000-herding": ["--memory-size", "40", "--choice", "herding"]}  # fmt: skip
+    for name, flags in names.items():
+        dgm.main([*base, *flags, "--out", str(folder / f"{name}-seed0.json")])
+    result = json.loads((folder / "r50-seed0.json").read_text())
+    assert len(result["top5"]) == 3 and result["top5"][0] > 0.9  # five guesses of four classes
+    assert result["metrics"]["top-5 A_12 (%)"] == pytest.approx(100 * result["top5"][-1])
+    assert result["top5"][-1] >= result["metrics"]["ACC"]
+    dgm.main(["--report", str(folder), "--figures", str(figures)])
+    assert (figures / "figure2.png").exists()
+    table = (figures / "tables.md").read_text().partition("## dgm real")[2]
+    assert "| DGMw, r=0.5, laptop |" in table and "top-5 A_12 (%)" in table
+    assert "paper" not in table  # these images are not ImageNet-50
+    assert "--real-ratio 0.25" in capsys.readouterr().err
+
+
+def test_top_5_by_hand():
+    scores = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3], [1, 2, 3, 4, 5, 6, 7], [9, 8, 7, 6, 5, 4, 3]])
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return None, scores
+
+    data = {"y_test": torch.tensor([5, 3, 3]), "x_test": torch.zeros(3, 1, 2, 2),
+            "order": [3, 5], "rank": torch.tensor([9, 9, 9, 0, 9, 1])}  # fmt: skip
+    assert dgm.top5(Net(), data, 7) == pytest.approx(2 / 3)  # rank 0 is last in the second row
 
 
 def test_the_makefile_runs_what_the_report_expects():
     plans = {}
-    for preset in ("paper", "laptop"):
-        plans[preset] = subprocess.run(
-            ["make", "-n", "reproduce-dgm", "VENV=", "SEEDS=0", f"PRESET={preset}"],
+    for plan in ("paper mnist", "laptop mnist", "laptop imagenet50"):
+        preset, dataset = plan.split()
+        plans[plan] = subprocess.run(
+            ["make", "-n", "reproduce-dgm", "VENV=", "SEEDS=0", f"PRESET={preset}",
+             f"DATASET={dataset}"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
     for name, (_, flags, _) in dgm.RUNS.items():
-        plan = plans["paper" if name.endswith("-paper") else "laptop"]
+        kind = "paper mnist" if name.endswith("-paper") else "laptop mnist"
+        plan = plans["laptop imagenet50" if name in dgm.REAL else kind]
         line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
         assert f"dgm.py {flags} --dataset" in line
 

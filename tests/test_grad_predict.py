@@ -391,6 +391,10 @@ def test_a_diverging_run_names_the_iteration(tmp_path, capsys):
     line = fails(capsys, [*TINY, *flags, "--out", str(tmp_path / "r.json")], code=1)
     assert "iteration 35: a parameter is not finite" in line and "--weight" in line
     assert list(tmp_path.iterdir()) == []
+    dead = run(tmp_path / "dead.json", *flags, "--record-death")
+    assert dead["metrics"] == {"dead": 1.0, "memory (%)": 0.0}
+    assert len(dead["R"]) == 4 and dead["R"][-1][0] == dead["R"][-1][1] < 0.2
+    assert "iteration 35: a parameter is not finite: dead" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------- the same bytes, always
