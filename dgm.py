@@ -2,16 +2,14 @@
 
 A classifier must learn one class after another, and no image may be kept. So a generator learns
 to draw each class, and the classifier is shown its drawings of old ones. But a generator forgets
-too, unless what an old class needs is frozen. DGM learns, together with the weights, a mask that
-says which weights (DGMw) or units (DGMa) the class needs. At the end of a task the mask is binary,
-what it covers never changes again, and the net grows by as much as was frozen. So the images of an
-old class are the same for ever, bit for bit (this file checks it after every task).
+too, unless what an old class needs is frozen. DGM learns, with the weights, a mask that says which
+weights (DGMw) or units (DGMa) a class needs. At the end of a task the mask is binary, what it
+covers never changes again, and the net grows by as much. So the images of an old class are the
+same for ever, bit for bit (checked after every task). D's answer to "which class?" is the result.
 
     task t:  z, y ─► G under mask m_t ───► fakes ─► D: real or fake? which class?
              the task's images ──────────────────► D: real or fake? which class?
              G under m_1 ... m_{t-1} ──► replay ─► D:                which class?
-
-D's answer to "which class?" is the classifier, and the result.
 
 paper            here                 shape
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
@@ -36,17 +34,20 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
  7. D classifies the fakes too, as in AC-GAN (--aux-fakes); every class weighs the same in L_c.
  8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
  9. laptop: fewer pixels and epochs, LayerNorm in D, falling rates, more weight on L_c; when G is
-    frozen, D's classifier learns some steps more, on slightly distorted images.
+    frozen, D's classifier learns some steps more, on slightly distorted images (CIFAR-10: drawn).
 10. Table 1's other generators (--memory mergan, dgr, ewc) have D and the rest in common with DGM.
+11. The residual nets normalise behind each convolution; G's shortcuts have no weights (`fit`).
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
-    python dgm.py --preset laptop
+    python dgm.py --preset laptop  # many GPUs: torchrun --nproc-per-node=N dgm.py ...
     # A_3 98 % in half a minute, A_10 96.7 % in 8 minutes, on one core of an AMD EPYC
 """
 
 import argparse
+import contextlib
 import copy
 import math
+import os
 import shlex
 import statistics
 import sys
@@ -56,6 +57,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 from matplotlib.axes import Axes
@@ -79,11 +81,27 @@ LAPTOP = dict(
     image_size=16, ngf=16, ndf=16, norm="layer", epochs=13, lr=1e-3, lr_decay=True, aux_weight=4.0,
     replay_batch_size=64, classifier_steps=400, augment=0.1,
 )  # fmt: skip
-LAPTOP_PLAIN = dict(ngf=52)  # DGMw ends at 74 % of this, as in Table 3
+LAPTOP_PLAIN = {"cifar10": dict(ngf=32)}  # else 52: DGMw ends at 74 % of it, as in Table 3
 IMPROVED = dict(
     separate_classifier=True, classifier_steps=1200, classifier_lr=2e-3, augment=0.15,
     label_smoothing=0.1, lambda_ru=0.02,
 )  # fmt: skip
+# The nets of Sec. 4 are chosen by the data set (their sizes are our choice).
+DATASET = {
+    "cifar10": dict(net="resnet", ngf=128, ndf=128, norm="layer", lr=2e-4),
+    "imagenet50": dict(
+        net="resnet18", ngf=128, ndf=64, norm="layer", lr=2e-4, classes_per_task=10
+    ),
+}  # fmt: skip
+LAPTOP_DATASET = {
+    "cifar10": dict(
+        ngf=16, ndf=16, epochs=6, batch_size=32, gp_batch_size=16, replay_batch_size=32,
+        classifier_images="drawn",
+    ),
+    "imagenet50": dict(
+        ngf=24, ndf=16, epochs=10, batch_size=32, gp_batch_size=16, replay_batch_size=32
+    ),
+}  # fmt: skip
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
 NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
@@ -112,9 +130,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--epochs", type=int, default=101, help="I, epochs a task (Eq. 3; our choice)")
     add("--batch-size", type=int, default=64, help="images a step (our choice)")
     add("--n-critic", type=int, default=1, help="steps of D for one of G (our choice)")
+    add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
+        help="resnet: residual G and D; resnet18: with ResNet-18 as D. Default by --dataset: "
+        "cifar10 resnet, imagenet50 resnet18, others dcgan (Sec. 4)")
     add("--nz", type=int, default=128, help="size of the generator's input (our choice)")
     add("--ngf", type=int, default=6, help="units of G's last masked layer; the others have twice "
-        "as many as the next (Sec. 4: a tenth of MeRGAN for DGMw, 44 %% for DGMa)")
+        "as many as the next (Sec. 4: a tenth of MeRGAN for DGMw, 44 %% for DGMa); "
+        "of all of them in the residual nets")
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
         help="normalisation in D's layers 2 and 3 (our choice)")
@@ -150,6 +172,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="steps of the classifier alone, on real and replayed images, at the end of a task")
     add("--separate-classifier", action=yes_no, default=False,
         help="a net of its own instead of D's auxiliary output takes these steps")
+    add("--classifier-images", choices=["real", "drawn"], default="real", help="there, the task's "
+        "own classes; drawn: as the old ones, so that looking real tells nothing about the class")
     add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
     add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
     add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
@@ -184,12 +208,17 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", default="paper")
     chooser.add_argument("--memory", "--method", default="dgmw")
+    chooser.add_argument("--dataset", default="mnist")
     common.errors_in_one_line(chooser)
     chosen = chooser.parse_known_args(argv)[0]
     small, plain = chosen.preset in ("laptop", "improved"), chosen.memory in PLAIN
+    name = Path(chosen.dataset).name
     parser.set_defaults(**MEMORY.get(chosen.memory, {}))
-    parser.set_defaults(**(LAPTOP if small else {}))
-    parser.set_defaults(**(LAPTOP_PLAIN if small and plain else {}))
+    parser.set_defaults(**DATASET.get(name, {}))
+    parser.set_defaults(**(LAPTOP | LAPTOP_DATASET.get(name, {}) if small else {}))
+    parser.set_defaults(**(LAPTOP_PLAIN.get(name, dict(ngf=52)) if small and plain else {}))
+    if chosen.memory == "dgr":  # what it draws of the new classes has no name
+        parser.set_defaults(classifier_images="real")
     parser.set_defaults(**(IMPROVED if chosen.preset == "improved" else {}))
     args = parser.parse_args(argv)
     check(args)
@@ -212,8 +241,9 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--augment changes the images of --classifier-steps: give some")
     if args.memory in PLAIN and args.veto:
         raise common.UserError(f"--veto is DGM's: --memory {args.memory} has no masks")
-    if args.memory == "dgr" and args.aux_fakes:
-        raise common.UserError("--aux-fakes: the images that DGR draws have no class")
+    if args.memory == "dgr" and (args.aux_fakes or args.classifier_images == "drawn"):
+        flag = "--aux-fakes" if args.aux_fakes else "--classifier-images drawn"
+        raise common.UserError(f"{flag}: the images that DGR draws have no class")
     if args.memory != "mergan" and args.mergan != "joint":
         raise common.UserError(f"--mergan {args.mergan} goes with --memory mergan")
     args.replay = "none" if args.memory == "none" else args.replay
@@ -295,6 +325,108 @@ def from_sparse(stored: dict, device: torch.device) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------
+# Several processes: `torchrun --nproc-per-node=N dgm.py ...`. All of them draw the same random
+# numbers for the whole batch, and each works on every N-th image of it. So weights, masks and
+# growth are the same everywhere, and those of one process, up to the rounding of sums.
+# --------------------------------------------------------------------------------------------
+
+
+def processes() -> tuple[int, int]:
+    """(the number of this process, how many there are): (0, 1) without torchrun."""
+    together = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+
+
+def meet(args: argparse.Namespace) -> torch.device:
+    """This process's device; under torchrun, one CUDA device each, and all wait for all."""
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        return common.choose_device(args.device)
+    number, n = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
+    for name in ("batch_size", "gp_batch_size", "replay_batch_size"):
+        if getattr(args, name) % n or args.batch_size < 2 * n:
+            flag = f"--{name.replace('_', '-')}"
+            raise common.UserError(f"{flag} is shared by {n} processes: give a multiple of {n}, "
+                                   f"and at least 2 images to each")  # fmt: skip
+    if args.memory in PLAIN:
+        raise common.UserError(f"--memory {args.memory} runs in one process, without torchrun")
+    device = common.choose_device(args.device)
+    if device.type == "cuda":
+        device = common.choose_device(f"cuda:{number}")
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def mine(x: Tensor) -> Tensor:
+    """This process's share of a batch [B, ...]: every N-th row, so that a part shares a part."""
+    number, n = processes()
+    return x[number::n]
+
+
+def average(tensors: list[Tensor]) -> None:
+    """Each of the tensors, in place, becomes its mean over the processes."""
+    n = processes()[1]
+    if n > 1:
+        flat = torch.cat([x.flatten() for x in tensors])  # one message instead of many
+        dist.all_reduce(flat)
+        for x, part in zip(tensors, (flat / n).split([x.numel() for x in tensors])):
+            x.copy_(part.view(x.shape))
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """The sum over the processes; so is its gradient, and that one's, for the penalty L_gp."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return SumOverProcesses.apply(gradient)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """BatchNorm with the statistics of the whole batch, of which each process has a share."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or processes()[1] == 1:
+            return super().forward(x)
+        n = processes()[1] * x[:, 0].numel()
+        mean = SumOverProcesses.apply(x.sum((0, 2, 3))) / n  # [C]
+        x = x - mean.view(1, -1, 1, 1)
+        var = SumOverProcesses.apply(x.square().sum((0, 2, 3))) / n
+        if self.track_running_stats:
+            self.num_batches_tracked += 1
+            share = self.momentum or 1 / self.num_batches_tracked
+            self.running_mean.lerp_(mean.detach(), share)
+            self.running_var.lerp_(var.detach() * n / (n - 1), share)
+        scale = self.weight * (var + self.eps).rsqrt()
+        return x * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+
+
+def as_one(main: Callable[[], None]) -> None:
+    """Run `main`; under torchrun process 0 speaks, and of those that fail only the first."""
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        return main()
+    store, number, _ = next(dist.rendezvous("env://"))
+    with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as silence:
+        if number:
+            silence.enter_context(contextlib.redirect_stdout(nowhere))
+            silence.enter_context(contextlib.redirect_stderr(nowhere))
+        try:
+            main()
+        except (common.UserError, common.RunError, RuntimeError, OSError, MemoryError,
+                KeyboardInterrupt) as error:  # fmt: skip
+            if store.add("failed", 1) > 1:  # another says why, and torchrun ends the rest
+                os._exit(1)
+            if isinstance(error, dist.DistError) or "gloo" in str(error):
+                error = common.RunError("another process has ended: see torchrun's report")
+            raise error from None
+
+
+# --------------------------------------------------------------------------------------------
 # Models: images are [B, C, S, S] in [-1, 1]
 # --------------------------------------------------------------------------------------------
 
@@ -310,18 +442,27 @@ def halvings(S: int) -> tuple[int, int]:
 class TaskLayers(nn.Module):
     """What one task has for itself, never masked: BatchNorm of every layer, and the last layer."""
 
-    def __init__(self, widths: list[int], channels: int):
+    def __init__(self, widths: list[int], channels: int, residual: bool):
         super().__init__()
-        self.norms = nn.ModuleList(nn.BatchNorm2d(p) for p in widths)
-        self.last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False)
+        self.norms = nn.ModuleList(BatchNorm(p) for p in widths)
+        kernel, stride = (3, 1) if residual else (4, 2)
+        self.last = nn.ConvTranspose2d(widths[-1], channels, kernel, stride, 1, bias=False)
         nn.init.normal_(self.last.weight, 0, 0.02)
 
 
-class Generator(nn.Module):
-    """A DCGAN generator whose layers are masked, frozen and widened: z [B, nz], y [B] -> images.
+def fit(x: Tensor, p: int) -> Tensor:
+    """[B, n, S, S] -> [B, p, S, S], channels cut off or zeros added (He et al. 2016, option A)."""
+    return F.pad(x[:, :p], (0, 0, 0, 0, 0, max(0, p - x.shape[1])))
 
-    Images of side S = base·2^d (base 4 to 7) take d masked layers: a projection to base x base,
-    then d - 1 doublings; the last doubling is the task's own. `masks` [task][layer] are bool.
+
+class Generator(nn.Module):
+    """A generator whose layers are masked, frozen and widened: z [B, nz], y [B] -> images.
+
+    Images of side S = base·2^d (base 4 to 7). dcgan takes d masked layers: a projection to
+    base x base, then d - 1 doublings; the last doubling is the task's own. The residual net takes
+    1 + 2d: behind the projection d blocks, each of which doubles the side, then has two 3x3
+    convolutions, and past them a shortcut without weights, so that layers may grow one by one.
+    `masks` [task][layer] are bool.
     """
 
     def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
@@ -330,8 +471,11 @@ class Generator(nn.Module):
         self.weights_masked = args.memory == "dgmw"
         self.C, self.K, self.nz = C, K, args.nz
         self.base, doublings = halvings(S)
+        self.residual = args.net != "dcgan"
         widths = [args.ngf * 2**k for k in reversed(range(doublings))]
         kernels = [self.base] + [4] * (doublings - 1)
+        if self.residual:
+            widths, kernels = [args.ngf] * (1 + 2 * doublings), [self.base] + [3] * 2 * doublings
         sizes = list(zip([args.nz, *widths], widths, kernels))
         self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
         self.e = nn.ParameterList()
@@ -361,10 +505,15 @@ class Generator(nn.Module):
             # Eq. (1): y_l = act[(m_l ∘ W_l)^T x]
             W = W * m if self.weights_masked else W
             if layer == 0:  # a transposed convolution of a 1x1 image is a matrix product
-                h = (h @ W.flatten(1)).view(len(h), -1, self.base, self.base)
+                h = norm((h @ W.flatten(1)).view(len(h), -1, self.base, self.base))
+            elif not self.residual:
+                h = norm(F.conv_transpose2d(h, W, stride=2, padding=1))
+            elif layer % 2:  # the first convolution of a block
+                shortcut = F.interpolate(h, scale_factor=2)
+                h = norm(F.conv_transpose2d(shortcut, W, padding=1))
             else:
-                h = F.conv_transpose2d(h, W, stride=2, padding=1)
-            h = F.relu(norm(h))
+                h = norm(F.conv_transpose2d(h, W, padding=1)) + fit(shortcut, W.shape[1])
+            h = F.relu(h)
             h = h if self.weights_masked else h * m  # Deviation 4
         return torch.tanh(self.own[t].last(h))
 
@@ -388,7 +537,7 @@ class Generator(nn.Module):
                 self.used[i][: used.shape[0], :p] = used
             added = more
         self.e = nn.ParameterList(torch.zeros(u.shape, device=device) for u in self.used)
-        self.own.append(TaskLayers(self.widths(), self.C).to(device))
+        self.own.append(TaskLayers(self.widths(), self.C, self.residual).to(device))
 
     def end_task(self) -> list[dict[str, int]]:
         """Make the masks binary, reserve what they cover; for every layer, how much that was."""
@@ -422,24 +571,60 @@ class Generator(nn.Module):
         self.own = nn.ModuleList()
         for t, own in enumerate(state["own"]):
             widths = [len(own[f"norms.{i}.weight"]) for i in range(len(self.W))]
-            self.own.append(TaskLayers(widths, self.C).to(device))
+            self.own.append(TaskLayers(widths, self.C, self.residual).to(device))
             self.own[-1].load_state_dict(own)
             if t < len(self.masks):
                 self.own[-1].requires_grad_(False).eval()
 
 
+def normalise(norm: str, p: int) -> list[nn.Module]:
+    """A layer's normalisation of p channels, or none."""
+    return {"batch": [BatchNorm(p)], "layer": [nn.GroupNorm(1, p)], "none": []}[norm]
+
+
+class Block(nn.Module):
+    """[B, n, S, S] -> [B, p, S/stride, S/stride]: two convolutions and a shortcut (He 2016)."""
+
+    def __init__(self, n: int, p: int, stride: int, norm: str):
+        super().__init__()
+        first = [nn.Conv2d(n, p, 3, stride, 1), *normalise(norm, p), nn.LeakyReLU(0.2)]
+        self.path = nn.Sequential(*first, nn.Conv2d(p, p, 3, 1, 1), *normalise(norm, p))
+        self.shortcut = nn.Conv2d(n, p, 1, stride) if stride > 1 or n != p else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.path(x) + self.shortcut(x), 0.2)
+
+
+def residual_layers(net: str, n: int, width: int, norm: str) -> tuple[list[nn.Module], int]:
+    """The residual critic for images of n channels, and the channels that its mean leaves."""
+    # resnet: four blocks of one width (Gulrajani 2017); resnet18: eight, wider every second
+    strides = [2, 2, 1, 1] if net == "resnet" else [1, 1, 2, 1, 2, 1, 2, 1]
+    first = 1 if net == "resnet" else 2  # ResNet-18 halves the side before its blocks, too
+    layers, p = [nn.Conv2d(n, width, 3, first, 1), nn.LeakyReLU(0.2)], width
+    for stride in strides:
+        wider = 2 * p if net == "resnet18" and stride == 2 else p
+        layers.append(Block(p, wider, stride, norm))
+        p = wider
+    return [*layers, nn.AdaptiveAvgPool2d(1)], p
+
+
 class Critic(nn.Module):
     """images -> score [B], high for real, and logits [B, K]: discriminator and classifier."""
 
-    def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm: str):
+    def __init__(
+        self, shape: tuple[int, int, int], width: int, K: int, norm: str, net: str = "dcgan"
+    ):
         super().__init__()
         (n, S, _), layers = shape, []
-        for i, p in enumerate((width, 2 * width, 4 * width)):
-            layers.append(nn.Conv2d(n, p, 5, 2, 2))
-            if i and norm != "none":
-                layers.append(nn.BatchNorm2d(p) if norm == "batch" else nn.GroupNorm(1, p))
-            layers.append(nn.LeakyReLU(0.2))
-            n, S = p, (S + 1) // 2
+        if net == "dcgan":
+            for i, p in enumerate((width, 2 * width, 4 * width)):
+                layers.append(nn.Conv2d(n, p, 5, 2, 2))
+                layers += normalise(norm, p) if i else []
+                layers.append(nn.LeakyReLU(0.2))
+                n, S = p, (S + 1) // 2
+        else:
+            layers, n = residual_layers(net, n, width, norm)
+            S = 1
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.adv = nn.Linear(n * S * S, 1)
         self.aux = nn.Linear(n * S * S, K)
@@ -464,7 +649,9 @@ def augment(x: Tensor, most: float) -> Tensor:
 
     `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
     """
-    angle, zoom, shear, right, down = most * (2 * torch.rand(5, len(x), device=x.device) - 1)
+    n = len(x) * processes()[1]
+    drawn = mine(torch.rand(5, n, device=x.device).T).T  # [5, B]
+    angle, zoom, shear, right, down = most * (2 * drawn - 1)
     # From a point of the result back to the image:  [(1 + zoom) cos   shear - sin      right]
     #                                                [sin              (1 + zoom) cos   down ]
     cos, sin = (1 + zoom) * angle.cos(), angle.sin()
@@ -480,7 +667,7 @@ def augment(x: Tensor, most: float) -> Tensor:
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """L_gp = E(||∇_x D(x)|| - 1)², x between real and fake [B, C, S, S] (Gulrajani 2017, Eq. 3)."""
-    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    share = mine(torch.rand(len(real) * processes()[1], 1, 1, 1, device=real.device))
     x = (share * real + (1 - share) * fake).requires_grad_(True)
     gradient = torch.autograd.grad(D(x)[0].sum(), x, create_graph=True)[0]
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -517,12 +704,13 @@ def critic_step(
         replayed = F.cross_entropy(logits[2 * B :], old_rank)
         classes = (1 - share) * classes + share * replayed
     keep_statistics(D, False)
-    n = args.gp_batch_size or B
+    n = args.gp_batch_size // processes()[1] or B
     penalty = args.gp * gradient_penalty(D, real[:n], fake[:n])
     loss = args.aux_weight * classes + adversarial + penalty
     keep_statistics(D, True)
     nets["D_opt"].zero_grad()
     loss.backward(inputs=list(D.parameters()))
+    average([p.grad for p in D.parameters()])
     nets["D_opt"].step()
     return loss.detach()
 
@@ -542,6 +730,7 @@ def generator_step(
     loss = -score.mean() + F.cross_entropy(logits, rank) + regulariser
     nets["G_opt"].zero_grad()
     loss.backward(inputs=nets["G_opt"].param_groups[0]["params"])
+    average([p.grad for p in nets["G_opt"].param_groups[0]["params"]])
     if args.veto:
         for W, used in zip(G.W, G.used):
             W.grad = veto(W.grad, used)
@@ -561,7 +750,7 @@ def train_classifier(
     total = torch.zeros((), device=x.device)
     net.train()
     for step in tqdm(range(steps), desc=what, disable=None, leave=False):
-        index = torch.randint(len(x), (batch_size,), device=x.device)
+        index = mine(torch.randint(len(x), (batch_size,), device=x.device))
         image = to_float(x[index])
         if args.augment:
             image = augment(image, args.augment)
@@ -570,8 +759,10 @@ def train_classifier(
         loss = F.cross_entropy(net(image)[1], rank[index], label_smoothing=args.label_smoothing)
         optimizer.zero_grad()
         loss.backward(inputs=used)
+        average([p.grad for p in used])
         optimizer.step()
         total += loss.detach()
+    average([total])
     if not math.isfinite(total.item()):
         raise common.RunError(f"{what}: the loss is {total.item()}; lower the rate")
 
@@ -646,7 +837,7 @@ def renew_statistics(G: Generator, data: dict, t: int, args: argparse.Namespace)
     G.own[t].train()
     for _ in range(50):
         y = classes[torch.randint(len(classes), (args.batch_size,), device=classes.device)]
-        G(torch.randn(len(y), G.nz, device=y.device), y, t, masks)
+        G(mine(torch.randn(len(y), G.nz, device=y.device)), mine(y), t, masks)
     G.own[t].eval()
 
 
@@ -683,7 +874,7 @@ def start_task(
             G.begin_task()
         learns = [*G.W, *G.e, *G.own[t].parameters()]
         nets["alpha"] = alpha(G.used)
-    nets["D"] = Critic(data["shape"], args.ndf, n_seen, args.norm).to(device)
+    nets["D"] = Critic(data["shape"], args.ndf, n_seen, args.norm, args.net).to(device)
     nets["D_opt"] = adam(nets["D"].parameters(), args)
     nets["G_opt"] = adam(learns, args)
 
@@ -702,11 +893,12 @@ def train_epoch(
             left = 1 - ((i - 1) * task["steps"] + b - 1) / (args.epochs * task["steps"])
             for name in ("D_opt", "G_opt"):
                 nets[name].param_groups[0]["lr"] = args.lr * min(1.0, 2 * left)
+        index = mine(index)
         real, y, rank = to_float(task["x"][index]), task["y"][index], task["rank"][index]
         masks = [soft_mask(e, s) for e in G.e]
-        fake = G(torch.randn(B, G.nz, device=y.device), y, t, masks)
+        fake = G(mine(torch.randn(B, G.nz, device=y.device)), y, t, masks)
         n = (args.replay_batch_size or B) if len(task["old"]) else 0
-        chosen = torch.randint(max(len(task["old"]), 1), (n,), device=y.device)
+        chosen = mine(torch.randint(max(len(task["old"]), 1), (n,), device=y.device))
         old, old_rank = to_float(task["old"][chosen]), task["old_rank"][chosen]
         loss = critic_step(nets, real, rank, fake.detach(), old, old_rank, n_old, args)
         losses[b - 1, 0] = loss
@@ -715,6 +907,7 @@ def train_epoch(
             losses[b - 1, 1] = generator_step(nets, fake, rank, masks, args)
             nets["D"].requires_grad_(True)
         bar.update()
+    average([losses])
     return losses
 
 
@@ -797,7 +990,7 @@ def learn_task(
     seen = sum(data["tasks"][: t + 1], [])
     index = common.indices_of(data["y"], classes)
     x, y = data["x"][index], data["y"][index]
-    B = min(args.batch_size, len(x))
+    B = min(args.batch_size, len(x) - len(x) % processes()[1])
     task = dict(x=x, y=y, rank=data["rank"][y], classes=classes, seen=seen, B=B, steps=len(x) // B)
     n, plain = len(x) // len(classes), args.memory in PLAIN  # n: replayed images of a class
     if not done["epoch"]:
@@ -828,9 +1021,12 @@ def learn_task(
         if args.classifier_steps:
             if args.separate_classifier:
                 shape, width = data["shape"], args.classifier_width
-                net = Critic(shape, width, len(seen), "batch").to(device)
+                net = Critic(shape, width, len(seen), "batch", args.net).to(device)
             images = torch.cat([x, task["old"]])
             ranks = torch.cat([task["rank"], task["old_rank"]])
+            if args.classifier_images == "drawn":
+                images, ranks = replay(G, data, t + 1, n, args)
+                mix_real({"old": images, "old_rank": ranks}, nets["stored"], data, n, args)
             lr, steps = args.classifier_lr, args.classifier_steps
             train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
     nets["solver"] = net
@@ -926,8 +1122,12 @@ class PlainGenerator(nn.Module):
         C, S, _ = shape
         self.K, self.nz, self.conditional = K, args.nz, args.memory != "dgr"
         self.base, doublings = halvings(S)
+        self.residual = args.net != "dcgan"
         widths = [args.ngf * 2**k for k in reversed(range(doublings))]
-        sizes = zip([args.nz, *widths], [*widths, C], [self.base] + [4] * doublings)
+        kernels = [self.base] + [4] * doublings
+        if self.residual:
+            widths, kernels = [args.ngf] * (1 + 2 * doublings), [self.base] + [3] * 4 * doublings
+        sizes = zip([args.nz, *widths], [*widths, C], kernels)
         self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
         rows = K if self.conditional else 1
         styles = [torch.cat([torch.ones(rows, p), torch.zeros(rows, p)], 1) for p in widths]
@@ -945,10 +1145,17 @@ class PlainGenerator(nn.Module):
             h = torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)  # [B, nz]
         h = (h @ self.W[0].flatten(1)).view(len(h), -1, self.base, self.base)
         row = y if self.conditional else torch.zeros_like(y)
-        for W, style in zip(list(self.W)[1:], self.own[0]):
+        shortcut, last = torch.zeros_like(h), len(self.W) - 1
+        for layer, (W, style) in enumerate(zip(list(self.W)[1:], self.own[0]), 1):
             scale, shift = style[row][:, :, None, None].chunk(2, dim=1)  # [B, p, 1, 1] each
-            h = F.relu(F.group_norm(h, 1) * scale + shift)
-            h = F.conv_transpose2d(h, W, stride=2, padding=1)
+            h = F.group_norm(h, 1) * scale + shift
+            if not self.residual:
+                h = F.conv_transpose2d(F.relu(h), W, stride=2, padding=1)
+                continue
+            h = F.relu(h + shortcut if layer % 2 else h)  # behind a block
+            if layer % 2 and layer < last:  # a block begins
+                h = shortcut = F.interpolate(h, scale_factor=2)
+            h = F.conv_transpose2d(h, W, padding=1)
         return torch.tanh(h)
 
 
@@ -1116,8 +1323,8 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         )
     if args.nz <= K:
         raise common.UserError(f"--nz {args.nz} has no room for {K} classes and noise")
-    if torch.bincount(data.y_train).min() < 2:
-        raise common.UserError("a class has a single training image: use more images")
+    if torch.bincount(data.y_train).min() < 2 * processes()[1]:
+        raise common.UserError("a class has one training image a process: use more images")
     order = common.class_order(K, args.seed, args.shuffle_classes)
     tasks = common.split_classes(order, args.classes_per_task)
     if args.tasks > len(tasks):
@@ -1147,12 +1354,13 @@ def joint(data: dict, args: argparse.Namespace) -> dict[str, float]:
         index = common.indices_of(data["y"], data["order"][:k])
         x, rank = data["x"][index], data["rank"][data["y"][index]]
         if args.separate_classifier:
-            net = Critic(data["shape"], args.classifier_width, k, "batch").to(x.device)
+            width = args.classifier_width
+            net = Critic(data["shape"], width, k, "batch", args.net).to(x.device)
             steps, B = args.classifier_steps * len(data["tasks"]), 2 * args.batch_size
             lr = args.classifier_lr
         else:
-            net = Critic(data["shape"], args.ndf, k, args.norm).to(x.device)
-            B, lr = min(args.batch_size, len(x)), args.lr
+            net = Critic(data["shape"], args.ndf, k, args.norm, args.net).to(x.device)
+            B, lr = min(args.batch_size, len(x) - len(x) % processes()[1]), args.lr
             steps = args.epochs * (len(x) // B)
         decay = args.lr_decay or args.separate_classifier
         train_classifier(net, x, rank, steps, lr, decay, args, f"joint, {k} classes", B)
@@ -1179,7 +1387,7 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
     n = sum(args.epochs * (size // min(args.batch_size, size)) for size in sizes)
     rng, trial = common.rng_state(device), copy.deepcopy(nets)
     start_task(trial, data, 0, args)
-    trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm).to(device)
+    trial["D"] = Critic(data["shape"], args.ndf, 2, args.norm, args.net).to(device)
     trial["D_opt"] = adam(trial["D"].parameters(), args)
     x, B = data["x"], min(args.batch_size, len(data["x"]) // 2)
     zeros = torch.zeros(B * 5, dtype=torch.int64, device=device)
@@ -1194,15 +1402,18 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
         torch.cuda.synchronize(device)
     seconds = n * (time.perf_counter() - clock) / 4
     common.set_rng_state(rng, device)
+    memory = common.peak_memory(device)
+    most = memory["peak_device_memory_mb"] or memory["peak_memory_mb"]
     print(f"{len(data['tasks'])} tasks of {args.epochs} epochs, {n} iterations: about "
-          f"{seconds / 60:.1f} minutes, more as the generator grows", file=sys.stderr)  # fmt: skip
+          f"{seconds / 60:.1f} minutes, {most:.0f} MB, more as the generator grows",
+          file=sys.stderr)  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence and return the result (see common.write_result)."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = common.choose_device(args.device)
+    device = meet(args)
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
@@ -1226,12 +1437,15 @@ def run(args: argparse.Namespace) -> dict:
 
     # done: finished tasks, epochs of the current task, seconds in all. record: what becomes JSON.
     done: dict = {"task": 0, "epoch": 0, "seconds": 0.0}
-    untrained = Critic(data["shape"], args.ndf, K, args.norm).to(device)
+    untrained = Critic(data["shape"], args.ndf, K, args.norm, args.net).to(device)
     record: dict = {"R": [evaluate(untrained, data, K)], "tasks": []}
     if K > 10:  # Table 2, Figure 2
         record["top5"] = []
     snapshots: list[Tensor] = []
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    number, n_processes = processes()
+    if n_processes > 1:  # sums of other parts are rounded otherwise
+        identity["processes"] = environment["processes"] = n_processes
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
     if stored:  # continue as if nothing had happened
@@ -1254,7 +1468,7 @@ def run(args: argparse.Namespace) -> dict:
 
     def save() -> None:
         nonlocal saved
-        if time.perf_counter() - saved >= args.checkpoint_every:
+        if number == 0 and time.perf_counter() - saved >= args.checkpoint_every:
             done["seconds"] = time.perf_counter() - begun
             state = {name: nets[name].state_dict() for name in ("D", "D_opt", "G_opt")}
             G = plain_state(nets) if plain else nets["G"].state()
@@ -1348,7 +1562,25 @@ PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README
     "dgr": {"A_5 (%)": 90.39, "A_10 (%)": 85.40},
     "ewc": {"A_5 (%)": 70.62, "A_10 (%)": 77.03},
 }
+PAPER_ELSEWHERE = {  # Table 1, the other data sets; glyphs-rgb is ours
+    "svhn": {"dgmw": {"A_5 (%)": 83.93, "A_10 (%)": 74.38},
+             "dgma": {"A_5 (%)": 81.07, "A_10 (%)": 66.89},
+             "joint": {"A_5 (%)": 85.30, "A_10 (%)": 84.82},
+             "mergan": {"A_5 (%)": 80.90, "A_10 (%)": 66.78},
+             "mergan-align": {"A_5 (%)": 80.90, "A_10 (%)": 66.78},
+             "dgr": {"A_5 (%)": 61.29, "A_10 (%)": 47.28},
+             "ewc": {"A_5 (%)": 39.84, "A_10 (%)": 33.02}},
+    "cifar10": {"dgmw": {"A_5 (%)": 64.94, "A_10 (%)": 51.70},
+                "dgma": {"A_5 (%)": 62.50, "A_10 (%)": 50.80},
+                "joint": {"A_5 (%)": 82.20, "A_10 (%)": 64.20}},
+    "imagenet50": {"dgmw": {"A_30 (%)": 32.14, "A_50 (%)": 17.82},
+                   "dgma": {"A_30 (%)": 25.93, "A_50 (%)": 15.16},
+                   "joint": {"A_30 (%)": 57.35, "A_50 (%)": 49.88}},
+    "glyphs-rgb": {},
+}  # fmt: skip
 PAPER |= {f"{name}-paper": PAPER[name] for name in list(PAPER) if name != "joint-raw"}
+for rows in PAPER_ELSEWHERE.values():
+    rows |= {f"{name}-paper": rows[name] for name in tuple(rows)}
 
 
 def draw_curves(
@@ -1538,9 +1770,13 @@ def report(args: argparse.Namespace) -> None:
     figure("cost", draw_cost, chosen, "Cost of a task", 2, figsize=(8, 3.6))
     curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
     figure("averages", draw_averages, curves, "Accuracy on the classes so far", figsize=(6, 4.4))
-    whole = dict(dataset="mnist", train_size=0, validation=0, tasks=0, classes_per_task=1)
+    dataset = next(iter(runs.values()))[0]["args"]["dataset"]
+    data = Path(dataset).name
+    whole = dict(dataset=dataset, train_size=0, validation=0, tasks=0,
+                 classes_per_task=DATASET.get(data, {}).get("classes_per_task", 1))  # fmt: skip
     every = [run["args"] for some in runs.values() for run in some]
-    paper = PAPER if all(whole.items() <= given.items() for given in every) else {}
+    paper = {"mnist": PAPER, **PAPER_ELSEWHERE}.get(data, {})
+    paper = paper if all(whole.items() <= given.items() for given in every) else {}
     metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
                       if key.startswith("A_")}, key=lambda key: int(key[2:-4]))  # fmt: skip
     tables = {
@@ -1557,6 +1793,8 @@ def report(args: argparse.Namespace) -> None:
         figure("figure2", draw_top5, chosen, "Figure 2: real images replayed", figsize=(6, 5))
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
+    if args.readme and f"<!-- begin dgm {data} -->" in Path(args.readme).read_text():
+        tables = {f"dgm {data}": tables["dgm results"]}  # beside MNIST's a short one
     for name, table in tables.items() if args.readme else ():
         common.fill_between_markers(args.readme, name, table)
     print(f"figures and tables are in {args.figures}")
@@ -1567,16 +1805,21 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     args = parse_args(argv)
     if args.compare:
-        metrics = ("A_5 (%)", "A_10 (%)", "forgetting")
-        return print(common.comparison(*args.compare, "dgm", RUNS, metrics, PAPER), end="")
+        runs = common.read_results(args.compare[0], "dgm")
+        data = Path(next(iter(runs.values()))[0]["args"]["dataset"]).name
+        paper = PAPER_ELSEWHERE.get(data, PAPER)
+        metrics = (*paper.get("dgmw", PAPER["dgmw"]), "forgetting")
+        return print(common.comparison(*args.compare, "dgm", RUNS, metrics, paper), end="")
     if args.report or "--report" in argv:
         return report(args)
     common.check_writable(args.out)
     result = {"command": shlex.join(["python", "dgm.py", *argv]), **run(args)}
+    if processes()[0]:
+        return  # the first process writes
     common.write_result(args.out, result)
     Path(f"{args.out}.ckpt").unlink(missing_ok=True)
     print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
 
 
 if __name__ == "__main__":
-    common.exit_in_one_line(main)
+    common.exit_in_one_line(lambda: as_one(main))

@@ -24,6 +24,7 @@ TINY = (
     "--ngf 4 --ndf 4 --batch-size 16 --classifier-steps 4 --device cpu --threads 1"
 ).split()
 METHODS = pytest.mark.parametrize("method", ["dgmw", "dgma"])
+NETS = pytest.mark.parametrize("net", ["dcgan", "resnet"])
 OTHERS = {"mergan": [], "align": ["--mergan", "align"], "dgr": [], "ewc": []}
 OTHERS = {k: ["--memory", "mergan" if k == "align" else k, *v] for k, v in OTHERS.items()}
 PLAIN = pytest.mark.parametrize("other", OTHERS)
@@ -101,6 +102,70 @@ def test_eq_1_against_a_loop(method):
         h = h * m if method == "dgma" else h
     assert torch.allclose(image, torch.tanh(G.own[0].last(h)), atol=1e-4)
     assert image.shape == (2, 1, 16, 16)
+
+
+@METHODS
+def test_eq_1_in_the_residual_generator(method):
+    """Blocks with shortcuts, of layers that have grown differently, by other operations."""
+    G = generator("--method", method, "--net", "resnet", "--ngf", "5")
+    for task in range(2):
+        G.begin_task()
+        finish(G, 0.4, task)
+    assert len(set(G.widths())) > 1 and len(G.W) == 5
+    with torch.no_grad():
+        for W in G.W:
+            W.copy_(0.1 * torch.randn_like(W))
+    masks = [m.float() for m in G.masks[1]]
+    z, y = torch.randn(2, 128), torch.tensor([3, 0])
+    image = G(z, y, 1, masks)
+    h = torch.cat([nn.functional.one_hot(y, 10), z[:, 10:]], 1)
+    for layer, (W, m, norm) in enumerate(zip(G.W, masks, G.own[1].norms)):
+        W = (W * m if method == "dgmw" else W).transpose(0, 1)  # [p, n, k, k]
+        if layer == 0:
+            out = norm(torch.einsum("bn,pnij->bpij", h, W))
+        else:
+            if layer in (1, 3):
+                h = past = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            out = norm(nn.functional.conv2d(h, W.flip(2, 3), padding=1))
+        if layer in (2, 4):
+            for channel in range(min(past.shape[1], out.shape[1])):
+                out[:, channel] += past[:, channel]
+        h = out.relu() * (m if method == "dgma" else 1)
+    last = G.own[1].last.weight.transpose(0, 1).flip(2, 3)
+    assert torch.allclose(image, torch.tanh(nn.functional.conv2d(h, last, padding=1)), atol=1e-5)
+    assert image.shape == (2, 1, 16, 16)
+
+
+def test_residual_generator_without_masks():
+    """Each block passes what it is given, doubled, where its convolutions give nothing."""
+    args = parse("--memory", "mergan", "--net", "resnet", "--ngf", "5", "--augment", "0")
+    G = dgm.PlainGenerator(args, (1, 16, 16), 10)
+    assert [W.shape[2] for W in G.W] == [4, 3, 3, 3, 3, 3] and G.widths() == [5] * 5
+    z, y = torch.randn(2, 128), torch.tensor([3, 0])
+    with torch.no_grad():
+        for layer in (1, 2, 3, 4):
+            G.W[layer].zero_()
+    one_hot = nn.functional.one_hot(y, 10)
+    h = torch.einsum("bn,npij->bpij", torch.cat([one_hot, z[:, 10:]], 1), G.W[0])
+    h = nn.functional.group_norm(h, 1).relu().repeat_interleave(4, 2).repeat_interleave(4, 3)
+    image = nn.functional.conv_transpose2d(h, G.W[5], padding=1).tanh()
+    assert torch.allclose(G(z, y), image, atol=1e-6)
+
+
+@pytest.mark.parametrize("net, blocks, channels", [("resnet", 4, 4), ("resnet18", 8, 32)])
+def test_residual_critics(net, blocks, channels):
+    """Their depth, their width, and that a shortcut passes what the path leaves out."""
+    D = dgm.Critic((3, 32, 32), 4, 7, "batch", net)
+    convolutions = [m for m in D.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert len(convolutions) == 1 + 2 * blocks  # ResNet-18: with the last layer 18, as in its name
+    assert D.features[:-2](torch.randn(2, 3, 32, 32)).shape[1] == D.aux.in_features == channels
+    score, logits = D(torch.randn(2, 3, 32, 32))
+    assert score.shape == (2,) and logits.shape == (2, 7)
+    block = dgm.Block(4, 4, 1, "none")
+    for p in block.path.parameters():
+        nn.init.zeros_(p)
+    x = torch.randn(2, 4, 8, 8)
+    assert torch.equal(block(x), nn.functional.leaky_relu(x, 0.2))
 
 
 def test_eq_2_forwards_and_its_gradient():
@@ -228,9 +293,10 @@ def test_generator_loss_and_its_veto(norm):
 
 
 @METHODS
+@NETS
 @pytest.mark.parametrize("size", [16, 28, 32])
-def test_growth_restores_the_free_part_of_every_layer(method, size):
-    G = generator("--method", method, shape=(1, size, size))
+def test_growth_restores_the_free_part_of_every_layer(method, net, size):
+    G = generator("--method", method, "--net", net, shape=(1, size, size))
     G.begin_task()
     goal, widths = list(G.goal), G.widths()
     for task, share in enumerate((0.3, 0.5, 0.0, 0.9)):
@@ -249,8 +315,11 @@ def test_growth_restores_the_free_part_of_every_layer(method, size):
 
 
 @METHODS
-@pytest.mark.parametrize("norm", ["layer", "batch"])
-def test_what_old_tasks_need_never_changes(method, norm, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "norm, net",
+    [("layer", "dcgan"), ("batch", "dcgan"), ("layer", "resnet"), ("batch", "resnet18")],
+)
+def test_what_old_tasks_need_never_changes(method, norm, net, tmp_path, monkeypatch):
     """Weights, own layers, statistics and images of old tasks, bit by bit."""
     learn, before = dgm.learn_task, {}
 
@@ -274,14 +343,16 @@ def test_what_old_tasks_need_never_changes(method, norm, tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr(dgm, "learn_task", spy)
-    result = run(tmp_path / "r.json", "--method", method, "--norm", norm, "--ngf", "8")
+    flags = ["--method", method, "--norm", norm, "--net", net]
+    result = run(tmp_path / "r.json", *flags, "--ngf", "8")
     assert [task["drift"] for task in result["tasks"]] == [0, 0, 0]
     assert result["tasks"][0]["layers"][0]["new"] > 0
 
 
 @METHODS
-def test_without_the_veto_old_images_change(method, tmp_path):
-    result = run(tmp_path / "r.json", "--method", method, "--no-veto")
+@NETS
+def test_without_the_veto_old_images_change(method, net, tmp_path):
+    result = run(tmp_path / "r.json", "--method", method, "--net", net, "--no-veto")
     assert result["tasks"][0]["drift"] == 0  # there is nothing old yet
     assert result["tasks"][1]["drift"] > 0 and result["tasks"][2]["drift"] > 0
 
@@ -293,15 +364,16 @@ def test_a_broken_veto_stops_the_run(tmp_path, capsys, monkeypatch):
 
 
 @METHODS
-def test_masks_and_generator_survive_storing(method, tmp_path):
-    G = generator("--method", method)
+@NETS
+def test_masks_and_generator_survive_storing(method, net, tmp_path):
+    G = generator("--method", method, "--net", net)
     for task in range(3):
         G.begin_task()
         finish(G, 0.4, task)
     for m in [m for masks in G.masks for m in masks]:
         assert torch.equal(dgm.from_sparse(dgm.to_sparse(m), CPU), m)
     torch.save(G.state(), tmp_path / "g")
-    other = generator("--method", method)
+    other = generator("--method", method, "--net", net)
     other.load(torch.load(tmp_path / "g", weights_only=True))
     z, y = torch.randn(7, 128), torch.arange(7)
     for t in range(3):
@@ -653,9 +725,11 @@ def test_the_same_seed_gives_the_same_bytes(method, tmp_path):
     assert numbers(tmp_path / "a.json") != numbers(tmp_path / "c.json")
 
 
-@pytest.mark.parametrize("method", ["dgmw", "dgma", *OTHERS, "stored"])
+@pytest.mark.parametrize("method", ["dgmw", "dgma", *OTHERS, "stored", "resnet"])
 def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(method, tmp_path, monkeypatch):
-    some = OTHERS | {"stored": ["--memory-size", "20", "--choice", "herding"]}
+    some = OTHERS | {"stored": ["--memory-size", "20", "--choice", "herding"],
+                     "resnet": ["--net", "resnet", "--method", "dgma", "--memory-size", "20",
+                                "--classifier-images", "drawn"]}  # fmt: skip
     flags = [*some.get(method, ["--memory", method]), "--checkpoint-every", "0"]
     run(tmp_path / "whole.json", *flags)
     save, target = common.save_checkpoint, tmp_path / "parts.json"
@@ -691,6 +765,104 @@ def test_kill_minus_nine_and_the_same_command_again(tmp_path):
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0 and "continuing from" in again.stderr
     assert numbers(target) == numbers(whole)
+
+
+# ---------------------------------------------------------------------------- several processes
+
+WORKER = """
+import sys
+import torch
+sys.path.insert(0, {root!r})
+import common, dgm
+
+sys.argv, out = [sys.argv[0], *sys.argv[2:]], sys.argv[1]
+torch.set_default_dtype(torch.float64)  # so that rounding cannot hide or imitate a mistake
+dgm.to_float = lambda x: x.double() / 127.5 - 1
+dgm.evaluate = lambda net, data, n_seen: [0.0] * len(data["tasks"])
+learn = dgm.learn_task
+
+def spy(nets, data, t, *rest):
+    learn(nets, data, t, *rest)
+    G = nets["G"]
+    state = {{f"W {{i}}": x.detach() for i, x in enumerate(G.W)}}
+    state |= {{f"e {{i}}": x.detach() for i, x in enumerate(G.e)}}
+    state |= {{f"mask {{i}}": x.double() for i, x in enumerate(G.masks[t])}}
+    state |= {{f"own {{k}}": x.double() for k, x in G.own.state_dict().items()}}
+    state |= {{f"D {{k}}": x.double() for k, x in nets["D"].state_dict().items()}}
+    torch.save(state, f"{{out}}-{{dgm.processes()[0]}}-{{t}}")
+
+dgm.learn_task = spy
+common.exit_in_one_line(lambda: dgm.as_one(dgm.main))
+"""
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+
+
+def torchrun(command, **options):
+    command = [*TORCHRUN, *map(str, command)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@METHODS
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(method, tmp_path):
+    """20 steps of the GAN in each of two tasks, then the classifier: all weights, all masks."""
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER.format(root=str(ROOT)))
+    flags = ["--norm", "batch", "--method", method, "--tasks", "2", "--epochs", "5",
+             "--gp-batch-size", "8", "--out", tmp_path / "r.json"]  # fmt: skip
+    done = torchrun([worker, tmp_path / "two", *TINY, *flags])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("task 1/2") == 1  # one process speaks
+    subprocess.run([sys.executable, worker, tmp_path / "one", *TINY, *flags], check=True)
+    for t in range(2):
+        names = ("two-0", "two-1", "one-0")
+        first, second, alone = (torch.load(tmp_path / f"{name}-{t}") for name in names)
+        assert first.keys() == alone.keys()
+        for key, value in first.items():
+            assert torch.equal(value, second[key]), key
+            exact = key.startswith("mask")
+            assert torch.allclose(value, alone[key], rtol=0, atol=0 if exact else 1e-5), key
+
+
+def test_torchrun_killed_and_started_again_ends_in_the_same_bytes(tmp_path):
+    flags = [ROOT / "dgm.py", *TINY, "--norm", "batch", "--checkpoint-every", "0"]
+    whole, target = tmp_path / "whole.json", tmp_path / "killed.json"
+    assert torchrun([*flags, "--out", whole]).returncode == 0
+    process = subprocess.Popen([*map(str, [*TORCHRUN, *flags, "--out", target])],
+                               stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # fmt: skip
+    checkpoint, deadline = Path(f"{target}.ckpt"), time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    assert checkpoint.exists() and not target.exists()
+    again = torchrun([*flags, "--out", target])
+    assert again.returncode == 0 and "continuing from" in again.stderr
+    assert numbers(target) == numbers(whole)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.json", "whole.json"]
+    assert json.loads(target.read_text())["environment"]["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    "edit, says",
+    [
+        ("", "--batch-size is shared by 2 processes"),
+        ("if os.environ['RANK'] == '1': raise common.RunError('out of luck')", "out of luck"),
+        ("if os.environ['RANK'] == '1': os._exit(9)", "another process has ended"),
+    ],
+)
+def test_when_one_process_fails_all_end_and_one_line_says_why(edit, says, tmp_path):
+    worker, out = tmp_path / "worker.py", tmp_path / "r.json"
+    worker.write_text(
+        f"import os, sys\nsys.path.insert(0, {str(ROOT)!r})\nimport common, dgm\n"
+        "learn = dgm.train_epoch\n"
+        f"def spy(*args):\n    {edit or 'pass'}\n    return learn(*args)\n"
+        "dgm.train_epoch = spy\ncommon.exit_in_one_line(lambda: dgm.as_one(dgm.main))\n"
+    )
+    odd = [] if edit else ["--batch-size", "15"]
+    done = torchrun([worker, *TINY, *odd, "--out", out], timeout=60)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and len(lines) == 1 and says in lines[0]
+    assert not out.exists()
 
 
 # --------------------------------------------------------------------------------- wrong inputs
@@ -737,6 +909,7 @@ def fails(capsys, argv, code=2):
         ("--out {tmp}", "is a folder"),
         ("--report {tmp}/nothing", "no results"),
         ("--nonsense", "unrecognized arguments"),
+        ("--memory dgr --classifier-images drawn", "have no class"),
         ("--memory ewcc", "invalid choice"),
         ("--memory mergan --veto", "has no masks"),
         ("--memory dgr --aux-fakes", "have no class"),
@@ -786,6 +959,8 @@ def test_an_empty_mask_is_named(tmp_path, capsys):
         ("--preset paper --dataset glyphs-rgb --classes-per-task 4 --shuffle-classes", (3, 2)),
         ("--preset paper --method dgma --image-size 28 --n-critic 2 --tasks 2", (3, 2)),
         ("--preset improved --classes-per-task 5 --classifier-steps 2", (3, 2)),
+        ("--preset laptop --net resnet18 --classifier-images drawn", (3, 2)),
+        ("--preset laptop --net resnet --classifier-images drawn --memory mergan", (3, 2)),
     ],
 )
 def test_other_ways_to_run(flags, shape, tmp_path):
@@ -815,6 +990,13 @@ def test_presets_move_defaults_and_flags_undo_them():
     laptop = dgm.parse_args(["--preset", "laptop", "--epochs", "7"])
     assert (laptop.image_size, laptop.epochs, laptop.lambda_ru) == (16, 7, 0.08)
     assert dgm.parse_args(["--preset", "improved"]).separate_classifier
+    nets = {"mnist": "dcgan", "svhn": "dcgan", "cifar10": "resnet", "data/imagenet50/": "resnet18"}
+    for dataset, net in nets.items():
+        assert dgm.parse_args(["--dataset", dataset]).net == net
+    cifar = dgm.parse_args(["--dataset", "cifar10", "--preset", "laptop", "--memory", "mergan"])
+    assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (32, 16, "drawn")
+    imagenet = dgm.parse_args(["--dataset", "imagenet50", "--preset", "laptop", "--net", "dcgan"])
+    assert (imagenet.net, imagenet.classes_per_task, imagenet.image_size) == ("dcgan", 10, 16)
     mergan = dgm.parse_args(["--memory", "mergan"])
     assert (mergan.ngf, mergan.veto) == (37, False)
     size = sum(W.numel() for W in dgm.PlainGenerator(mergan, (1, 32, 32), 10).W)
@@ -848,6 +1030,33 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     assert "r=0.1" not in page.read_text() + err  # Table 2 is for more than ten classes
     dgm.main(["--compare", str(folder), str(folder)])
     assert "| 96.46 |" in capsys.readouterr().out
+
+
+def test_a_colour_data_set_has_a_table_of_its_own_beside_its_own_paper_values(tmp_path, capsys):
+    run(tmp_path / "dgmw-seed0.json")
+    result = json.loads((tmp_path / "dgmw-seed0.json").read_text())
+    result["args"] |= {"dataset": "some/where/cifar10", "train_size": 0, "tasks": 0}
+    result["metrics"] |= {"A_10 (%)": 33.3}
+    common.write_result(tmp_path / "dgmw-seed0.json", result)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- begin dgm cifar10 -->\n<!-- end dgm cifar10 -->\n")
+    dgm.main(["--report", str(tmp_path), "--figures", str(tmp_path), "--readme", str(page)])
+    assert "**33.30 (1)** (paper 51.70)" in page.read_text()
+    capsys.readouterr()
+    dgm.main(["--compare", str(tmp_path), str(tmp_path)])
+    assert "A_10 (%) | 51.70 | 33.30 (1) |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dataset, count", [("glyphs-rgb", 8), ("cifar10", 8), ("imagenet50", 12)])
+def test_the_makefile_runs_the_rows_of_table_1_on_colour_data(dataset, count):
+    plan = subprocess.run(
+        ["make", "-n", "reproduce-dgm", "VENV=", "PRESET=laptop", f"DATASET={dataset}"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in ("dgmw", "dgma", "joint", "none"):
+        line = next(v for v in plan.splitlines() if f"/{dataset}/dgm/{name}-seed0.json" in v)
+        assert f"dgm.py {dgm.RUNS[name][1]} --dataset {dataset} " in line
+    assert plan.count("dgm.py --preset") == count
 
 
 def test_table_2_and_figure_2_of_more_than_ten_classes(tmp_path, capsys):
