@@ -49,6 +49,7 @@ import copy
 import math
 import os
 import shlex
+import signal
 import statistics
 import sys
 import time
@@ -411,6 +412,12 @@ def as_one(main: Callable[[], None]) -> None:
     if not (dist.is_available() and dist.is_torchelastic_launched()):
         return main()
     store, number, _ = next(dist.rendezvous("env://"))
+    ended = "another process has ended, or torchrun was told to end: see its report"
+
+    def stop(signal_number: int, frame: object) -> None:  # torchrun ends the rest, in a hurry
+        raise common.RunError(ended)
+
+    signal.signal(signal.SIGTERM, stop)
     with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as silence:
         if number:
             silence.enter_context(contextlib.redirect_stdout(nowhere))
@@ -419,10 +426,11 @@ def as_one(main: Callable[[], None]) -> None:
             main()
         except (common.UserError, common.RunError, RuntimeError, OSError, MemoryError,
                 KeyboardInterrupt) as error:  # fmt: skip
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is time for a line
             if store.add("failed", 1) > 1:  # another says why, and torchrun ends the rest
                 os._exit(1)
             if isinstance(error, dist.DistError) or "gloo" in str(error):
-                error = common.RunError("another process has ended: see torchrun's report")
+                error = common.RunError(ended)
             raise error from None
 
 
