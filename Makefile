@@ -60,12 +60,16 @@ else
 	@echo "Look at the pictures in figures/demo/ and at" $(DEMO_TARGETS)
 endif
 
-reproduce: reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta reproduce-grad_predict reproduce-episodic  ## every figure and table of every paper, on MNIST
+# What is there, what is missing and how long it took us; then the runs; then the same again.
+reproduce: $(READY)  ## every figure and table of every paper, on MNIST
+	@$(PY) report.py --plan $(NAME) --results $(RESULTS)
+	@$(MAKE) --no-print-directory $(SCRIPTS:%=reproduce-%)
+	@$(PY) report.py --plan $(NAME) --results $(RESULTS)
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 	@test -n "$(wildcard results/$(NAME)/*/*.json)" || \
 		{ echo "error: results/$(NAME) has no results of yours yet: make reproduce" >&2; exit 2; }
-	$(foreach script,gan_replay dgm synthetic_meta grad_predict episodic,$(if $(wildcard results/$(NAME)/$(script)/*.json),\
+	$(foreach script,$(SCRIPTS),$(if $(wildcard results/$(NAME)/$(script)/*.json),\
 		$(PY) $(script).py --compare $(firstword $(wildcard reference/$(script)-$(NAME)) reference/$(script)) \
 		results/$(NAME)/$(script) &&)) true
 
@@ -95,6 +99,14 @@ bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine
 bench-higher: $(READY)  ## a meta-step of synthetic_meta.py against `higher`, and against more inner steps
 	$(PY) -m pip install $(strip $(PIP_FLAGS)) higher
 	$(PY) tests/bench_synthetic_meta.py --out reference/synthetic_meta/bench.json
+
+SCRIPTS = gan_replay dgm synthetic_meta grad_predict episodic
+RESULTS = $(foreach seed,$(SEEDS),$(GAN_REPLAY:%=results/$(NAME)/gan_replay/%-seed$(seed).json) \
+	$(DGM:%=results/$(NAME)/dgm/%-seed$(seed).json) \
+	$(SYNTHETIC_META:%=results/$(NAME)/synthetic_meta/%-seed$(seed).json) \
+	$(GRAD_PREDICT:%=results/$(NAME)/grad_predict/%-seed$(seed).json) \
+	$(EPISODIC:%=results/$(NAME)/episodic/%-seed$(seed).json))
+COUNT = @echo "$$(ls results/$(NAME)/*/*-seed*.json 2>/dev/null | wc -l) results of $(words $(RESULTS)); next:"
 
 # Data are fetched once, before runs that may go in parallel.
 results/$(NAME)/.data-is-there: | $(READY)
@@ -134,6 +146,7 @@ gan_replay.joint-improved      = --preset improved --joint
 
 define gan_replay_run
 results/$(NAME)/gan_replay/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$$(COUNT)
 	$(TRAIN) gan_replay.py $(gan_replay.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
 endef
 $(foreach seed,$(SEEDS),$(foreach run,$(GAN_REPLAY),$(eval $(call gan_replay_run,$(run),$(seed)))))
@@ -229,6 +242,7 @@ dgm.r10            = --preset laptop --real-ratio 0.1
 
 define dgm_run
 results/$(NAME)/dgm/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$$(COUNT)
 	$(TRAIN) dgm.py $(dgm.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
 endef
 $(foreach seed,$(SEEDS),$(foreach run,$(DGM),$(eval $(call dgm_run,$(run),$(seed)))))
@@ -279,6 +293,7 @@ synthetic_meta.improved-trained = --preset improved --frozen-convs 0
 
 define synthetic_meta_run
 results/$(NAME)/synthetic_meta/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$$(COUNT)
 	$(TRAIN) synthetic_meta.py $(synthetic_meta.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
 endef
 $(foreach seed,$(SEEDS),$(foreach run,$(SYNTHETIC_META),$(eval $(call synthetic_meta_run,$(run),$(seed)))))
@@ -371,6 +386,7 @@ grad_predict.std-improved-small     = --preset improved --n-pseudo 200 --inputs 
 
 define grad_predict_run
 results/$(NAME)/grad_predict/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$$(COUNT)
 	$(TRAIN) grad_predict.py $(grad_predict.$(1)) --dataset $(strip $(DATASET)) $(RUN) --record-death --seed $(2) --out $$@
 endef
 $(foreach seed,$(SEEDS),$(foreach run,$(GRAD_PREDICT),$(eval $(call grad_predict_run,$(run),$(seed)))))
@@ -418,6 +434,7 @@ episodic.ewc-alone-pairs = --preset source --method ewc --memory-size 0
 
 define episodic_run
 results/$(NAME)/episodic/$(1)-seed$(2).json: | $(READY) results/$(NAME)/.data-is-there
+	$$(COUNT)
 	$(TRAIN) episodic.py $(episodic.$(1)) --dataset $(strip $(DATASET)) $(RUN) --seed $(2) --out $$@
 endef
 $(foreach seed,$(SEEDS),$(foreach run,$(EPISODIC),$(eval $(call episodic_run,$(run),$(seed)))))

@@ -828,15 +828,18 @@ def save_checkpoint(
     write_atomically(path, lambda file: torch.save(whole, file))
 
 
-def load_checkpoint(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
+def load_checkpoint(
+    path: str | Path, args: dict[str, Any], way_out: str = ""
+) -> dict[str, Any]:
     """The state and `rng` of a checkpoint made by the same `args`, or {} if there is no file.
 
-    Raises UserError when the file is broken, of another format or made by other arguments.
+    Raises UserError when the file is broken, of another format or made by other arguments; it
+    ends in `way_out`, what the user can do.
     """
     path = Path(path)
     if not path.exists():
         return {}
-    way_out = f"delete {path} to start anew, or choose another --out"
+    way_out = way_out or f"delete {path} to start anew, or choose another --out"
     try:
         with zipfile.ZipFile(path) as parts:  # what torch.save writes; torch.load sums nothing up
             if parts.testzip() is not None:

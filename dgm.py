@@ -105,7 +105,7 @@ LAPTOP_DATASET = {
 }  # fmt: skip
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", "keep_generator", *REPORT)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -154,6 +154,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="λ_RU, sparsity of the masks (Sec. 3.3; our choice)")
     add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
     add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
+    add("--critic-replay", action=yes_no, default=True,
+        help="D classifies replayed images in every step; without, the GAN sees a task alone, and "
+        "only --classifier-steps see all classes")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
     add("--real-ratio", type=float, default=0.0,
         help="r, share of stored real images among the replayed ones (Table 2)")
@@ -181,6 +184,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--replay none (Szegedy et al. 2016)")
     add("--augment", type=float, default=0.0,
         help="there, too, images are turned, scaled, sheared and shifted by up to this")
+    add("--flip", action=yes_no, default=False, help="there, too, every second one is mirrored")
+    add("--generator", default="", metavar="FILE", help="learn only the classifiers, on what the "
+        "generator draws that another run with --keep-generator has left in FILE ({seed}: --seed)")
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
@@ -199,6 +205,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
     add("--out", default="results/dgm/run-seed{seed}.json",
         help="the result, one JSON file; {seed} stands for --seed")
+    add("--keep-generator", action=yes_no, default=False,
+        help="also write the generator, beside --out, as .generator instead of .json")
     report = parser.add_argument_group("report (no training: figures and tables from JSON)")
     add = report.add_argument
     add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
@@ -255,7 +263,17 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
     if args.choice != "random" and not stores:
         raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
+    if (args.generator or not args.critic_replay) and (args.memory in PLAIN or args.joint):
+        raise common.UserError("--generator and --no-critic-replay are for DGM's own generators")
+    if not args.critic_replay and not args.classifier_steps:
+        raise common.UserError("--no-critic-replay: old classes need --classifier-steps")
+    if args.generator and (args.critic_replay or not args.separate_classifier):
+        raise common.UserError("--generator: with --no-critic-replay and --separate-classifier, "
+                               "so that no other part of the run depends on what is replayed")
+    if args.generator and (args.keep_generator or args.replay == "none"):
+        raise common.UserError("--generator is another run's, which has --keep-generator")
     args.out = args.out.replace("{seed}", str(args.seed))
+    args.generator = args.generator.replace("{seed}", str(args.seed))
 
 
 # --------------------------------------------------------------------------------------------
@@ -762,6 +780,9 @@ def train_classifier(
         image = to_float(x[index])
         if args.augment:
             image = augment(image, args.augment)
+        if args.flip:
+            mirrored = mine(torch.rand(batch_size, 1, 1, 1, device=x.device)) < 0.5
+            image = torch.where(mirrored, image.flip(3), image)
         if decay:
             optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
         loss = F.cross_entropy(net(image)[1], rank[index], label_smoothing=args.label_smoothing)
@@ -905,7 +926,7 @@ def train_epoch(
         real, y, rank = to_float(task["x"][index]), task["y"][index], task["rank"][index]
         masks = [soft_mask(e, s) for e in G.e]
         fake = G(mine(torch.randn(B, G.nz, device=y.device)), y, t, masks)
-        n = (args.replay_batch_size or B) if len(task["old"]) else 0
+        n = (args.replay_batch_size or B) if len(task["old"]) and args.critic_replay else 0
         chosen = mine(torch.randint(max(len(task["old"]), 1), (n,), device=y.device))
         old, old_rank = to_float(task["old"][chosen]), task["old_rank"][chosen]
         loss = critic_step(nets, real, rank, fake.detach(), old, old_rank, n_old, args)
@@ -1004,7 +1025,7 @@ def learn_task(
     if not done["epoch"]:
         if plain and t:
             freeze_plain(nets, data, t, n, args)
-        start_task(nets, data, t, args)
+        start_task(nets, data, t, args, grow=not args.generator)
         record["tasks"].append(dict(trace=[], losses=[], gan_s=0.0, draw_s=0.0, classifier_s=0.0))
     note, clock = record["tasks"][t], time.perf_counter()
     task["old"], task["old_rank"] = replay(nets["before" if plain else "G"], data, t, n, args)
@@ -1018,12 +1039,14 @@ def learn_task(
         steps = args.epochs * task["steps"]
         train_classifier(net, x, task["rank"], steps, args.lr, args.lr_decay, args, what, B)
     else:
-        train_gan(nets, task, data, t, done, note, args, save)
         G = nets["G"]
+        if not args.generator:
+            train_gan(nets, task, data, t, done, note, args, save)
         note["drift"] = drift(G, data, snapshots, args)
         snapshots.append(snapshot(G, data, t, args))
         own = G.own[0 if plain else t].parameters()
-        note.update(widths=G.widths(), disc=disc_bytes(G), iterations=args.epochs * task["steps"],
+        note.update(widths=G.widths(), disc=disc_bytes(G),
+                    iterations=0 if args.generator else args.epochs * task["steps"],
                     base=sum(W.numel() for W in G.W) + sum(v.numel() for v in own))  # fmt: skip
         clock = time.perf_counter()
         if args.classifier_steps:
@@ -1417,6 +1440,25 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
           file=sys.stderr)  # fmt: skip
 
 
+def about_generator(args: argparse.Namespace) -> dict:
+    """What a generator's images depend on, when old classes have no part in the GAN."""
+    names = ("memory", "tasks", "classes_per_task", "shuffle_classes", "net", "nz", "ngf",
+             "dataset", "image_size", "train_size", "validation", "seed")  # fmt: skip
+    return {name: getattr(args, name) for name in names}
+
+
+def read_generator(args: argparse.Namespace) -> dict:
+    """The state that a run with --keep-generator has left in the file --generator.
+
+    UserError when there is none, or when it draws other classes, sizes or orders than asked for.
+    """
+    if not Path(args.generator).is_file():
+        raise common.UserError(f"--generator: there is no file {args.generator}; make it with "
+                               "--keep-generator")  # fmt: skip
+    way_out = "give --generator of a run with the same flags"
+    return common.load_checkpoint(args.generator, about_generator(args), way_out)["state"]
+
+
 def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence and return the result (see common.write_result)."""
     if args.threads:
@@ -1433,6 +1475,8 @@ def run(args: argparse.Namespace) -> dict:
         nets = {"G": Generator(args, data["shape"], data["K"]).to(device)}
         nets["G"].used = [u.to(device) for u in nets["G"].used]
     nets["stored"] = []  # of every class so far, which real images are kept
+    if args.generator:
+        nets["G"].load(read_generator(args))
     result = {"schema": common.SCHEMA, "script": "dgm", "seed": args.seed,
               "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
     begun = time.perf_counter()
@@ -1470,7 +1514,7 @@ def run(args: argparse.Namespace) -> dict:
             nets[name].load_state_dict(state[name])
         common.set_rng_state(stored["rng"], device)
         print(f"continuing from {checkpoint} in task {done['task'] + 1}", file=sys.stderr)
-    elif args.replay == "gan":
+    elif args.replay == "gan" and not args.generator:
         estimate(nets, data, args)
     begun, saved = time.perf_counter() - done["seconds"], time.perf_counter()
 
@@ -1487,6 +1531,9 @@ def run(args: argparse.Namespace) -> dict:
 
     for t in range(done["task"], T):
         learn_task(nets, data, t, done, record, snapshots, args, save)
+    if args.keep_generator and number == 0:
+        path = Path(args.out).with_suffix(".generator")
+        common.save_checkpoint(path, about_generator(args), nets["G"].state(), device)
     if plain and args.replay == "gan":  # as G draws them now
         snapshots = [snapshot(nets["G"], data, t, args) for t in range(T)]
     if args.replay == "gan":

@@ -47,7 +47,7 @@ SCRIPTS = {
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Three folders and a file."""
+    """Folders, a page, and what is asked."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -60,6 +60,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="the scatter of all methods; empty: benchmark.png in --runs")
     add("--compare", default="", metavar="DIR",
         help="write nothing; print the table of all methods from --runs and from DIR")
+    add("--plan", default="", metavar="DATASET",
+        help="write nothing; say which of --results are there, and how long the others took us")
+    add("--results", default=[], nargs="+", metavar="FILE",
+        help="for --plan: results/DATASET/SCRIPT/NAME-seedS.json")
     return parser.parse_args(argv)
 
 
@@ -614,9 +618,52 @@ def comparison(reference: str, yours: str) -> str:
     return common.markdown_table(header, rows)
 
 
+def seconds_of(path: Path) -> float:
+    """How long a run took, seconds; NaN if there is no such result, or it does not say."""
+    try:
+        return float(json.loads(path.read_text())["timing"]["wall_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return math.nan
+
+
+def plan(dataset: str, results: list[str], reference: str) -> str:
+    """What is there and what is missing; the missing runs take as long as in `reference`.
+
+    A run that the reference lacks takes as long as its script's middle one.
+    """
+    rows, spent, left = [], 0.0, 0.0
+    for script in SCRIPTS:
+        paths = [Path(path) for path in results if Path(path).parent.name == script]
+        if not paths:
+            continue
+        beside = Path(reference) / f"{script}-{dataset}"
+        ours = {path.name: seconds_of(path) for folder in (Path(reference) / script, beside)
+                for path in folder.glob("*-seed*.json")}  # fmt: skip
+        known = [seconds for seconds in ours.values() if math.isfinite(seconds)]
+        middle = statistics.median(known) if known else 0.0
+        there = [path for path in paths if path.exists()]
+        took = sum(filter(math.isfinite, map(seconds_of, there)))
+        missing = 0.0
+        for path in set(paths) - set(there):
+            first = re.sub(r"-seed\d+", "-seed0", path.name)
+            expected = ours.get(path.name, ours.get(first, math.nan))
+            missing += expected if math.isfinite(expected) else middle
+        figures = f"figures/{dataset}/{script}"
+        drawn = f"{figures}/tables.md" if Path(figures, "tables.md").exists() else "–"
+        rows.append([script, str(len(paths)), str(len(there)), f"{took / 3600:.1f}",
+                     f"{missing / 3600:.1f}", drawn])  # fmt: skip
+        spent, left = spent + took, left + missing
+    rows.append(["all", str(len(results)), str(sum(int(row[2]) for row in rows)),
+                 f"{spent / 3600:.1f}", f"{left / 3600:.1f}", ""])  # fmt: skip
+    header = ["script", "runs", "done", "hours spent", "hours to go (one core)", "tables, figures"]
+    return common.markdown_table(header, rows)
+
+
 def main(argv: list[str] | None = None) -> None:
     """The page and its figure, or the comparison."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
+    if args.plan:
+        return print(plan(args.plan, args.results, args.runs), end="")
     for folder in filter(None, (args.runs, args.compare)):
         if not any(Path(folder).glob("*/*-seed*.json")):
             raise common.UserError(f"{folder} has no SCRIPT/NAME-seedS.json yet: make reproduce")

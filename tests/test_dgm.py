@@ -643,6 +643,41 @@ def test_real_images_take_their_share_and_no_other_is_kept(
     assert [len(index) for index in stored] == kept
 
 
+def test_a_kept_generator_serves_other_classifiers(tmp_path, capsys, monkeypatch):
+    """One GAN, many rows of Table 2: what it draws is the same, whatever real images are stored."""
+    alone = ["--no-critic-replay", "--separate-classifier", "--classifier-width", "4"]
+    first = run(tmp_path / "g.json", *alone, "--keep-generator")
+    kept = ["--generator", str(tmp_path / "g.generator")]
+    trained = []
+    monkeypatch.setattr(dgm, "train_gan", lambda *args: trained.append(args))
+    again = run(tmp_path / "a.json", *alone, *kept, "--memory-size", "21", "--flip")
+    assert not trained and again["grids"] == first["grids"]
+    assert [task["widths"][-1] for task in again["tasks"]] == [first["tasks"][-1]["widths"][-1]] * 3
+    monkeypatch.undo()
+    whole = run(tmp_path / "b.json", *alone, "--memory-size", "21")
+    assert whole["grids"] == first["grids"]  # trained anew, it is the same: no stored image matters
+    seen = run(tmp_path / "c.json", *alone, "--critic-replay")
+    assert seen["grids"] != first["grids"]
+    missing, out = str(tmp_path / "no"), ["--out", str(tmp_path / "d.json")]
+    for flags, says in [([*kept, "--seed", "1"], "seed=0, this run has seed=1"),
+                        (["--generator", missing], f"there is no file {missing}"),
+                        (["--generator", str(tmp_path / "a.json")], "is damaged")]:  # fmt: skip
+        assert says in fails(capsys, [*TINY, *alone, *flags, *out])
+
+
+def test_flip_mirrors_half_of_the_images(monkeypatch):
+    torch.manual_seed(0)
+    net, shown = dgm.Critic((1, 16, 16), 4, 2, "none"), []
+    x = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
+    x[..., 0] = 255
+    net.features.register_forward_pre_hook(lambda _, args: shown.append(args[0]))
+    args = parse("--flip", "--augment", "0")
+    dgm.train_classifier(net, x, torch.zeros(1, dtype=torch.int64), 10, 1e-3, True, args, "", 100)
+    left = torch.cat(shown)[:, 0, 0, 0] == 1
+    right = torch.cat(shown)[:, 0, 0, -1] == 1
+    assert (left ^ right).all() and 400 < left.sum() < 600
+
+
 # ------------------------------------------------------------------------------------- learning
 
 
@@ -765,104 +800,6 @@ def test_kill_minus_nine_and_the_same_command_again(tmp_path):
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0 and "continuing from" in again.stderr
     assert numbers(target) == numbers(whole)
-
-
-# ---------------------------------------------------------------------------- several processes
-
-WORKER = """
-import sys
-import torch
-sys.path.insert(0, {root!r})
-import common, dgm
-
-sys.argv, out = [sys.argv[0], *sys.argv[2:]], sys.argv[1]
-torch.set_default_dtype(torch.float64)  # so that rounding cannot hide or imitate a mistake
-dgm.to_float = lambda x: x.double() / 127.5 - 1
-dgm.evaluate = lambda net, data, n_seen: [0.0] * len(data["tasks"])
-learn = dgm.learn_task
-
-def spy(nets, data, t, *rest):
-    learn(nets, data, t, *rest)
-    G = nets["G"]
-    state = {{f"W {{i}}": x.detach() for i, x in enumerate(G.W)}}
-    state |= {{f"e {{i}}": x.detach() for i, x in enumerate(G.e)}}
-    state |= {{f"mask {{i}}": x.double() for i, x in enumerate(G.masks[t])}}
-    state |= {{f"own {{k}}": x.double() for k, x in G.own.state_dict().items()}}
-    state |= {{f"D {{k}}": x.double() for k, x in nets["D"].state_dict().items()}}
-    torch.save(state, f"{{out}}-{{dgm.processes()[0]}}-{{t}}")
-
-dgm.learn_task = spy
-common.exit_in_one_line(lambda: dgm.as_one(dgm.main))
-"""
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-
-
-def torchrun(command, **options):
-    command = [*TORCHRUN, *map(str, command)]
-    return subprocess.run(command, capture_output=True, text=True, **options)
-
-
-@METHODS
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(method, tmp_path):
-    """20 steps of the GAN in each of two tasks, then the classifier: all weights, all masks."""
-    worker = tmp_path / "worker.py"
-    worker.write_text(WORKER.format(root=str(ROOT)))
-    flags = ["--norm", "batch", "--method", method, "--tasks", "2", "--epochs", "5",
-             "--gp-batch-size", "8", "--out", tmp_path / "r.json"]  # fmt: skip
-    done = torchrun([worker, tmp_path / "two", *TINY, *flags])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("task 1/2") == 1  # one process speaks
-    subprocess.run([sys.executable, worker, tmp_path / "one", *TINY, *flags], check=True)
-    for t in range(2):
-        names = ("two-0", "two-1", "one-0")
-        first, second, alone = (torch.load(tmp_path / f"{name}-{t}") for name in names)
-        assert first.keys() == alone.keys()
-        for key, value in first.items():
-            assert torch.equal(value, second[key]), key
-            exact = key.startswith("mask")
-            assert torch.allclose(value, alone[key], rtol=0, atol=0 if exact else 1e-5), key
-
-
-def test_torchrun_killed_and_started_again_ends_in_the_same_bytes(tmp_path):
-    flags = [ROOT / "dgm.py", *TINY, "--norm", "batch", "--checkpoint-every", "0"]
-    whole, target = tmp_path / "whole.json", tmp_path / "killed.json"
-    assert torchrun([*flags, "--out", whole]).returncode == 0
-    process = subprocess.Popen([*map(str, [*TORCHRUN, *flags, "--out", target])],
-                               stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # fmt: skip
-    checkpoint, deadline = Path(f"{target}.ckpt"), time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    process.wait()
-    assert checkpoint.exists() and not target.exists()
-    again = torchrun([*flags, "--out", target])
-    assert again.returncode == 0 and "continuing from" in again.stderr
-    assert numbers(target) == numbers(whole)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.json", "whole.json"]
-    assert json.loads(target.read_text())["environment"]["processes"] == 2
-
-
-@pytest.mark.parametrize(
-    "edit, says",
-    [
-        ("", "--batch-size is shared by 2 processes"),
-        ("if os.environ['RANK'] == '1': raise common.RunError('out of luck')", "out of luck"),
-        ("if os.environ['RANK'] == '1': os._exit(9)", "another process has ended"),
-    ],
-)
-def test_when_one_process_fails_all_end_and_one_line_says_why(edit, says, tmp_path):
-    worker, out = tmp_path / "worker.py", tmp_path / "r.json"
-    worker.write_text(
-        f"import os, sys\nsys.path.insert(0, {str(ROOT)!r})\nimport common, dgm\n"
-        "learn = dgm.train_epoch\n"
-        f"def spy(*args):\n    {edit or 'pass'}\n    return learn(*args)\n"
-        "dgm.train_epoch = spy\ncommon.exit_in_one_line(lambda: dgm.as_one(dgm.main))\n"
-    )
-    odd = [] if edit else ["--batch-size", "15"]
-    done = torchrun([worker, *TINY, *odd, "--out", out], timeout=60)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode == 1 and len(lines) == 1 and says in lines[0]
-    assert not out.exists()
 
 
 # --------------------------------------------------------------------------------- wrong inputs

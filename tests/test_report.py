@@ -103,3 +103,19 @@ def test_bad_input_is_one_line(argv, says, capsys, monkeypatch):
         report.common.exit_in_one_line(lambda: report.main(argv))
     err = capsys.readouterr().err
     assert stop.value.code == 2 and says in err and len(err.splitlines()) == 1
+
+
+def test_the_plan_counts_what_is_there_and_estimates_the_rest(runs, tmp_path, capsys):
+    """Two runs that took an hour each in the reference: one is there, the other is to come."""
+    for name in ("none-seed0", "joint-seed0"):
+        change(runs / f"gan_replay/{name}.json", lambda run: run["timing"].update(wall_s=3600))
+    mine = tmp_path / "results/mnist/gan_replay"
+    shutil.copytree(runs / "gan_replay", mine)
+    for path in mine.glob("*.json"):
+        if path.name != "none-seed0.json":
+            path.unlink()
+    change(mine / "none-seed0.json", lambda run: run["timing"].update(wall_s=1800))
+    asked = [str(mine / f"{name}.json") for name in ("none-seed0", "joint-seed0", "joint-seed7")]
+    report.main(["--plan", "mnist", "--runs", str(runs), "--results", *asked])
+    row = rows_with(capsys.readouterr().out, "gan_replay")[0]
+    assert [cell.strip() for cell in row.split("|")[2:6]] == ["3", "1", "0.5", "2.0"]
