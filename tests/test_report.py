@@ -1,6 +1,7 @@
 """The page of results: claims are judged, not typed; what is measured comes from the JSON alone."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -121,3 +122,89 @@ def test_the_plan_counts_what_is_there_and_estimates_the_rest(runs, tmp_path, ca
     report.main(["--plan", "mnist", "--runs", str(runs), "--results", *asked])
     row = rows_with(capsys.readouterr().out, "gan_replay")[0]
     assert [cell.strip() for cell in row.split("|")[2:6]] == ["3", "1", "0.5", "2.0"]
+
+
+# --------------------------------------------------------------------------------------------
+# No measured number is typed: neither in README.md's own words nor in the notes of the claims
+# --------------------------------------------------------------------------------------------
+
+COUNT = r"(?:\d[\d.,]*|half an?|two|three|four|five|six|seven|eight|nine|ten|twenty)"
+MEASURED = {  # what a measured result looks like, when somebody types it
+    "mean ± deviation": r"\d\s*±\s*\d",
+    "a percentage": r"\d[\d.,]*\s?(?:%|per cent)",
+    "a duration": rf"\b{COUNT}[ -](?:s|ms|seconds?|minutes?|hours?)\b",
+    "a size": rf"\b{COUNT} (?:kB|MB|GB)\b",
+    "a ratio": rf"\b{COUNT} times (?:as|more|less|faster|slower|better|worse)\b",
+    "points": r"\b(?:half a|a whole|a|\d[\d.,]*|two|three) (?:percentage )?points?\b",
+    "seeds counted": rf"\b{COUNT} (?:of|out of) {COUNT} (?:seeds|runs)\b",
+    "an accuracy": r"(?<![\d.=])[-−]?(?:0\.\d{3,}|[1-9]\d\.\d+)\b",
+}
+SETTINGS = (  # no results, though they look like some
+    "10 % or 44 %", "44 % of 5.18e5",  # sizes that the paper gives
+    "5.7 MB",  # the paper's nets
+    "0 %",  # of "why is the accuracy on old tasks 0 %?"
+    "16,384 points", "four times as far",  # the table of h
+)  # fmt: skip
+
+
+def papers_numbers():
+    """What the papers report, as the scripts have it for their tables."""
+    text = " ".join(str(vars(report.SCRIPTS[script][0]).get(name, "")) for script in report.SCRIPTS
+                    for name in ("PAPER", "PAPER_ELSEWHERE", "TABLE_2"))  # fmt: skip
+    return {float(number) for number in re.findall(r"\d+\.\d+", text)}
+
+
+def own_words(markdown):
+    """A page without the blocks that scripts write, code, and targets of links."""
+    blocks = r"<!-- begin (.*?) -->.*?<!-- end \1 -->|^```.*?^```"
+    markdown = re.sub(blocks, "", markdown, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`]*`|\]\([^)]*\)", "`", markdown)
+
+
+def typed_results(words):
+    """What in this text looks like a measured number and is neither a setting nor a paper's."""
+    for known in SETTINGS:
+        words = words.replace(known, "")
+    numbers, found = papers_numbers(), []
+    for kind, pattern in MEASURED.items():
+        for match in re.finditer(pattern, " ".join(words.split())):
+            digits = re.search(r"\d+\.\d+", match[0])
+            if not (kind == "an accuracy" and digits and float(digits[0]) in numbers):
+                found.append(f"{kind}: {match[0]}")
+    return found
+
+
+def test_no_measured_number_is_typed():
+    assert typed_results(own_words((ROOT / "README.md").read_text())) == []
+    notes = [claim.note for claims in report.CLAIMS.values() for claim in claims]
+    assert typed_results(own_words(" ".join(notes))) == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["it ends at 96.9 ± 0.2", "ACC is 0.833", "BWT of −11.35", "reaches 97 %", "in 461 s",
+     "takes four hours", "needs 3.4 MB", "15 times as fast", "half a point below",
+     "in four of five seeds"],
+)  # fmt: skip
+def test_a_typed_result_is_found(typed):
+    assert typed_results(own_words(f"A row, and {typed}.\n"))
+    assert not typed_results(own_words(f"<!-- begin x -->\n{typed}\n<!-- end x -->\n`{typed}`\n"))
+
+
+@pytest.mark.parametrize(
+    "setting", ["Adam at 1e-3, 0.15, ε = 1e-8, 5 epochs, 16×16 pixels", "DGMw 74.38 in the paper",
+                "three times the rate", "Sec. 3.3, `--gan-lr 2e-4`, minutes on two cores"],
+)  # fmt: skip
+def test_a_setting_is_no_result(setting):
+    assert typed_results(own_words(setting)) == []
+
+
+def test_links_from_the_readme_arrive():
+    """Headings of RESULTS.md as GitHub names them, and files."""
+    text = (ROOT / "README.md").read_text()
+    headings = re.findall(r"^#+ (.*)", (ROOT / "RESULTS.md").read_text(), flags=re.MULTILINE)
+    names = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+    anchors = re.findall(r"\]\(RESULTS\.md#([^)]*)\)", text)
+    assert len(anchors) >= len(report.SCRIPTS) and set(anchors) <= names
+    for link in re.findall(r"\]\(([^)#]*)", text):
+        assert (ROOT / link).exists(), link
