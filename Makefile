@@ -16,7 +16,8 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	reproduce-grad_predict reproduce-episodic compare readme report stress bench bench-higher
+	reproduce-grad_predict reproduce-episodic compare readme report stress bench bench-higher \
+	bench-avalanche
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -95,10 +96,22 @@ bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine
 	$(BENCH_DGM) --epochs 4 --preset laptop --out reference/dgm/speed-laptop-seed0.json
 	$(PY) tests/bench_loops.py --out reference/gan_replay/bench.json
 	$(PY) tests/bench_grad_predict.py --out reference/grad_predict/bench.json
+	$(PY) tests/bench_growth.py --out reference/growth.json
 
-bench-higher: $(READY)  ## a meta-step of synthetic_meta.py against `higher`, and against more inner steps
-	$(PY) -m pip install $(strip $(PIP_FLAGS)) higher
-	$(PY) tests/bench_synthetic_meta.py --out reference/synthetic_meta/bench.json
+# Peers get an environment of their own, which sees our packages; delete the folder when done.
+.venv-bench/.installed: $(READY)
+	$(PY) -m venv $(@D)
+	echo "$$($(PY) -c 'import torch; print(torch.__path__[0])')/.." \
+		> "$$(echo $(@D)/lib/python*/site-packages)/ours.pth"
+	$(@D)/bin/python -m pip install $(strip $(PIP_FLAGS)) higher avalanche-lib "wandb<0.22"
+	touch $@
+
+bench-higher: .venv-bench/.installed  ## a meta-step of synthetic_meta.py against `higher`, and against more inner steps
+	.venv-bench/bin/python tests/bench_synthetic_meta.py --out reference/synthetic_meta/bench.json
+
+bench-avalanche: .venv-bench/.installed  ## gan_replay.py's loop against avalanche-lib's generative replay
+	.venv-bench/bin/python tests/bench_avalanche.py --data-dir $(strip $(DATA)) \
+		--out reference/gan_replay/bench_avalanche.json
 
 SCRIPTS = gan_replay dgm synthetic_meta grad_predict episodic
 RESULTS = $(foreach seed,$(SEEDS),$(GAN_REPLAY:%=results/$(NAME)/gan_replay/%-seed$(seed).json) \

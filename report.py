@@ -7,6 +7,7 @@ A note says in words, without numbers, what the verdict hangs on.
 
     reference/SCRIPT/NAME-seedS.json ──► measured values ──► conditions ──► RESULTS.md
                                     └──► all methods on Split-MNIST ──► benchmark.png
+    reference/growth.json, what `make bench` left ──► growth.png
 
     python report.py                                   # our runs in reference/
     python report.py --runs results/mnist --out figures/mnist/RESULTS.md   # yours
@@ -27,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 import common
 import dgm
@@ -661,19 +663,68 @@ def exponent(x: list[float], y: list[float]) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def speed_table(folder: str) -> str:
-    """What `make bench` and `make bench-higher` left, and how a run's time grows with its tasks."""
-    rows, machine = [], ""
+def bench(folder: str, name: str) -> dict:
+    """What a script in tests/ measured, or {} if it has not been run."""
+    path = Path(folder) / name
+    return json.loads(path.read_text()) if path.exists() else {}
 
-    def bench(script: str) -> dict:
-        path = Path(folder) / script / "bench.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+
+def costs(folder: str) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
+    """What seconds grow with (tasks, images, inner steps) -> who -> how many, and the seconds."""
+    tasks, images, steps = {}, {}, {}
+    for script, name in (("gan_replay", "ngen12000"), ("dgm", "dgmw"), ("dgm", "dgma")):
+        for run in read(folder, script).get(name, [])[:1]:
+            spent = [sum(v for k, v in task.items() if k.endswith("_s"))
+                     for task in run["timing"]["tasks"]]  # fmt: skip
+            # gan_replay's last task trains no GAN
+            spent = spent[:-1] if script == "gan_replay" else spent
+            tasks[f"{script} `{name}`"] = (list(range(1, len(spent) + 1)),
+                                           np.cumsum(spent).tolist())  # fmt: skip
+    for row in bench(folder, "growth.json").get("rows", []):
+        for values, key in zip(images.setdefault(row["script"], ([], [])), ("images", "seconds")):
+            values.append(row[key])
+    for row in bench(folder, "synthetic_meta/bench.json").get("rows", []):
+        label = {"ours": "synthetic_meta", "higher": "the same by `higher`"}[row["kind"]]
+        for values, key in zip(steps.setdefault(label, ([], [])), ("steps", "seconds")):
+            values.append(row[key])
+    return {"tasks": tasks, "training images": images, "inner steps a task": steps}
+
+
+def draw_growth(folder: str, path: str) -> None:
+    """Seconds against tasks, images and inner steps: a panel each, log axes, fitted powers."""
+    kinds = {kind: lines for kind, lines in costs(folder).items() if lines}
+    fig = Figure(figsize=(4.2 * len(kinds), 3.9), layout="constrained", dpi=150)
+    panels = fig.subplots(1, len(kinds), squeeze=False)[0]
+    colours = {script: f"C{i}" for i, script in enumerate(SCRIPTS)}
+    for ax, (kind, lines) in zip(panels, kinds.items()):
+        for marker, (label, (x, y)) in zip("os^", lines.items()):
+            power, start = np.polyfit(np.log(x), np.log(y), 1)
+            style = {"color": colours.get(label.split()[0], "0.4")}
+            ax.loglog(x, np.exp(start) * np.array(x, float) ** power, lw=1.2, **style)
+            ax.loglog(x, y, marker, ms=6, mfc="none", **style,
+                      label=f"{label.replace('`', '')}: power {power:.2f}")  # fmt: skip
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            axis.set_minor_locator(NullLocator())
+        low, high = ax.get_ylim()
+        ax.set(xlabel=kind, title={"tasks": "a run so far", "training images": "one epoch"}.get(
+            kind, "one meta-step"), ylim=(low, high * (high / low) ** 0.3))  # room for the legend
+        ax.grid(color="0.92")
+        ax.legend(fontsize=8, loc="upper left")
+    panels[0].set_ylabel("seconds")
+    common.save_figure(fig, path)
+
+
+def speed_table(folder: str) -> str:
+    """What `make bench` and its kin left, and how a run's time grows with its tasks."""
+    rows, machine = [], ""
 
     def row(what: str, ours: str, other: str, ratio: float, goal: float) -> None:
         verdict = "✅" if ratio >= goal else "❌"
         rows.append([what, ours, other, f"{ratio:.2f} {verdict} (goal {goal:g})"])
 
-    if found := bench("gan_replay"):
+    if found := bench(folder, "gan_replay/bench.json"):
         row("gan_replay's solver, images/s, against a DataLoader loop",
             f"{found['solver_images_per_s']:.0f}", f"{found['dataloader_images_per_s']:.0f}",
             found["solver_ratio"], 2)  # fmt: skip
@@ -681,7 +732,14 @@ def speed_table(folder: str) -> str:
             f"{1e3 * found['gan_step_s']:.1f}", f"{1e3 * found['layers_alone_s']:.1f}",
             found["layers_share"], 0.5)  # fmt: skip
         machine = f"{found['environment']['device']}, one thread"
-    if found := bench("synthetic_meta"):
+    if found := bench(folder, "gan_replay/bench_avalanche.json"):
+        for kind, net in (("vae", "its VAE"), ("gan", "our GAN")):
+            one = found[kind]
+            row(f"gan_replay on Split-MNIST, images/s, against avalanche-lib's generative replay, "
+                f"{net} in both ({one['flops_per_image'] / 1e6:.0f} MFLOP an image)",
+                f"{one['ours']['both']:.0f}", f"{one['avalanche']['both']:.0f}",
+                one["ratio"]["both"], 2)  # fmt: skip
+    if found := bench(folder, "synthetic_meta/bench.json"):
         kinds = {kind: {r["steps"]: r["seconds"] for r in found["rows"] if r["kind"] == kind}
                  for kind in ("ours", "higher")}  # fmt: skip
         ours, other = kinds["ours"], kinds["higher"]
@@ -690,22 +748,29 @@ def speed_table(folder: str) -> str:
         power = exponent(list(ours), list(ours.values()))
         rows.append([f"the same, {min(ours)} to {max(ours)} inner steps a task",
                      f"grows with power {power:.2f}", "–", "–"])  # fmt: skip
-    if found := bench("grad_predict"):
+    if found := bench(folder, "grad_predict/bench.json"):
         row("grad_predict's mean old gradient, ms: looked up, against computed",
             f"{1e3 * found['lookup_s']:.2f}", f"{1e3 * found['exact_s']:.0f}",
             found["exact_s"] / found["lookup_s"], 2)  # fmt: skip
-    for script, name in (("gan_replay", "ngen12000"), ("dgm", "dgmw"), ("dgm", "dgma")):
-        for run in read(folder, script).get(name, [])[:1]:
-            spent = [sum(v for k, v in task.items() if k.endswith("_s"))
-                     for task in run["timing"]["tasks"]]  # fmt: skip
-            # gan_replay's last task trains no GAN
-            spent = spent[:-1] if script == "gan_replay" else spent
-            total = np.cumsum(spent).tolist()
-            power = exponent(list(range(1, len(total) + 1)), total)
-            rows.append([f"{script} `{name}`: seconds for the first 1 ... {len(total)} tasks",
-                         f"grow with power {power:.2f}", "–", "–"])  # fmt: skip
+    grown = costs(folder)
+    for label, (x, y) in grown["tasks"].items():
+        rows.append([f"{label}: seconds for the first 1 ... {len(x)} tasks",
+                     f"grow with power {exponent(x, y):.2f}", "–", "–"])  # fmt: skip
+    for label, (x, y) in grown["training images"].items():
+        rows.append([f"{label}: seconds for an epoch of {min(x)} ... {max(x)} training images",
+                     f"grow with power {exponent(x, y):.2f}", "–", "–"])  # fmt: skip
     header = [f"what ({machine})" if machine else "what", "ours", "other", "ratio"]
     return common.markdown_table(header, rows)
+
+
+def growth_figure(folder: str, figure: str, base: str) -> list[str]:
+    """The paragraph that shows growth.png, once growth.json is there."""
+    if not bench(folder, "growth.json"):
+        return []
+    where = Path(os.path.relpath(Path(figure).with_name("growth.png"), base)).as_posix()
+    return [f"![seconds against tasks, images and inner steps]({where})",
+            "Both axes are logarithmic: power 1 is proportional. In gan_replay's runs every task "
+            "replays more images, for more epochs, than the one before."]  # fmt: skip
 
 
 def page(folder: str, figure: str, base: str) -> str:
@@ -742,9 +807,10 @@ def page(folder: str, figure: str, base: str) -> str:
         f"![accuracy against bytes kept]({Path(os.path.relpath(figure, base)).as_posix()})",
         benchmark_table(entries).strip(),
         "## Speed",
-        "`make bench` and `make bench-higher` measure this on an idle machine; how time grows with "
-        "the tasks is taken from the runs.",
+        "`make bench`, `make bench-higher` and `make bench-avalanche` measure this on an idle "
+        "machine; how time grows with the tasks is taken from the runs.",
         speed_table(folder).strip(),
+        *growth_figure(folder, figure, base),
         "## Deviations",
         "Where a script departs from its paper, or the paper is silent; README.md has the reasons.",
     ]
@@ -824,6 +890,8 @@ def main(argv: list[str] | None = None) -> None:
     for path in (args.out, figure):
         common.check_writable(path)
     draw_benchmark(benchmark(args.runs), figure)
+    if bench(args.runs, "growth.json"):
+        draw_growth(args.runs, str(Path(figure).with_name("growth.png")))
     base = str(Path(args.out).resolve().parent)
     common.write_text(args.out, page(args.runs, str(Path(figure).resolve()), base))
     print(f"{args.out} and {figure} are written")

@@ -124,6 +124,39 @@ def test_the_plan_counts_what_is_there_and_estimates_the_rest(runs, tmp_path, ca
     assert [cell.strip() for cell in row.split("|")[2:6]] == ["3", "1", "0.5", "2.0"]
 
 
+def test_the_exponent_of_a_known_power():
+    x = [5, 10, 25, 75]
+    assert report.exponent(x, [0.3 * n**1.7 for n in x]) == pytest.approx(1.7)
+    assert report.exponent(x, [4.0] * 4) == pytest.approx(0, abs=1e-9)
+
+
+def test_growth_is_drawn_from_json_and_only_where_there_is_some(runs, tmp_path, capsys):
+    page = ["--runs", str(runs), "--out", str(tmp_path / "R.md")]
+    report.main(page)
+    text = (tmp_path / "R.md").read_text()
+    assert not (runs / "growth.png").exists() and "growth.png" not in text
+    assert "training images | grow" not in text and "avalanche-lib" not in text
+    rows = [{"script": "dgm", "images": n, "seconds": 1e-3 * n**1.5} for n in (100, 200, 1000)]
+    (runs / "growth.json").write_text(json.dumps({"rows": rows}))
+    rows = [{"kind": "ours", "steps": n, "seconds": 0.1 * n} for n in (5, 25, 75)]
+    rows += [{"kind": "higher", "steps": n, "seconds": 0.2 * n} for n in (5, 25)]
+    (runs / "synthetic_meta").mkdir()
+    (runs / "synthetic_meta/bench.json").write_text(json.dumps({"rows": rows}))
+    one = {"ours": {"both": 600}, "avalanche": {"both": 400}, "ratio": {"both": 1.5},
+           "flops_per_image": 3e6}  # fmt: skip
+    (runs / "gan_replay/bench_avalanche.json").write_text(json.dumps({"vae": one, "gan": one}))
+    report.main(page)
+    text = (tmp_path / "R.md").read_text()
+    assert (runs / "growth.png").stat().st_size > 10_000 and "](runs/growth.png)" in text
+    assert "power 1.50" in rows_with(text, "dgm: seconds for an epoch of 100 ... 1000")[0]
+    assert "power 1.00" in rows_with(text, "5 to 75 inner steps")[0]
+    assert "2.00 ✅" in rows_with(text, "against `higher`")[0]
+    assert len(rows_with(text, "| 600 | 400 | 1.50 ❌ (goal 2) |")) == 2
+    grown = report.costs(runs)
+    assert grown["inner steps a task"]["the same by `higher`"] == ([5, 25], [1.0, 5.0])
+    assert grown["tasks"]["gan_replay `ngen12000`"][0] == [1, 2, 3, 4]
+
+
 # --------------------------------------------------------------------------------------------
 # No measured number is typed: neither in README.md's own words nor in the notes of the claims
 # --------------------------------------------------------------------------------------------
