@@ -99,6 +99,7 @@ bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine
 	$(PY) tests/bench_growth.py --out reference/growth.json
 
 # Peers get an environment of their own, which sees our packages; delete the folder when done.
+# avalanche only imports wandb; newer ones bring a dozen packages more.
 .venv-bench/.installed: $(READY)
 	$(PY) -m venv $(@D)
 	echo "$$($(PY) -c 'import torch; print(torch.__path__[0])')/.." \
