@@ -643,6 +643,26 @@ def test_real_images_take_their_share_and_no_other_is_kept(
     assert [len(index) for index in stored] == kept
 
 
+def test_drawn_classes_get_as_many_real_images_as_old_ones(tmp_path, monkeypatch):
+    """--classifier-images drawn with --real-ratio: looking real says nothing about the class."""
+    counts, learn, train = [], dgm.learn_task, dgm.train_classifier
+
+    def first(nets, data, *rest):
+        counts.append({tuple(x.flatten().tolist()) for x in data["x"]})
+        learn(nets, data, *rest)
+
+    def spy(net, x, rank, *rest):
+        is_real = torch.tensor([tuple(image.flatten().tolist()) in counts[0] for image in x])
+        counts.append([int((is_real & (rank == c)).sum()) for c in range(int(rank.max()) + 1)])
+        train(net, x, rank, *rest)
+
+    monkeypatch.setattr(dgm, "learn_task", first)
+    monkeypatch.setattr(dgm, "train_classifier", spy)
+    run(tmp_path / "a.json", "--classifier-images", "drawn", "--real-ratio", "0.25",
+        "--train-size", "1000")  # fmt: skip
+    assert [c for c in counts if isinstance(c, list)] == [[25], [25, 25], [25, 25, 25]]
+
+
 def test_a_kept_generator_serves_other_classifiers(tmp_path, capsys, monkeypatch):
     """One GAN, many rows of Table 2: what it draws is the same, whatever real images are stored."""
     alone = ["--no-critic-replay", "--separate-classifier", "--classifier-width", "4"]
