@@ -73,6 +73,10 @@ compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 	$(foreach script,$(SCRIPTS),$(if $(wildcard results/$(NAME)/$(script)/*.json),\
 		$(PY) $(script).py --compare $(firstword $(wildcard reference/$(script)-$(NAME)) reference/$(script)) \
 		results/$(NAME)/$(script) &&)) true
+	$(PY) report.py --runs reference --compare results/$(NAME)
+
+report: $(READY)  ## RESULTS.md: every claim, judged from the runs in reference/
+	$(PY) report.py --readme README.md
 
 readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
 	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md

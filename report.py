@@ -63,6 +63,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="the scatter of all methods; empty: benchmark.png in --runs")
     add("--compare", default="", metavar="DIR",
         help="write nothing; print the table of all methods from --runs and from DIR")
+    add("--readme", default="", metavar="FILE", help="also renew there how long the scripts are")
     add("--plan", default="", metavar="DATASET",
         help="write nothing; say which of --results are there, and how long the others took us")
     add("--results", default=[], nargs="+", metavar="FILE",
@@ -835,6 +836,20 @@ def comparison(reference: str, yours: str) -> str:
     return common.markdown_table(header, rows)
 
 
+def lengths() -> str:
+    """How many lines of every script are the method, and how many are flags and figures."""
+    rows = []
+    for script, (module, _) in SCRIPTS.items():
+        lines = inspect.getsource(module).splitlines()
+        flags = next(i for i, line in enumerate(lines) if line.startswith("def parse_args"))
+        method = next(i for i, line in enumerate(lines) if i > flags and line.startswith("# ---"))
+        figures = next(i for i, line in enumerate(lines) if line.startswith("# Figures and tables"))
+        counts = (flags, method - flags, figures - method, len(lines) - figures)
+        rows.append([f"[`{script}.py`]({script}.py)", *map(str, counts)])
+    header = ["lines", "what it is about", "flags", "the method and its runs", "figures and tables"]
+    return common.markdown_table(header, rows)
+
+
 def seconds_of(path: Path) -> float:
     """How long a run took, seconds; NaN if there is no such result, or it does not say."""
     try:
@@ -894,6 +909,8 @@ def main(argv: list[str] | None = None) -> None:
         draw_growth(args.runs, str(Path(figure).with_name("growth.png")))
     base = str(Path(args.out).resolve().parent)
     common.write_text(args.out, page(args.runs, str(Path(figure).resolve()), base))
+    if args.readme:
+        common.fill_between_markers(args.readme, "lengths", lengths())
     print(f"{args.out} and {figure} are written")
 
 

@@ -108,6 +108,14 @@ def test_bad_input_is_one_line(argv, says, capsys, monkeypatch):
     assert stop.value.code == 2 and says in err and len(err.splitlines()) == 1
 
 
+def test_every_make_target_that_is_spoken_of_exists():
+    rules = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*.py"), *ROOT.glob("tests/*.py")]
+    named = {name for page in pages for name in
+             re.findall(r"`make (?:-\w+ )*([a-z][\w-]*)", page.read_text())}  # fmt: skip
+    assert {"report", "demo", "stress", "bench"} <= named and named <= rules, named - rules
+
+
 def test_the_plan_counts_what_is_there_and_estimates_the_rest(runs, tmp_path, capsys):
     """Two runs that took an hour each in the reference: one is there, the other is to come."""
     for name in ("none-seed0", "joint-seed0"):
