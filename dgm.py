@@ -1061,8 +1061,9 @@ def learn_task(
             ranks = torch.cat([task["rank"], task["old_rank"]])
             if args.classifier_images == "drawn":
                 images, ranks = replay(G, data, t + 1, n, args)
-                real = nets["stored"] + same_share(data, t, n, args)
-                mix_real({"old": images, "old_rank": ranks}, real, data, n, args)
+                if args.real_ratio or args.memory_size:
+                    real = nets["stored"] + same_share(nets["stored"], data, t, n, args)
+                    mix_real({"old": images, "old_rank": ranks}, real, data, n, args)
             lr, steps = args.classifier_lr, args.classifier_steps
             train_classifier(net, images, ranks, steps, lr, True, args, what, 2 * B)
     nets["solver"] = net
@@ -1123,13 +1124,15 @@ def store_real(
         nets["stored"].append(index[chosen])
 
 
-def same_share(data: dict, t: int, n: int, args: argparse.Namespace) -> list[Tensor]:
+def same_share(
+    stored: list[Tensor], data: dict, t: int, n: int, args: argparse.Namespace
+) -> list[Tensor]:
     """Of each of task t's own classes as many real images as are stored of an old one, indices.
 
     Where the classifier sees the new classes drawn, too: else looking real would mean being old.
     """
     rng = torch.Generator().manual_seed(args.seed * 1000 + 800 + t)
-    m = quota(n, sum(len(classes) for classes in data["tasks"][: t + 1]), args)
+    m = len(stored[0]) if stored else quota(n, len(data["tasks"][t]), args)
     own = [common.indices_of(data["y"], [c]) for c in data["tasks"][t]]
     return [index[torch.randperm(len(index), generator=rng)[:m].to(index.device)] for index in own]
 

@@ -643,8 +643,12 @@ def test_real_images_take_their_share_and_no_other_is_kept(
     assert [len(index) for index in stored] == kept
 
 
-def test_drawn_classes_get_as_many_real_images_as_old_ones(tmp_path, monkeypatch):
-    """--classifier-images drawn with --real-ratio: looking real says nothing about the class."""
+@pytest.mark.parametrize(
+    "flags, real",
+    [("", (0, 0, 0)), ("--real-ratio 0.25", (25, 25, 25)), ("--memory-size 30", (30, 30, 15))],
+)
+def test_drawn_classes_get_as_many_real_images_as_old_ones(flags, real, tmp_path, monkeypatch):
+    """--classifier-images drawn: looking real says nothing about the class."""
     counts, learn, train = [], dgm.learn_task, dgm.train_classifier
 
     def first(nets, data, *rest):
@@ -658,9 +662,8 @@ def test_drawn_classes_get_as_many_real_images_as_old_ones(tmp_path, monkeypatch
 
     monkeypatch.setattr(dgm, "learn_task", first)
     monkeypatch.setattr(dgm, "train_classifier", spy)
-    run(tmp_path / "a.json", "--classifier-images", "drawn", "--real-ratio", "0.25",
-        "--train-size", "1000")  # fmt: skip
-    assert [c for c in counts if isinstance(c, list)] == [[25], [25, 25], [25, 25, 25]]
+    run(tmp_path / "a.json", "--classifier-images", "drawn", "--train-size", "1000", *flags.split())
+    assert [c for c in counts if isinstance(c, list)] == [[n] * t for t, n in enumerate(real, 1)]
 
 
 def test_a_kept_generator_serves_other_classifiers(tmp_path, capsys, monkeypatch):
