@@ -218,6 +218,9 @@ COLOUR := dgmw dgma joint none mergan mergan-align dgr ewc %-paper
 ifneq (,$(filter svhn glyphs-rgb cifar10,$(NAME)))
 DGM := $(filter $(COLOUR),$(DGM))
 endif
+ifeq (cifar10 laptop,$(NAME) $(strip $(PRESET)))
+DGM += dgmw-residual
+endif
 ifeq (imagenet50,$(NAME))
 DGM := $(filter dgmw% dgma% joint joint-paper none%,$(DGM)) k1000 k2000 k1000-herding k2000-herding \
 	r75 r50 r25 r10
@@ -239,6 +242,7 @@ dgm.mergan         = --preset laptop --memory mergan
 dgm.mergan-align   = --preset laptop --memory mergan --mergan align
 dgm.dgr            = --preset laptop --memory dgr
 dgm.ewc            = --preset laptop --memory ewc
+dgm.dgmw-residual  = --preset laptop --net resnet --norm layer --lr 3e-4
 dgm.raw            = --preset laptop --classifier-steps 0 --augment 0
 dgm.no-veto        = --preset laptop --no-veto
 dgm.improved       = --preset improved
