@@ -439,6 +439,13 @@ figures/demo/grad_predict/tables.md: $(DEMO_GRAD_PREDICT:%=results/demo/grad_pre
 
 EPISODIC := none samples icarl ewc pi rwalk joint ewc-alone icarl-head icarl-balanced \
 	samples-2000 icarl-2000 samples-pairs icarl-pairs ewc-pairs pi-pairs rwalk-pairs ewc-alone-pairs
+ifeq (imagenet50,$(NAME))
+EPISODIC := icarl-k1000 icarl-k2000
+figures/imagenet50/dgm/tables.md: \
+		$(foreach seed,$(SEEDS),$(EPISODIC:%=results/imagenet50/episodic/%-seed$(seed).json))
+endif
+episodic.icarl-k1000     = --method icarl --classes-per-task 10 --epochs 20 --width 24 --norm batch --memory-size 1000
+episodic.icarl-k2000     = --method icarl --classes-per-task 10 --epochs 20 --width 24 --norm batch --memory-size 2000
 episodic.none            = --method none
 episodic.samples         = --method samples
 episodic.icarl           = --method icarl
