@@ -89,7 +89,7 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 	$(PY) episodic.py --report reference/episodic --figures reference/episodic --readme README.md
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
-	$(PY) tests/stress.py --kills 25
+	$(PY) tests/stress.py --kills 25 --out reference/stress.json
 
 BENCH_DGM = $(PY) dgm.py --dataset glyphs --train-size 12800 --tasks 2 --threads 1 --device $(strip $(DEVICE))
 bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine idle)

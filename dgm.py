@@ -1823,6 +1823,18 @@ def disc_table(runs: dict[str, list[dict]]) -> str:
     return common.markdown_table(header, rows)
 
 
+def rows_for(data: str, wide: bool) -> list[str]:
+    """The runs at laptop scale that a report on a data set is made of, as in the Makefile."""
+    few = ["dgmw", "dgma", "joint", "none"]
+    if wide:  # more than ten classes
+        return [*few, *REAL]
+    if data in PAPER_ELSEWHERE:
+        return [*few, "mergan", "mergan-align", "dgr", "ewc",
+                *(["dgmw-residual"] if data == "cifar10" else [])]  # fmt: skip
+    return [name for name in RUNS
+            if not name.endswith("-paper") and name not in ("dgmw-residual", *REAL)]  # fmt: skip
+
+
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "dgm")
@@ -1830,9 +1842,7 @@ def report(args: argparse.Namespace) -> None:
     wide = any("top5" in run for some in runs.values() for run in some)  # more than ten classes
     dataset = next(iter(runs.values()))[0]["args"]["dataset"]
     data = Path(dataset).name
-    elsewhere = (*(REAL if not wide else ()), *(["dgmw-residual"] if data != "cifar10" else ()))
-    asked = {name: run for name, run in RUNS.items()
-             if not name.endswith("-paper") and name not in elsewhere}  # fmt: skip
+    asked = {name: RUNS[name] for name in rows_for(data, wide)}
     common.name_missing(runs, asked, "dgm", args.report)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
     split = {name: runs[name] for name in RUNS if name in runs and name.startswith("split-")}
@@ -1884,7 +1894,8 @@ def report(args: argparse.Namespace) -> None:
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     if args.readme and f"<!-- begin dgm {data} -->" in Path(args.readme).read_text():
-        tables = {f"dgm {data}": tables["dgm results"]}  # beside MNIST's a short one
+        short = {"dgm results": f"dgm {data}", "dgm real": f"dgm {data} real"}  # beside MNIST's
+        tables = {short[name]: table for name, table in tables.items() if name in short}
     for name, table in tables.items() if args.readme else ():
         common.fill_between_markers(args.readme, name, table)
     print(f"figures and tables are in {args.figures}")

@@ -6,7 +6,7 @@ checkpoints, results and images, a full disk, a folder without write permission,
 target and wrong flags must each give one line and exit code 2 (1 for what fails while running), no
 stack trace and no half-written file. Every try is a fork of this process, which has torch loaded.
 
-    python tests/stress.py --kills 25 --seed 0
+    python tests/stress.py --kills 25 --seed 0 --out reference/stress.json
 """
 
 import argparse
@@ -26,12 +26,14 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 import test_dgm  # noqa: E402
+import test_episodic  # noqa: E402
 import test_gan_replay  # noqa: E402
 import test_grad_predict  # noqa: E402
 import test_synthetic_meta  # noqa: E402
 
 import common  # noqa: E402
 import dgm  # noqa: E402
+import episodic  # noqa: E402
 import gan_replay  # noqa: E402
 import grad_predict  # noqa: E402
 import synthetic_meta  # noqa: E402
@@ -46,6 +48,8 @@ SCRIPTS = {
     "grad_predict": (grad_predict, test_grad_predict.TINY,
                      ["--preset", "improved", "--iterations", "60"],
                      {"sampling": "draw", "evaluation": "test"}),
+    "episodic": (episodic, test_episodic.TINY, ["--method", "icarl"],
+                 {"sampling": "renew_memory", "evaluation": "evaluate"}),
 }  # fmt: skip
 # Lines of a result that time and place change.
 UNSTABLE = ('"args"', '"command"', '"timing"', '"environment"', '"checksum"')
