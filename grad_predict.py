@@ -43,7 +43,6 @@ Deviations, and choices where the paper is silent (README.md measures those that
 
 import argparse
 import copy
-import json
 import math
 import shlex
 import statistics
@@ -1279,7 +1278,7 @@ def report(args: argparse.Namespace) -> None:
     if "distill" in runs:
         tables["distillation"] = distill_table(runs["distill"])
     if (bench := Path(args.report) / "bench.json").exists():
-        tables["speed"] = speed_table(json.loads(bench.read_text()))
+        tables["speed"] = speed_table(common.read_json(bench))
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     for name, table in tables.items() if args.readme else ():

@@ -667,7 +667,7 @@ def exponent(x: list[float], y: list[float]) -> float:
 def bench(folder: str, name: str) -> dict:
     """What a script in tests/ measured, or {} if it has not been run."""
     path = Path(folder) / name
-    return json.loads(path.read_text()) if path.exists() else {}
+    return common.read_json(path) if path.exists() else {}
 
 
 def costs(folder: str) -> dict[str, dict[str, tuple[list[int], list[float]]]]:

@@ -43,7 +43,6 @@ Deviations, and choices where the paper is silent (README.md measures those that
 """
 
 import argparse
-import json
 import math
 import shlex
 import sys
@@ -1210,7 +1209,7 @@ def report(args: argparse.Namespace) -> None:
     tables |= {"synthetic_meta controls": controls_table(runs),
                "synthetic_meta tasks": tasks_table(runs)}  # fmt: skip
     if (bench := Path(args.report) / "bench.json").exists():
-        bench = json.loads(bench.read_text())
+        bench = common.read_json(bench)
         title = "A meta-step of the paper's preset"
         figure("cost", draw_cost, bench["rows"], title, 1, 2, figsize=(8, 3.4))
         tables["synthetic_meta speed"] = speed_table(bench)
