@@ -784,7 +784,7 @@ def page(folder: str, figure: str, base: str) -> str:
         "does, else “partly”; the conditions stand in [`report.py`](report.py). A row “(control)” "
         "is our question, not the paper's claim; *Here:* is our comment, in words. Mean ± sample "
         "standard deviation (number of seeds). Each JSON holds its command, seed, commit, "
-        "versions and machine; times are of one seed, often with another run beside it.",
+        "versions and machine; times are means over the seeds, often with another run beside.",
     ]
     runs = read_all(folder)
     machines = {run["environment"]["device"] for some in runs.values() for run in some}

@@ -188,7 +188,8 @@ def check(args: argparse.Namespace) -> None:
     for size in (args.batch_size, *args.batches):
         if size < 1 or size % args.classes_per_task:
             raise common.UserError(f"a step takes as many images of each class: --batch-size and "
-                                   f"--batches must be multiples of {args.classes_per_task}")
+                                   f"--batches must be multiples of {args.classes_per_task}, "
+                                   "above 0")  # fmt: skip
     if args.frozen_convs and (args.bn != "none" or args.source == "mlp"):
         raise common.UserError("--frozen-convs needs --bn none, and a net with convolutions")
     if args.bn == "none" and args.bn_logits:
@@ -961,8 +962,10 @@ RUNS = {
     "mlp": ("Fig. 4", "--source mlp", "MLP on real data"),
     "task": ("Sec. 3", "--inner-loss task", "inner loss over the task's two classes"),
     "running": ("–", "--bn running", "running statistics in the meta-loss too"),
-    "real-running": ("–", "--source real --bn running", "real data, running statistics there too"),
-    "plain-logits": ("–", "--bn running --no-bn-logits", "the same, no BatchNorm on the logits"),
+    "real-running": ("–", "--source real --bn running",
+        "real data, running statistics in the meta-loss too"),
+    "plain-logits": ("–", "--bn running --no-bn-logits",
+        "running statistics, no BatchNorm on the logits"),
     "one-rate": ("Sec. 3", "--rates one", "one learning rate"),
     "fixed-order": ("Sec. 3", "--order fixed", "one fixed order of the classes"),
     "fixed-init": ("Sec. 3", "--init fixed", "one fixed initial learner"),
