@@ -47,6 +47,7 @@ import math
 import shlex
 import statistics
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -1144,7 +1145,8 @@ def draw_stream(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
             ax.fill_between(at, mean[:, j] - spread[:, j], mean[:, j] + spread[:, j], alpha=0.2)
         for t in range(1, mean.shape[1]):
             ax.axvline(t * some[0]["args"]["iterations"], color="0.7", lw=0.7, ls="--", zorder=0)
-        ax.set(title=f"{label} (n = {len(some)})", xlabel="iteration", ylim=(0, 1))
+        title = textwrap.fill(f"{label} (n = {len(some)})", 42)  # else it meets its neighbours'
+        ax.set(title=title, xlabel="iteration", ylim=(0, 1))
         ax.title.set_fontsize(8)
     for ax in np.atleast_2d(axes)[:, 0]:
         ax.set(ylabel="test accuracy")

@@ -1044,7 +1044,8 @@ def draw_seen(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
             ax.errorbar(t, seen.mean(0), seen.std(0, ddof=min(1, len(seen) - 1)), marker="o", ms=4,
                         capsize=2, color=COLORS[name], label=runs[name][0]["label"])  # fmt: skip
             ax.set(xlabel="after task", xticks=t, ylim=(0, 1.02))
-    for ax, title in zip(axes, ("as --bn says", "without transduction")):
+    for ax, title in zip(axes, ("as --bn says (default: statistics of the test batch)",
+                              "without transduction")):
         ax.set_title(title, fontsize=9)
     axes[0].set(ylabel="accuracy on the classes seen")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
