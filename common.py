@@ -764,6 +764,14 @@ def checksum(result: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds; UserError where it cannot be read."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
+
+
 def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, Any]]]:
     """All runs of one script below a folder, by name: `NAME-seedS.json` goes under NAME.
 
@@ -772,10 +780,7 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(Path(folder).glob("*-seed*.json")):
-        try:
-            run = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
+        run = read_json(path)
         parts = {"args", "command", "R", "metrics", "timing", "environment"}
         if not isinstance(run, dict) or (run.get("schema"), run.get("script")) != (SCHEMA, script):
             raise UserError(f"{path} is not a result of {script}, schema {SCHEMA}: remove it")

@@ -1667,13 +1667,16 @@ def draw_curves(
     worst: bool = False,
 ) -> None:
     """A number for every task, mean and range over seeds; dotted: growth if all were reserved."""
+    starts = set()  # of the dotted lines: one for all curves that begin alike
     for some in runs.values():
         values = np.array([value(run) for run in some])  # [seeds, T]
         t = np.arange(1, values.shape[1] + 1)
         line = ax.plot(t, values.mean(0), marker="o", ms=4, label=some[0]["label"])[0]
         ax.fill_between(t, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
-        if worst:
-            ax.plot(t, values[0, 0] * t, ":", color=line.get_color(), label="worst case, linear")
+        if worst and values[0, 0] not in starts:
+            starts.add(values[0, 0])
+            ax.plot(t, values[0, 0] * t, ":", color="0.4",
+                    label=f"worst case, linear from {values[0, 0]:.0f}")  # fmt: skip
     ax.set(xlabel="task", ylabel=what, xticks=t)
     for old in ax.figure.legends:  # one legend, of the last axes
         old.remove()

@@ -12,7 +12,7 @@ to their class's, and classifies by the nearest of these means instead of by its
              stored images ─────┘       (EWC, PI, RWalk)              θ* = θ after task t − 1
 
 paper                             here                what
-Rebuffi 2017: φ, μ_y, P_y         features, means, memory    iCaRL, Eqs. (1), (2), Algs. 3-5
+Rebuffi 2017: φ, μ_y, P_y         features, means, memory    iCaRL, Algs. 1 to 5
 Kirkpatrick 2017: F               fisher              per weight: mean squared gradient
 Zenke 2017: ω, Ω                  path, importance    PI (also called SI), Eqs. (3)-(5)
 Chaudhry 2018: F, s               fisher, score       EWC++ and RWalk
@@ -104,7 +104,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="a step's images: new and stored by halves, every class weighs the same; or drawn "
         "from the union (iCaRL, Alg. 3)")
     add("--classify", choices=["head", "means"], default="head",
-        help="by the last layer, or by the nearest mean of exemplars (iCaRL, Eq. 2)")
+        help="by the last layer, or by the nearest mean of exemplars (iCaRL, Alg. 1)")
     add("--distill", action=yes_no, default=True, help="iCaRL's distillation (Alg. 3)")
     add("--weight", type=float, default=0.0,
         help="λ of the penalty (EWC, RWalk), c (PI); our choice, on held-out images")
@@ -303,14 +303,14 @@ def herding(features: Tensor, m: int) -> Tensor:
 def class_means(features: Tensor, rank: Tensor, n_seen: int) -> Tensor:
     """μ_y [n_seen, d], of norm 1, from the features [m, d] of stored images of classes rank [m]."""
     phi = F.normalize(features, dim=1)
-    # Eq. (2): μ_y = 1/|P_y| Σ_{p in P_y} φ(p); normalising makes the division unnecessary
+    # Alg. 1: μ_y = 1/|P_y| Σ_{p in P_y} φ(p); normalising makes the division unnecessary
     sums = torch.zeros(n_seen, phi.shape[1], device=phi.device).index_add_(0, rank, phi)
     return F.normalize(sums, dim=1)
 
 
 def nearness(features: Tensor, means: Tensor) -> Tensor:
     """Scores [n, n_seen], the highest for the nearest mean, of features [n, d]."""
-    # Eq. (1): y* = argmin_y || φ(x) - μ_y ||
+    # Alg. 1: y* = argmin_y || φ(x) - μ_y ||
     return -torch.cdist(F.normalize(features, dim=1), means)
 
 
@@ -481,7 +481,7 @@ def renew_memory(
 ) -> None:
     """After task t: fewer images of each old class, the first ones, and new ones of the new."""
     n_seen = len(memory) + len(data["tasks"][t])
-    # Sec. 3 of iCaRL: m = K / t for each of the t classes met
+    # Alg. 2: m = K / t for each of the t classes met
     m = 0 if args.method == "none" else args.memory_size // n_seen
     memory[:] = [index[:m] for index in memory]  # Alg. 5: the first m of each list
     net.eval()

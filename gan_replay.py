@@ -803,8 +803,9 @@ def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
                 label="GAN replay, fixed total")  # fmt: skip
         for name, style in (("ngen12000", ":"), ("bytes", "--")):
             if name in runs:
+                label = runs[name][0]["label"] + " a task" * (name == "ngen12000")
                 ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
-                           label=runs[name][0]["label"])  # fmt: skip
+                           label=label)  # fmt: skip
         ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
                           loc="outside lower center")  # fmt: skip

@@ -43,11 +43,11 @@ Deviations, and choices where the paper is silent (README.md measures those that
 
 import argparse
 import copy
-import json
 import math
 import shlex
 import statistics
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -1033,12 +1033,13 @@ def run(args: argparse.Namespace) -> dict:
 RUNS = {
     "sgd": ("Fig. 1(a)", "--method sgd", "plain SGD"),
     "scalar": ("Fig. 1(b)", "--method mask", "Eq. (5), the paper's h"),
-    "scalar-raw": ("Eq. (4)", "--h-scale raw", "the same, θ and ∇ not scaled for h"),
-    "scalar-samples": ("Eq. (4)", "--h-samples 8192", "the same, 8,192 coordinates a step of h"),
-    "scalar-ema": ("Eq. (5)", "--ema 0.9", "the same, mean of the current gradient"),
+    "scalar-raw": ("Eq. (4)", "--h-scale raw", "Eq. (5), the paper's h, θ and ∇ not scaled"),
+    "scalar-samples": ("Eq. (4)", "--h-samples 8192",
+        "Eq. (5), the paper's h, 8,192 coordinates a step"),
+    "scalar-ema": ("Eq. (5)", "--ema 0.9", "Eq. (5), the paper's h, mean of the current gradient"),
     "best-scalar": ("Eq. (4)", "--predictor best-scalar",
         "Eq. (5), the best function of a parameter's value (old data)"),
-    "distill": ("Sec. 5.2", "--distill", "the same, one g for all h"),
+    "distill": ("Sec. 5.2", "--distill", "Eq. (5), one g for all h"),
     "detect": ("Sec. 5.1", "--method sgd --boundaries detect",
         "plain SGD, h trained to find the boundaries"),
     "oracle": ("Eq. (5)", "--predictor oracle",
@@ -1144,7 +1145,8 @@ def draw_stream(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
             ax.fill_between(at, mean[:, j] - spread[:, j], mean[:, j] + spread[:, j], alpha=0.2)
         for t in range(1, mean.shape[1]):
             ax.axvline(t * some[0]["args"]["iterations"], color="0.7", lw=0.7, ls="--", zorder=0)
-        ax.set(title=f"{label} (n = {len(some)})", xlabel="iteration", ylim=(0, 1))
+        title = textwrap.fill(f"{label} (n = {len(some)})", 42)  # else it meets its neighbours'
+        ax.set(title=title, xlabel="iteration", ylim=(0, 1))
         ax.title.set_fontsize(8)
     for ax in np.atleast_2d(axes)[:, 0]:
         ax.set(ylabel="test accuracy")
@@ -1279,7 +1281,7 @@ def report(args: argparse.Namespace) -> None:
     if "distill" in runs:
         tables["distillation"] = distill_table(runs["distill"])
     if (bench := Path(args.report) / "bench.json").exists():
-        tables["speed"] = speed_table(json.loads(bench.read_text()))
+        tables["speed"] = speed_table(common.read_json(bench))
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     for name, table in tables.items() if args.readme else ():

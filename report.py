@@ -564,12 +564,16 @@ def draw_benchmark(entries: list[dict], path: str) -> None:
             face = "none" if e["images"] else f"C{i}"
             ax.plot(x, y, "os^Dv"[i], color=f"C{i}", mfc=face, ms=7)
             labels.append((x, y, e["name"], f"C{i}"))
-        ax.plot([], [], "os^Dv"[i], color=f"C{i}", label=script)
-    height = {}  # of the last label at about this x: the next goes above it
+        if own:
+            ax.plot([], [], "os^Dv"[i], color=f"C{i}", label=script)
+    written: list[tuple[float, float]] = []  # labels; another one that would touch them goes above
     for x, y, name, color in sorted(labels, key=lambda label: label[1]):
-        place = round(np.arcsinh(10 * x))
-        y_text = max(y, height.get(place, -1) + 0.028)
-        height[place] = y_text
+        place = np.arcsinh(10 * x)
+        near = sorted(height for there, height in written if abs(place - there) < 0.9)
+        y_text = y
+        for height in near:
+            y_text = height + 0.028 if abs(y_text - height) < 0.028 else y_text
+        written.append((place, y_text))
         right = x > 20  # no room there
         ax.annotate(name, (x, y_text), fontsize=7, color=color, xytext=(-6 if right else 6, -2),
                     textcoords="offset points", ha="right" if right else "left")  # fmt: skip
@@ -733,7 +737,7 @@ def exponent(x: list[float], y: list[float]) -> float:
 def bench(folder: str, name: str) -> dict:
     """What a script in tests/ measured, or {} if it has not been run."""
     path = Path(folder) / name
-    return json.loads(path.read_text()) if path.exists() else {}
+    return common.read_json(path) if path.exists() else {}
 
 
 def costs(folder: str) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
@@ -872,7 +876,7 @@ def page(folder: str, figure: str, base: str) -> str:
         "does, else “partly”; the conditions stand in [`report.py`](report.py). A row “(control)” "
         "is our question, not the paper's claim; *Here:* is our comment, in words. Mean ± sample "
         "standard deviation (number of seeds). Each JSON holds its command, seed, commit, "
-        "versions and machine; times are of one seed, often with another run beside it.",
+        "versions and machine; times are means over the seeds, often with another run beside.",
     ]
     runs = read_all(folder)
     machines = {run["environment"]["device"] for some in runs.values() for run in some}

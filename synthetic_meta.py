@@ -43,7 +43,6 @@ Deviations, and choices where the paper is silent (README.md measures those that
 """
 
 import argparse
-import json
 import math
 import shlex
 import sys
@@ -189,7 +188,8 @@ def check(args: argparse.Namespace) -> None:
     for size in (args.batch_size, *args.batches):
         if size < 1 or size % args.classes_per_task:
             raise common.UserError(f"a step takes as many images of each class: --batch-size and "
-                                   f"--batches must be multiples of {args.classes_per_task}")
+                                   f"--batches must be multiples of {args.classes_per_task}, "
+                                   "above 0")  # fmt: skip
     if args.frozen_convs and (args.bn != "none" or args.source == "mlp"):
         raise common.UserError("--frozen-convs needs --bn none, and a net with convolutions")
     if args.bn == "none" and args.bn_logits:
@@ -962,8 +962,10 @@ RUNS = {
     "mlp": ("Fig. 4", "--source mlp", "MLP on real data"),
     "task": ("Sec. 3", "--inner-loss task", "inner loss over the task's two classes"),
     "running": ("–", "--bn running", "running statistics in the meta-loss too"),
-    "real-running": ("–", "--source real --bn running", "real data, running statistics there too"),
-    "plain-logits": ("–", "--bn running --no-bn-logits", "the same, no BatchNorm on the logits"),
+    "real-running": ("–", "--source real --bn running",
+        "real data, running statistics in the meta-loss too"),
+    "plain-logits": ("–", "--bn running --no-bn-logits",
+        "running statistics, no BatchNorm on the logits"),
     "one-rate": ("Sec. 3", "--rates one", "one learning rate"),
     "fixed-order": ("Sec. 3", "--order fixed", "one fixed order of the classes"),
     "fixed-init": ("Sec. 3", "--init fixed", "one fixed initial learner"),
@@ -1042,7 +1044,8 @@ def draw_seen(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
             ax.errorbar(t, seen.mean(0), seen.std(0, ddof=min(1, len(seen) - 1)), marker="o", ms=4,
                         capsize=2, color=COLORS[name], label=runs[name][0]["label"])  # fmt: skip
             ax.set(xlabel="after task", xticks=t, ylim=(0, 1.02))
-    for ax, title in zip(axes, ("as --bn says", "without transduction")):
+    for ax, title in zip(axes, ("as --bn says (default: statistics of the test batch)",
+                              "without transduction")):
         ax.set_title(title, fontsize=9)
     axes[0].set(ylabel="accuracy on the classes seen")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
@@ -1210,7 +1213,7 @@ def report(args: argparse.Namespace) -> None:
     tables |= {"synthetic_meta controls": controls_table(runs),
                "synthetic_meta tasks": tasks_table(runs)}  # fmt: skip
     if (bench := Path(args.report) / "bench.json").exists():
-        bench = json.loads(bench.read_text())
+        bench = common.read_json(bench)
         title = "A meta-step of the paper's preset"
         figure("cost", draw_cost, bench["rows"], title, 1, 2, figsize=(8, 3.4))
         tables["synthetic_meta speed"] = speed_table(bench)

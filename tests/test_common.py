@@ -468,6 +468,8 @@ def test_results_are_read_by_name_and_checked(tmp_path):
     (tmp_path / "a-b-seed2.json").write_text('{"schema": 1')
     with pytest.raises(common.UserError, match="not readable JSON"):
         common.read_results(tmp_path, "x")
+    with pytest.raises(common.UserError, match="not readable JSON"):
+        common.read_json(tmp_path / "a-b-seed2.json")
 
 
 def test_checkpoint_restores_state_and_every_random_generator(tmp_path):

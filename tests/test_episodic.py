@@ -109,7 +109,7 @@ def test_herded_images_stand_for_the_class_better_than_random_ones():
 
 
 def test_nearest_mean_of_exemplars_by_hand():
-    """Eqs. (1) and (2) in the plane: norms do not count, angles do."""
+    """Alg. 1 in the plane: norms do not count, angles do."""
     stored = torch.tensor([[2.0, 0.0], [0.0, 5.0], [0.0, 1.0], [-3.0, 0.0]])
     rank = torch.tensor([0, 0, 1, 2])
     means = episodic.class_means(stored, rank, 3)
