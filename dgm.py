@@ -267,15 +267,15 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
     if args.choice != "random" and not stores:
         raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
-    if (args.generator or not args.critic_replay) and (args.memory in PLAIN or args.joint):
+    if args.memory in PLAIN and (args.generator or not args.critic_replay):
         raise common.UserError("--generator and --no-critic-replay are for DGM's own generators")
     if not args.critic_replay and not args.classifier_steps:
         raise common.UserError("--no-critic-replay: old classes need --classifier-steps")
     if args.generator and (args.critic_replay or not args.separate_classifier):
         raise common.UserError("--generator: with --no-critic-replay and --separate-classifier, "
                                "so that no other part of the run depends on what is replayed")
-    if args.generator and args.replay == "none":
-        raise common.UserError("--generator: of what is drawn --replay none makes no use")
+    if args.generator and (args.replay == "none" or args.joint):
+        raise common.UserError("--generator draws what --replay none and --joint have no use for")
     args.out = args.out.replace("{seed}", str(args.seed))
     args.generator = args.generator.replace("{seed}", str(args.seed))
 

@@ -858,6 +858,10 @@ def fails(capsys, argv, code=2):
         ("--readme x.md", "renewed by --report"),
         ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
+        ("--no-critic-replay --memory dgr", "for DGM's own generators"),
+        ("--no-critic-replay --classifier-steps 0 --augment 0", "old classes need --classifier-steps"),
+        ("--generator x", "with --no-critic-replay and --separate-classifier"),
+        ("--generator x --no-critic-replay --separate-classifier --joint", "have no use for"),
         ("--classes-per-task 11", "between 1 and 10"),
         ("--image-size 30", "use --image-size 16"),
         ("--image-size 6", "use --image-size 16"),
@@ -933,6 +937,14 @@ def test_other_ways_to_run(flags, shape, tmp_path):
     assert (len(result["R"]), len(result["R"][0])) == shape
     dgm.main([*base, *flags.split(), "--joint", "--out", str(out)])
     assert 0 <= json.loads(out.read_text())["metrics"]["ACC"] <= 1
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "imagenet50"])
+def test_every_row_on_photographs_passes_the_check_of_flags(dataset):
+    for name in dgm.rows_for(dataset, dataset == "imagenet50"):
+        flags = dgm.RUNS[name][1].format(seed=0).split()
+        args = dgm.parse_args([*flags, "--dataset", dataset])
+        assert args.critic_replay == (args.memory in dgm.PLAIN) and args.augment == 0.1
 
 
 def test_joint_training_reports_at_the_ends_of_tasks(tmp_path):
