@@ -764,12 +764,15 @@ def checksum(result: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
-def read_json(path: str | Path) -> Any:
-    """What a JSON file holds; UserError where it cannot be read."""
+def read_json(path: str | Path, needs: Sequence[str] = ()) -> Any:
+    """What a JSON file holds; UserError if it cannot be read or lacks one of the keys `needs`."""
     try:
-        return json.loads(Path(path).read_text())
+        found = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
+    if needs and (not isinstance(found, dict) or not set(needs) <= found.keys()):
+        raise UserError(f"{path} lacks one of {', '.join(needs)}: delete it and run it again")
+    return found
 
 
 def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, Any]]]:
@@ -786,6 +789,8 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
             raise UserError(f"{path} is not a result of {script}, schema {SCHEMA}: remove it")
         if not parts <= run.keys():
             raise UserError(f"{path} lacks {', '.join(sorted(parts - run.keys()))}: run it again")
+        if not isinstance(run["args"], dict) or "dataset" not in run["args"]:
+            raise UserError(f"{path} does not say which data set it is of: run it again")
         if run.pop("checksum", None) not in (None, checksum(run)):  # None: written before there was
             raise UserError(f"{path} is damaged, or was edited: delete it and run it again")
         runs.setdefault(path.name.rsplit("-seed", 1)[0], []).append(run | {"path": str(path)})
@@ -793,7 +798,7 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
         if len({np.shape(run["R"]) for run in some}) > 1:
             raise UserError(f"{folder}/{name}-seed*.json differ in their tasks: keep one kind only")
     if not runs:
-        raise UserError(f"there are no results of {script} in {folder}: train first")
+        raise UserError(f"there are no results of {script} in '{folder}': train first")
     return runs
 
 
@@ -967,8 +972,19 @@ def comparison(
     metrics: Sequence[str],
     paper: dict[str, dict[str, float]],
 ) -> str:
-    """A Markdown row for every run and metric: the paper's value, the reference's and yours."""
+    """A Markdown row for every run and metric: the paper's value, the reference's and yours.
+
+    Says on stderr when the two are not of the same images; then the paper's values are left out.
+    """
     theirs, mine = read_results(reference, script), read_results(yours, script)
+    images = [{(Path(run["args"]["dataset"]).name, run["args"].get("train_size"),
+                run["args"].get("validation")) for some in side.values() for run in some}
+              for side in (theirs, mine)]  # fmt: skip
+    if images[0] != images[1]:
+        what = [", ".join(sorted(f"{name} (--train-size {n}, --validation {held})"
+                                 for name, n, held in side)) for side in images]  # fmt: skip
+        print(f"warning: {reference} is of {what[0]}, {yours} of {what[1]}", file=sys.stderr)
+        paper = {}
     rows = []
     for name, (_, _, label) in about.items():
         some = theirs.get(name, []) + mine.get(name, [])

@@ -192,7 +192,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
     add("--data-dir", default="data", help="where data sets are, or are downloaded to")
     add("--image-size", type=int, default=32, help="resize to this (Sec. 4); 0: as they are")
     add("--train-size", type=int, default=0, help="use so many training images; 0: all")
@@ -1689,9 +1689,24 @@ def draw_growth(runs: dict[str, list[dict]], ax: Axes) -> None:
     draw_curves(runs, ax, "units", lambda run: [sum(t["widths"]) for t in run["tasks"]], worst=True)
 
 
-def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
-    """A_t, the accuracy on the classes met so far."""
-    draw_curves(runs, ax, "accuracy on the classes so far", lambda run: run["metrics"]["A"])
+def draw_averages(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
+    """A_t, the accuracy on the classes met so far; at the right those that end near the best."""
+    ends = {name: min(run["metrics"]["A"][-1] for run in some) for name, some in runs.items()}
+    best = {name: runs[name] for name in runs if ends[name] > 0.85 * max(ends.values())}
+    styles = {name: dict(color=f"C{i % 10}", ls="-" if i < 10 else "--")
+              for i, name in enumerate(runs)}  # fmt: skip
+    for ax, chosen in zip(axes, (runs, best)):
+        for name, some in chosen.items():
+            values = np.array([run["metrics"]["A"] for run in some])  # [seeds, T]
+            t = np.arange(1, values.shape[1] + 1)
+            ax.plot(t, values.mean(0), marker="o", ms=4, **styles[name], label=some[0]["label"])
+            ax.fill_between(t, values.min(0), values.max(0), color=styles[name]["color"],
+                            alpha=0.2, lw=0)  # fmt: skip
+            ax.set_xticks(t)
+        ax.set(xlabel="task", ylabel="accuracy on the classes so far")
+        ax.grid(color="0.92")
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
+                          loc="outside lower center")  # fmt: skip
 
 
 def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
@@ -1734,16 +1749,21 @@ def draw_trace(runs: dict[str, list[dict]], axes: list[Axes], t: int = 1) -> Non
         ax.plot(epochs, trace[:, 1:], lw=0.7, alpha=0.7)
         ax.plot(epochs, trace[:, 0], "k", lw=2.5, label="occupation")
         ax.set(xlabel="epoch", ylabel="mask value", ylim=(-0.02, 1.02),
-               title=f"{runs[name][0]['label']}, task {min(t, len(tasks) - 1) + 1}")  # fmt: skip
+               title=f"{runs[name][0]['label']}, task {min(t, len(tasks) - 1) + 1}, "
+                     f"seed {runs[name][-1]['seed']}")  # fmt: skip
         ax.legend(fontsize=8)
 
 
 def draw_samples(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Figure 5: ten images of every class, one row a class, drawn after the last task."""
+    """Figure 5: ten images of every class, one row a class, drawn after the last task.
+
+    More than ten classes go into several columns.
+    """
     for ax, name in zip(np.atleast_1d(axes), runs):
         x = np.concatenate([common.unpack_images(g) for g in runs[name][0]["grids"]])
         N, C, H, W = x.shape
         tiled = x.reshape(N // 10, 10, C, H, W).transpose(0, 3, 1, 4, 2).reshape(-1, 10 * W, C)
+        tiled = np.concatenate([tiled[i : i + 10 * H] for i in range(0, len(tiled), 10 * H)], 1)
         ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], title=runs[name][0]["label"])
 
@@ -1772,7 +1792,8 @@ def icarl_beside(folder: str) -> dict[str, list[dict]]:
 def real_table(runs: dict[str, list[dict]]) -> str:
     """Table 2: top-1 and top-5 in per cent, the paper's of ImageNet-50 beside."""
     first = runs[next(iter(runs))][0]
-    names = [key for key in first["metrics"] if key.endswith("(%)")]  # A_30, A_50, top-5 of both
+    names = [key for key in first["metrics"] if key.endswith("(%)")]
+    names.sort(key=lambda key: (key.startswith("top"), key))  # A_30, A_50, top-5 of both
     whole = Path(first["args"]["dataset"]).name == "imagenet50" and not first["args"]["train_size"]
     rows = []
     for name, some in runs.items():
@@ -1869,11 +1890,13 @@ def report(args: argparse.Namespace) -> None:
     figure("figure3b", draw_trace, pair, "Figure 3(b): mask values", n, figsize=(4 * n, 3.4))
     figure("figure4", draw_growth, pair, "Figure 4: growth", figsize=(6, 4))
     chosen = pair | {k: v for k, v in grown.items() if k == "improved"}
+    size = (10, 2.8) if wide else (3, 3.4)
     figure("figure5", draw_samples, chosen, "Figure 5: what is drawn after the last task",
-           len(chosen), figsize=(3 * len(chosen), 3.4))  # fmt: skip
+           len(chosen), figsize=(size[0] * len(chosen), size[1]))  # fmt: skip
     figure("cost", draw_cost, chosen, "Cost of a task", 2, figsize=(8, 3.6))
     curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
-    figure("averages", draw_averages, curves, "Accuracy on the classes so far", figsize=(6, 4.4))
+    figure("averages", draw_averages, curves, "Accuracy on the classes so far", 2,
+           figsize=(9, 5))  # fmt: skip
     whole = dict(dataset=dataset, train_size=0, validation=0, tasks=0,
                  classes_per_task=DATASET.get(data, {}).get("classes_per_task", 1))  # fmt: skip
     every = [run["args"] for some in runs.values() for run in some]

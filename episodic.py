@@ -131,7 +131,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
     add("--data-dir", default="data", help="where data sets are, or are downloaded to")
     add("--image-size", type=int, default=16, help="resize to this; 0: as they are")
     add("--train-size", type=int, default=0, help="use so many training images; 0: all")

@@ -118,7 +118,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
     add("--data-dir", default="data", help="where data sets are, or are downloaded to")
     add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
     add("--train-size", type=int, default=0, help="use so many training images; 0: all")
@@ -756,11 +756,12 @@ def draw_tasks(runs: list[dict], ax: Axes) -> None:
 
 def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
     """A_t, the accuracy over the classes met so far, of the method, its bounds and our preset."""
-    for name in ("none", "ngen12000", "bytes", "improved", "real"):
+    for name in ("none", "ngen12000", "bytes", "real", "improved"):
         if name in runs:
             A = np.array([run["metrics"]["A"] for run in runs[name]])  # [seeds, T]
             t = range(1, A.shape[1] + 1)
-            ax.plot(t, A.mean(0), marker="o", ms=4, label=runs[name][0]["label"])
+            real = dict(ls=":", marker="s", ms=7, mfc="none") if name == "real" else {}
+            ax.plot(t, A.mean(0), **(dict(marker="o", ms=4) | real), label=runs[name][0]["label"])
             ax.set_xticks(t)
     if "joint" in runs:
         ax.axhline(np.mean([run["metrics"]["ACC"] for run in runs["joint"]]), ls="--", color="0.4",

@@ -144,7 +144,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
     add("--data-dir", default="data", help="where data sets are, or are downloaded to")
     add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
     add("--train-size", type=int, default=0, help="use so many training images; 0: all")
@@ -1122,8 +1122,10 @@ RUNS = {
     "std-improved-small": ("–", "--preset improved --n-pseudo 200 --inputs standardised",
         "improved, 200 learned inputs a task, not 800"),
 }  # fmt: skip
-TITLES = ("loss of h less that of 0", "log10, loss of h", "log10, loss of f", "log10, |gradient|")
-DETECTORS = {"gain": "loss of h less that of predicting 0", "predictor": "loss of h",
+TITLES = ("(loss of h − loss of 0) / |h|²", "log10, loss of h", "log10, loss of f",
+          "log10, |gradient|")  # fmt: skip
+DETECTORS = {"gain": "loss of h less that of predicting 0, over |h|²",
+             "predictor": "loss of h",
              "loss": "loss of f", "gradient": "norm of f's gradient"}  # fmt: skip
 METRICS = ("ACC (%)", "BWT (%)", "FWT (%)", "when learned (%)", "memory (%)", "dead")
 PAPER: dict = {}  # its results are curves without numbers
@@ -1281,7 +1283,7 @@ def report(args: argparse.Namespace) -> None:
     if "distill" in runs:
         tables["distillation"] = distill_table(runs["distill"])
     if (bench := Path(args.report) / "bench.json").exists():
-        tables["speed"] = speed_table(common.read_json(bench))
+        tables["speed"] = speed_table(common.read_json(bench, ("environment", "exact_s")))
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
     for name, table in tables.items() if args.readme else ():

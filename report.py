@@ -259,7 +259,7 @@ CLAIMS = {
               "the MLP", ("ngen12000", "mlp"), of("ACC"), lambda conv, mlp: (conv > mlp,)),
         Claim("Sec. 4", "the cost grows quadratically with the tasks, that of a task linearly",
               ("ngen12000",), line_of_images, lambda r2, times: (r2 > 0.98 and times > 2,),
-              "cost.png"),
+              "cost.png", "The figure draws the run that trains a GAN after the last task too."),
         Claim("Sec. 4", "with a fixed total of drawn images a task's data stop growing",
               ("total12000",), plateau, lambda times: (times < 1.1,), "cost.png",
               "The GAN still trains for an epoch more in every task (Deviation 1). What this costs "

@@ -134,7 +134,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder with train/CLASS/* and test/CLASS/*")
+        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
     add("--data-dir", default="data", help="where data sets are, or are downloaded to")
     add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
     add("--train-size", type=int, default=0, help="use so many training images; 0: all")
@@ -1213,7 +1213,7 @@ def report(args: argparse.Namespace) -> None:
     tables |= {"synthetic_meta controls": controls_table(runs),
                "synthetic_meta tasks": tasks_table(runs)}  # fmt: skip
     if (bench := Path(args.report) / "bench.json").exists():
-        bench = common.read_json(bench)
+        bench = common.read_json(bench, ("environment", "rows"))
         title = "A meta-step of the paper's preset"
         figure("cost", draw_cost, bench["rows"], title, 1, 2, figsize=(8, 3.4))
         tables["synthetic_meta speed"] = speed_table(bench)

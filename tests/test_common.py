@@ -447,6 +447,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 def test_results_are_read_by_name_and_checked(tmp_path):
     parts = ("args", "command", "R", "metrics", "timing", "environment")
     good = {"schema": common.SCHEMA, "script": "x"} | dict.fromkeys(parts, [[0.1], [0.9]])
+    good["args"] = {"dataset": "mnist"}
     for seed in (0, 1):
         common.write_result(tmp_path / f"a-b-seed{seed}.json", good | {"seed": seed})
     assert [run["seed"] for run in common.read_results(tmp_path, "x")["a-b"]] == [0, 1]
@@ -548,3 +549,23 @@ def test_out_of_memory_is_one_line(capsys):
     with pytest.raises(SystemExit) as stop:
         common.exit_in_one_line(hungry)
     assert stop.value.code == 1 and "out of memory" in capsys.readouterr().err
+
+
+def test_a_comparison_of_other_images_says_so_and_leaves_the_paper_out(tmp_path, capsys):
+    def write(folder, **args):
+        result = {"schema": common.SCHEMA, "script": "x", "args": {"dataset": "mnist"} | args,
+                  "command": "", "R": [[1.0]], "metrics": {"ACC": 0.5}, "timing": {},
+                  "environment": {}}  # fmt: skip
+        common.write_result(tmp_path / folder / "run-seed0.json", result)
+        return str(tmp_path / folder)
+
+    about, paper = {"run": ("", "", "a run")}, {"run": {"ACC": 0.75}}
+    ours, same, other = write("a"), write("b"), write("c", train_size=200)
+    table = common.comparison(ours, same, "x", about, ["ACC"], paper)
+    assert "| 0.750 |" in table and not capsys.readouterr().err
+    table = common.comparison(ours, other, "x", about, ["ACC"], paper)
+    assert "| – |" in table and "c of mnist (--train-size 200" in capsys.readouterr().err
+    whole = json.loads((tmp_path / "a/run-seed0.json").read_text())
+    common.write_result(tmp_path / "d/run-seed0.json", whole | {"args": {}})
+    with pytest.raises(common.UserError, match="which data set"):
+        common.read_results(tmp_path / "d", "x")

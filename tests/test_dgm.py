@@ -859,7 +859,7 @@ def fails(capsys, argv, code=2):
         ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
         ("--no-critic-replay --memory dgr", "for DGM's own generators"),
-        ("--no-critic-replay --classifier-steps 0 --augment 0", "old classes need --classifier-steps"),
+        ("--no-critic-replay --classifier-steps 0 --augment 0", "need --classifier-steps"),
         ("--generator x", "with --no-critic-replay and --separate-classifier"),
         ("--generator x --no-critic-replay --separate-classifier --joint", "have no use for"),
         ("--classes-per-task 11", "between 1 and 10"),
