@@ -34,7 +34,8 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
  7. D classifies the fakes too, as in AC-GAN (--aux-fakes); every class weighs the same in L_c.
  8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
  9. laptop: fewer pixels and epochs, LayerNorm in D, falling rates, more weight on L_c; when G is
-    frozen, D's classifier learns some steps more, on slightly distorted images (CIFAR-10: drawn).
+    frozen, D's classifier learns some steps more, on slightly distorted images (photographs: one of
+    its own, on drawn images alone; the GAN then needs no replay).
 10. Table 1's other generators (--memory mergan, dgr, ewc) have D and the rest in common with DGM.
 11. The residual nets normalise behind each convolution; G's shortcuts have no weights (`fit`).
 
