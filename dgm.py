@@ -1669,10 +1669,11 @@ def draw_curves(
 ) -> None:
     """A number for every task, mean and range over seeds; dotted: growth if all were reserved."""
     starts = set()  # of the dotted lines: one for all curves that begin alike
-    for some in runs.values():
+    for i, some in enumerate(runs.values()):
         values = np.array([value(run) for run in some])  # [seeds, T]
         t = np.arange(1, values.shape[1] + 1)
-        line = ax.plot(t, values.mean(0), marker="o", ms=4, label=some[0]["label"])[0]
+        line = ax.plot(t, values.mean(0), ls="-" if i < 10 else "--", marker="o", ms=4,
+                       label=some[0]["label"])[0]  # fmt: skip
         ax.fill_between(t, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
         if worst and values[0, 0] not in starts:
             starts.add(values[0, 0])
@@ -1764,7 +1765,10 @@ def draw_samples(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
         x = np.concatenate([common.unpack_images(g) for g in runs[name][0]["grids"]])
         N, C, H, W = x.shape
         tiled = x.reshape(N // 10, 10, C, H, W).transpose(0, 3, 1, 4, 2).reshape(-1, 10 * W, C)
-        tiled = np.concatenate([tiled[i : i + 10 * H] for i in range(0, len(tiled), 10 * H)], 1)
+        if N > 100:
+            spare = np.full((-len(tiled) % (10 * H), 10 * W, C), 255, np.uint8)
+            columns = np.split(np.concatenate([tiled, spare]), -(-N // 100))  # [10 H, 10 W, C]
+            tiled = np.concatenate(columns, axis=1)
         ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], title=runs[name][0]["label"])
 
