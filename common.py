@@ -9,6 +9,7 @@ import argparse
 import base64
 import functools
 import gzip
+import importlib.metadata
 import importlib.util
 import json
 import math
@@ -37,14 +38,11 @@ import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from PIL import Image
 from torch import Tensor
-from torchvision import datasets
-from torchvision.datasets.utils import check_integrity
 
 try:
     import resource  # peak memory; not on Windows
@@ -82,7 +80,7 @@ class Dataset(NamedTuple):
 class Source(NamedTuple):
     """A data set that torchvision downloads, and what a complete copy of it holds."""
 
-    cls: type
+    cls: str  # its class in torchvision.datasets
     files: str  # where they belong, below the data folder
     train: int  # images
     test: int
@@ -92,11 +90,11 @@ class Source(NamedTuple):
 GREY, RGB = (1, 28, 28), (3, 32, 32)
 IDX = "raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz"
 SOURCES = {
-    "mnist": Source(datasets.MNIST, f"MNIST/{IDX}", 60_000, 10_000, GREY),
-    "fashion-mnist": Source(datasets.FashionMNIST, f"FashionMNIST/{IDX}", 60_000, 10_000, GREY),
-    "kmnist": Source(datasets.KMNIST, f"KMNIST/{IDX}", 60_000, 10_000, GREY),
-    "svhn": Source(datasets.SVHN, "{train,test}_32x32.mat", 73_257, 26_032, RGB),
-    "cifar10": Source(datasets.CIFAR10, "cifar-10-python.tar.gz", 50_000, 10_000, RGB),
+    "mnist": Source("MNIST", f"MNIST/{IDX}", 60_000, 10_000, GREY),
+    "fashion-mnist": Source("FashionMNIST", f"FashionMNIST/{IDX}", 60_000, 10_000, GREY),
+    "kmnist": Source("KMNIST", f"KMNIST/{IDX}", 60_000, 10_000, GREY),
+    "svhn": Source("SVHN", "{train,test}_32x32.mat", 73_257, 26_032, RGB),
+    "cifar10": Source("CIFAR10", "cifar-10-python.tar.gz", 50_000, 10_000, RGB),
 }
 GLYPHS = ("glyphs", "glyphs-rgb")
 NO_FILES = "use --dataset glyphs (embedded, needs no files)"
@@ -193,7 +191,10 @@ def one_line(error: Exception) -> str:
 
 def load_torchvision(name: str, root: Path, train_size: int, test_size: int, seed: int) -> Dataset:
     """Download (when absent), read and check a data set of SOURCES; UserError when that fails."""
+    from torchvision import datasets  # here, as importing it takes as long as all the rest
+
     source = SOURCES[name]
+    cls = getattr(datasets, source.cls)
     if name == "svhn" and importlib.util.find_spec("scipy") is None:
         raise UserError("svhn comes as .mat files, which need scipy to be read: pip install scipy")
     ways_out = (
@@ -201,12 +202,12 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
         f"or put {root / source.files} there by hand, or {NO_FILES}"
     )
     try:
-        if issubclass(source.cls, datasets.MNIST):
-            mend_idx_files(source, root)
+        if issubclass(cls, datasets.MNIST):
+            mend_idx_files(source, cls, root)
         splits = []
         for split in ("train", "test"):
             which = {"split": split} if name == "svhn" else {"train": split == "train"}
-            splits.append(source.cls(root, download=True, **which))
+            splits.append(cls(root, download=True, **which))
         train, test = (to_tensors(s) for s in splits)
         check_split(*train, source.train, source.shape)
         check_split(*test, source.test, source.shape)
@@ -220,17 +221,19 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
     return Dataset(name, *train, *test, classes)
 
 
-def mend_idx_files(source: Source, root: Path) -> None:
+def mend_idx_files(source: Source, cls: type, root: Path) -> None:
     """Unpack MNIST-like files that are absent or cut short; ValueError where that cannot be done.
 
     torchvision checks the .gz files, but takes any unpacked file for a complete one, even what an
     interrupted unpacking left. So each is measured here, and unpacked again, whole or not at all.
     """
+    from torchvision.datasets.utils import check_integrity
+
     pixels = math.prod(source.shape)
     sizes = [16 + source.train * pixels, 8 + source.train]  # bytes: header and one per pixel, label
     sizes += [16 + source.test * pixels, 8 + source.test]
-    for (gz_name, md5), size in zip(source.cls.resources, sizes):
-        packed = root / source.cls.__name__ / "raw" / gz_name
+    for (gz_name, md5), size in zip(cls.resources, sizes):
+        packed = root / source.cls / "raw" / gz_name
         raw = packed.with_suffix("")
         if raw.exists() and raw.stat().st_size == size:
             continue
@@ -251,7 +254,7 @@ def to_tensors(split) -> tuple[Tensor, Tensor]:
         x = x.unsqueeze(1)
     elif x.shape[-1] == 3:  # CIFAR-10: [N, H, W, C]
         x = x.permute(0, 3, 1, 2)
-    labels = split.labels if isinstance(split, datasets.SVHN) else split.targets
+    labels = split.labels if hasattr(split, "labels") else split.targets  # SVHN has labels
     return x.contiguous(), torch.as_tensor(labels, dtype=torch.int64)
 
 
@@ -270,6 +273,8 @@ def load_folder(
     name: str, root: Path, image_size: int, train_size: int, test_size: int, seed: int
 ) -> Dataset:
     """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
+    from torchvision.datasets import ImageFolder
+
     places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
     folder = next((p for p in places if p.is_dir()), None)
     if folder is None:
@@ -282,7 +287,7 @@ def load_folder(
         f"{folder}/{{train,test}}/CLASS/, or {NO_FILES}"
     )
     try:
-        train, test = (datasets.ImageFolder(folder / split) for split in ("train", "test"))
+        train, test = (ImageFolder(folder / split) for split in ("train", "test"))
         if train.classes != test.classes:
             odd = ", ".join(sorted(set(train.classes) ^ set(test.classes)))
             raise ValueError(f"classes in only one of train/ and test/: {odd}")
@@ -712,7 +717,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         **_git_state(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": importlib.metadata.version("torchvision"),
         "numpy": np.__version__,
         "device": torch.cuda.get_device_name(device) if cuda else f"{_cpu_name()} ({device.type})",
         "cores": os.cpu_count(),

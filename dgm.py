@@ -187,7 +187,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--replay none (Szegedy et al. 2016)")
     add("--augment", type=float, default=0.0,
         help="there, too, images are turned, scaled, sheared and shifted by up to this")
-    add("--flip", action=yes_no, default=False, help="there, too, every second one is mirrored")
+    add("--flip", action=yes_no, default=False, help="there, too, a random half is mirrored")
     add("--generator", default="", metavar="FILE", help="learn only the classifiers, on what the "
         "generator draws that another run with --keep-generator has left in FILE ({seed}: --seed)")
     data = parser.add_argument_group("data")
@@ -1461,7 +1461,7 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
 
 
 def about_generator(args: argparse.Namespace) -> dict:
-    """What a generator's images depend on, when old classes have no part in the GAN."""
+    """What must agree for a run to use another's generator: its sizes, its classes, the data."""
     names = ("memory", "tasks", "classes_per_task", "shuffle_classes", "net", "nz", "ngf",
              "dataset", "image_size", "train_size", "validation", "seed")  # fmt: skip
     return {name: getattr(args, name) for name in names}
@@ -1665,15 +1665,19 @@ for rows in PAPER_ELSEWHERE.values():
 
 def draw_curves(
     runs: dict[str, list[dict]], ax: Axes, what: str, value: Callable[[dict], list],
-    worst: bool = False,
+    worst: bool = False, among: dict[str, list[dict]] | None = None,
 ) -> None:
-    """A number for every task, mean and range over seeds; dotted: growth if all were reserved."""
-    starts = set()  # of the dotted lines: one for all curves that begin alike
-    for i, some in enumerate(runs.values()):
+    """A number for every task, mean and range over seeds; dotted: growth if all were reserved.
+
+    A run's colour is that of its place `among` others, else among `runs`.
+    """
+    starts, places = set(), list(among or runs)  # starts of dotted lines: one for equal ones
+    for name, some in runs.items():
+        i = places.index(name)
         values = np.array([value(run) for run in some])  # [seeds, T]
         t = np.arange(1, values.shape[1] + 1)
-        line = ax.plot(t, values.mean(0), ls="-" if i < 10 else "--", marker="o", ms=4,
-                       label=some[0]["label"])[0]  # fmt: skip
+        line = ax.plot(t, values.mean(0), color=f"C{i % 10}", ls="-" if i < 10 else "--",
+                       marker="o", ms=4, label=some[0]["label"])[0]  # fmt: skip
         ax.fill_between(t, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
         if worst and values[0, 0] not in starts:
             starts.add(values[0, 0])
@@ -1695,20 +1699,10 @@ def draw_averages(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
     """A_t, the accuracy on the classes met so far; at the right those that end near the best."""
     ends = {name: min(run["metrics"]["A"][-1] for run in some) for name, some in runs.items()}
     best = {name: runs[name] for name in runs if ends[name] > 0.85 * max(ends.values())}
-    styles = {name: dict(color=f"C{i % 10}", ls="-" if i < 10 else "--")
-              for i, name in enumerate(runs)}  # fmt: skip
-    for ax, chosen in zip(axes, (runs, best)):
-        for name, some in chosen.items():
-            values = np.array([run["metrics"]["A"] for run in some])  # [seeds, T]
-            t = np.arange(1, values.shape[1] + 1)
-            ax.plot(t, values.mean(0), marker="o", ms=4, **styles[name], label=some[0]["label"])
-            ax.fill_between(t, values.min(0), values.max(0), color=styles[name]["color"],
-                            alpha=0.2, lw=0)  # fmt: skip
-            ax.set_xticks(t)
-        ax.set(xlabel="task", ylabel="accuracy on the classes so far")
+    for ax, chosen in zip(axes[::-1], (best, runs)):  # the legend is that of the last, of all
+        draw_curves(chosen, ax, "accuracy on the classes so far",
+                    lambda run: run["metrics"]["A"], among=runs)  # fmt: skip
         ax.grid(color="0.92")
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
-                          loc="outside lower center")  # fmt: skip
 
 
 def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:

@@ -3,7 +3,9 @@
 A claim is an entry of CLAIMS: the paper's words, the runs that speak to it, what is taken from
 them, and the conditions under which it holds. The verdict is computed: all conditions ✅, some of
 them "partly", none ❌. Whoever thinks a condition unfair changes it here, and sees the page change.
-A note says in words, without numbers, what the verdict hangs on.
+A note says in words, without numbers, what the verdict hangs on. The scripts are imported for what
+they already say (their runs, the papers' numbers, the deviations), so that nothing is typed twice;
+no method imports another.
 
     reference/SCRIPT/NAME-seedS.json ──► measured values ──► conditions ──► RESULTS.md
                                     └──► all methods on Split-MNIST ──► benchmark.png

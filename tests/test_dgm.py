@@ -31,6 +31,12 @@ OTHERS = {k: ["--memory", "mergan" if k == "align" else k, *v] for k, v in OTHER
 PLAIN = pytest.mark.parametrize("other", OTHERS)
 
 
+@pytest.fixture(autouse=True)
+def fisher_of_few_images(monkeypatch):
+    """EWC looks at one image after the other; a tenth of them is enough here."""
+    monkeypatch.setattr(dgm.consolidate, "__defaults__", (50,))
+
+
 def parse(*flags):
     return dgm.parse_args([*TINY, *flags])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_dgm import METHODS, ROOT, TINY, numbers
+from test_dgm import ROOT, TINY, numbers
 
 WORKER = """
 import sys
@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, {root!r})
 import common, dgm
 
-sys.argv, out = [sys.argv[0], *sys.argv[2:]], sys.argv[1]
+out, *argv = sys.argv[1:]
 torch.set_default_dtype(torch.float64)  # so that rounding cannot hide or imitate a mistake
 dgm.to_float = lambda x: x.double() / 127.5 - 1
 dgm.evaluate = lambda net, data, n_seen: [0.0] * len(data["tasks"])
@@ -31,10 +31,16 @@ def spy(nets, data, t, *rest):
     state |= {{f"mask {{i}}": x.double() for i, x in enumerate(G.masks[t])}}
     state |= {{f"own {{k}}": x.double() for k, x in G.own.state_dict().items()}}
     state |= {{f"D {{k}}": x.double() for k, x in nets["D"].state_dict().items()}}
-    torch.save(state, f"{{out}}-{{dgm.processes()[0]}}-{{t}}")
+    torch.save(state, f"{{out}}-{{dgm.processes()[0]}}-{{method}}-{{t}}")
+
+def both():
+    global method
+    for method in ("dgmw", "dgma"):
+        dgm.main([*argv, "--method", method])
+        dgm.meet = lambda args: torch.device("cpu")  # they have met
 
 dgm.learn_task = spy
-common.exit_in_one_line(lambda: dgm.as_one(dgm.main))
+common.exit_in_one_line(lambda: dgm.as_one(both))
 """
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
 
@@ -44,20 +50,22 @@ def torchrun(command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-@METHODS
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(method, tmp_path):
-    """20 steps of the GAN in each of two tasks, then the classifier: all weights, all masks."""
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
+    """20 steps of the GAN in each of two tasks, then the classifier: all weights, all masks.
+
+    Once with DGMw, once with DGMa.
+    """
     worker = tmp_path / "worker.py"
     worker.write_text(WORKER.format(root=str(ROOT)))
-    flags = ["--norm", "batch", "--method", method, "--tasks", "2", "--epochs", "5",
-             "--gp-batch-size", "8", "--out", tmp_path / "r.json"]  # fmt: skip
+    flags = ["--norm", "batch", "--tasks", "2", "--epochs", "5", "--gp-batch-size", "8",
+             "--out", tmp_path / "r.json"]  # fmt: skip
     done = torchrun([worker, tmp_path / "two", *TINY, *flags])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("task 1/2") == 1  # one process speaks
+    assert done.stdout.count("task 1/2") == 2  # one process speaks, of two runs
     subprocess.run([sys.executable, worker, tmp_path / "one", *TINY, *flags], check=True)
-    for t in range(2):
+    for run in ("dgmw-0", "dgmw-1", "dgma-0", "dgma-1"):  # each task of each method
         names = ("two-0", "two-1", "one-0")
-        first, second, alone = (torch.load(tmp_path / f"{name}-{t}") for name in names)
+        first, second, alone = (torch.load(tmp_path / f"{name}-{run}") for name in names)
         assert first.keys() == alone.keys()
         for key, value in first.items():
             assert torch.equal(value, second[key]), key
