@@ -32,10 +32,11 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
     Eq. (5) takes the union of the masks of all earlier tasks, not of the last two.
  6. Growth counts the weights that a layer gains when the one below grows (`more_units`).
  7. D classifies the fakes too, as in AC-GAN (--aux-fakes); every class weighs the same in L_c.
- 8. The last epoch's nets are taken: nothing is chosen on real images of old classes.
+ 8. The last epoch's nets are taken: nothing is chosen on real images of old classes. What a task
+    replays is drawn once before it, as bytes.
  9. laptop: fewer pixels and epochs, LayerNorm in D, falling rates, more weight on L_c; when G is
     frozen, D's classifier learns some steps more, on slightly distorted images (photographs: one of
-    its own, on drawn images alone; the GAN then needs no replay).
+    its own, on drawn images alone).
 10. Table 1's other generators (--memory mergan, dgr, ewc) have D and the rest in common with DGM.
 11. The residual nets normalise behind each convolution; G's shortcuts have no weights (`fit`).
 
@@ -96,15 +97,16 @@ DATASET = {
     ),
 }  # fmt: skip
 # Photographs: MNIST's nets, as residual ones take longer to learn as much; the classifier learns
-# from drawings alone, so that looking real tells nothing, and the GAN needs no replay (README.md).
+# from drawings alone, so that looking real tells nothing. Without old images in the GAN one
+# generator serves all rows of Table 2 (README.md).
 PHOTOS = dict(
     net="dcgan", ngf=24, ndf=32, norm="none", batch_size=32, gp_batch_size=16, replay_batch_size=32,
-    critic_replay=False, separate_classifier=True, classifier_steps=600, classifier_width=24,
+    separate_classifier=True, classifier_steps=600, classifier_width=24,
     classifier_images="drawn", flip=True,
 )  # fmt: skip
 LAPTOP_DATASET = {
     "cifar10": PHOTOS | dict(epochs=8),
-    "imagenet50": PHOTOS | dict(epochs=40, keep_generator=True),
+    "imagenet50": PHOTOS | dict(epochs=40, critic_replay=False, keep_generator=True),
 }
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
@@ -135,8 +137,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--batch-size", type=int, default=64, help="images a step (our choice)")
     add("--n-critic", type=int, default=1, help="steps of D for one of G (our choice)")
     add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
-        help="resnet: residual G and D; resnet18: with ResNet-18 as D. Default by --dataset: "
-        "cifar10 resnet, imagenet50 resnet18, others dcgan (Sec. 4)")
+        help="resnet: residual G and D; resnet18: with ResNet-18 as D. --preset paper takes "
+        "resnet for cifar10, resnet18 for imagenet50, dcgan for the others (Sec. 4)")
     add("--nz", type=int, default=128, help="size of the generator's input (our choice)")
     add("--ngf", type=int, default=6, help="units of G's last masked layer; the others have twice "
         "as many as the next (Sec. 4: a tenth of MeRGAN for DGMw, 44 %% for DGMa); "
@@ -220,6 +222,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", default="paper")
     chooser.add_argument("--memory", "--method", default="dgmw")
+    chooser.add_argument("--mergan", default="joint")
     chooser.add_argument("--dataset", default="mnist")
     common.errors_in_one_line(chooser)
     chosen = chooser.parse_known_args(argv)[0]
@@ -230,13 +233,20 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.set_defaults(**(LAPTOP | LAPTOP_DATASET.get(name, {}) if small else {}))
     parser.set_defaults(**(LAPTOP_PLAIN.get(name, dict(ngf=52)) if small and plain else {}))
     if plain:
-        parser.set_defaults(critic_replay=True)
+        parser.set_defaults(keep_generator=False)
+    if retrained(chosen):
+        parser.set_defaults(critic_replay=True)  # G itself learns from old images
     if chosen.memory == "dgr":  # what it draws of the new classes has no name
         parser.set_defaults(classifier_images="real")
     parser.set_defaults(**(IMPROVED if chosen.preset == "improved" else {}))
     args = parser.parse_args(argv)
     check(args)
     return args
+
+
+def retrained(args: argparse.Namespace) -> bool:
+    """Whether G is trained anew on what it drew of old classes (joint retraining, DGR)."""
+    return args.memory == "dgr" or (args.memory == "mergan" and args.mergan == "joint")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -251,8 +261,10 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")
     if args.separate_classifier and not args.classifier_steps:
         raise common.UserError("--separate-classifier learns in --classifier-steps: give some")
-    if args.augment and not args.classifier_steps:
-        raise common.UserError("--augment changes the images of --classifier-steps: give some")
+    distorts = args.augment or args.flip or args.label_smoothing
+    if distorts and not (args.classifier_steps or args.joint or args.replay == "none"):
+        raise common.UserError("--augment, --flip and --label-smoothing are for the images of "
+                               "--classifier-steps: give some, or --joint")  # fmt: skip
     if args.memory in PLAIN and args.veto:
         raise common.UserError(f"--veto is DGM's: --memory {args.memory} has no masks")
     if args.memory == "dgr" and (args.aux_fakes or args.classifier_images == "drawn"):
@@ -268,8 +280,10 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
     if args.choice != "random" and not stores:
         raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
-    if args.memory in PLAIN and (args.generator or not args.critic_replay):
-        raise common.UserError("--generator and --no-critic-replay are for DGM's own generators")
+    if args.memory in PLAIN and (args.generator or args.keep_generator):
+        raise common.UserError("--generator and --keep-generator are for DGM's own generators")
+    if not args.critic_replay and retrained(args):
+        raise common.UserError("--no-critic-replay: DGR and --mergan joint learn from old images")
     if not args.critic_replay and not args.classifier_steps:
         raise common.UserError("--no-critic-replay: old classes need --classifier-steps")
     if args.generator and (args.critic_replay or not args.separate_classifier):
@@ -1001,7 +1015,8 @@ def train_gan(
                 m = soft_mask(G.e[traced].detach(), s).flatten()
                 some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
                 note["trace"].append([round(v, 3) for v in [m.mean().item(), *m[some].tolist()]])
-            note["losses"].append([round(v, 3) for v in losses.mean(0).tolist()])
+            of_d, of_g = losses[:, 0].mean(), losses[args.n_critic - 1 :: args.n_critic, 1].mean()
+            note["losses"].append([round(v, 3) for v in (of_d.item(), of_g.item())])
             note["gan_s"] += time.perf_counter() - clock
             done["epoch"] = i
             save()
@@ -1033,7 +1048,9 @@ def learn_task(
         start_task(nets, data, t, args, grow=not args.generator)
         record["tasks"].append(dict(trace=[], losses=[], gan_s=0.0, draw_s=0.0, classifier_s=0.0))
     note, clock = record["tasks"][t], time.perf_counter()
-    task["old"], task["old_rank"] = replay(nets["before" if plain else "G"], data, t, n, args)
+    shown = args.critic_replay or args.classifier_images == "real"  # else the GAN sees no old ones
+    G = nets["before" if plain else "G"]
+    task["old"], task["old_rank"] = replay(G, data, t if shown else 0, n, args)
     if args.memory == "dgr":
         task["old_rank"] = nets["names"]
     mix_real(task, nets["stored"], data, n, args)
@@ -1095,12 +1112,13 @@ def quota(n: int, n_classes: int, args: argparse.Namespace) -> int:
 @torch.no_grad()
 def herding(h: Tensor, m: int) -> Tensor:
     """m of the feature vectors h [N, F], the best first, whose mean follows the mean of all."""
-    h = F.normalize(h)
-    total, left = torch.zeros_like(h[0]), torch.zeros(len(h), device=h.device)
+    h = F.normalize(h)  # "all feature vectors are L2-normalized", averages too
+    mu = F.normalize(h.mean(0), dim=0)
+    total, left = torch.zeros_like(mu), torch.zeros(len(h), device=h.device)
     chosen = []
-    for k in range(1, min(m, len(h)) + 1):
+    for _ in range(min(m, len(h))):
         # Rebuffi et al. 2017, Alg. 4: p_k = argmin || μ - (φ(x) + Σ_{j<k} φ(p_j)) / k ||
-        best = ((h.mean(0) - (h + total) / k).norm(dim=1) + left).argmin()
+        best = ((mu - F.normalize(h + total)).norm(dim=1) + left).argmin()
         total, left[best] = total + h[best], math.inf  # no image twice
         chosen.append(best)
     return torch.stack(chosen) if chosen else left[:0].long()
@@ -1177,7 +1195,8 @@ class PlainGenerator(nn.Module):
         widths = [args.ngf * 2**k for k in reversed(range(doublings))]
         kernels = [self.base] + [4] * doublings
         if self.residual:
-            widths, kernels = [args.ngf] * (1 + 2 * doublings), [self.base] + [3] * 4 * doublings
+            layers = 1 + 2 * doublings
+            widths, kernels = [args.ngf] * layers, [self.base] + [3] * layers
         sizes = zip([args.nz, *widths], [*widths, C], kernels)
         self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
         rows = K if self.conditional else 1
@@ -1306,8 +1325,8 @@ def plain_batch(task: dict, index: Tensor, args: argparse.Namespace) -> tuple[Te
     among others, every class as often; together with the fakes D sees as many as in DGM.
     """
     x, rank, old, old_rank = (task[key] for key in ("x", "rank", "old", "old_rank"))
-    n = (args.replay_batch_size or task["B"]) if len(old) else 0
-    mixes = n and (args.memory == "dgr" or (args.memory == "mergan" and args.mergan == "joint"))
+    n = (args.replay_batch_size or task["B"]) if len(old) and args.critic_replay else 0
+    mixes = n and retrained(args)
     if mixes:
         total = len(index) + n // 2
         new = min(len(index), max(1, round(total * len(task["classes"]) / len(task["seen"]))))
@@ -1327,6 +1346,7 @@ def plain_epoch(
     """`train_epoch` of a generator without masks: the losses of D and G, [steps, 2]."""
     G, B, n_old = nets["G"], task["B"], len(task["seen"]) - len(task["classes"])
     seen = torch.tensor(task["seen"], device=task["x"].device)
+    held = (args.replay_batch_size or B) if n_old and not retrained(args) else 0  # old classes
     order = torch.randperm(len(task["x"]), device=seen.device)
     losses = torch.zeros(task["steps"], 2, device=seen.device)
     for b, index in enumerate(order[: task["steps"] * B].split(B), 1):
@@ -1340,7 +1360,7 @@ def plain_epoch(
         losses[b - 1, 0] = loss
         if b % args.n_critic == 0:
             nets["D"].requires_grad_(False)  # G's step needs no gradients of D's weights
-            old_y = seen[torch.randint(max(n_old, 1), (len(old),), device=seen.device)]
+            old_y = seen[torch.randint(max(n_old, 1), (held,), device=seen.device)]
             losses[b - 1, 1] = plain_step(nets, fake, rank, old_y, args)
             nets["D"].requires_grad_(True)
         bar.update()
@@ -1554,7 +1574,7 @@ def run(args: argparse.Namespace) -> dict:
     if args.keep_generator and args.replay == "gan" and not args.generator and number == 0:
         path = Path(args.out).with_suffix(".generator")
         common.save_checkpoint(path, about_generator(args), nets["G"].state(), device)
-    if plain and args.replay == "gan":  # as G draws them now
+    if (plain or not args.veto) and args.replay == "gan":  # as G draws them now
         snapshots = [snapshot(nets["G"], data, t, args) for t in range(T)]
     if args.replay == "gan":
         record["grids"] = [common.pack_images(to_uint8(x)) for x in snapshots]
@@ -1765,14 +1785,16 @@ def draw_samples(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
             columns = np.split(np.concatenate([tiled, spare]), -(-N // 100))  # [10 H, 10 W, C]
             tiled = np.concatenate(columns, axis=1)
         ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[], title=runs[name][0]["label"])
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(runs[name][0]["label"], fontsize=9)
 
 
 def size_table(runs: dict[str, list[dict]]) -> str:
     """Table 3: parameters of the base network, at first and after the last task, and A."""
     rows = [["DGMw (paper)", "5.58e+04", "3.83e+05", "96.46"],
             ["MeRGAN (paper)", "5.18e+05", "5.18e+05", "97.00"]]  # fmt: skip
-    for some in runs.values():
+    trained = [some for some in runs.values() if not some[0]["args"].get("generator")]
+    for some in trained:  # not those that were given a grown one
         first, last = ([run["tasks"][i]["base"] for run in some] for i in (0, -1))
         final = common.mean_sd([100 * run["metrics"]["ACC"] for run in some], 2)
         rows.append([some[0]["label"], *(f"{np.mean(v):.2e}" for v in (first, last)), final])
@@ -1847,14 +1869,16 @@ def disc_table(runs: dict[str, list[dict]]) -> str:
     return common.markdown_table(header, rows)
 
 
-def rows_for(data: str, wide: bool) -> list[str]:
-    """The runs at laptop scale that a report on a data set is made of, as in the Makefile."""
-    few = ["dgmw", "dgma", "joint", "none"]
+def rows_for(data: str, wide: bool, paper: bool = False) -> list[str]:
+    """The runs that a report on a data set is made of, as in the Makefile; `paper`: full size."""
+    few, end = ["dgmw", "dgma", "joint", "none"], "-paper" if paper else ""
+    table_1 = [name + end for name in (*few, "mergan", "mergan-align", "dgr", "ewc")]
     if wide:  # more than ten classes
-        return [*few, *REAL]
+        return [*(name + end for name in few), *REAL]
     if data in PAPER_ELSEWHERE:
-        return [*few, "mergan", "mergan-align", "dgr", "ewc",
-                *(["dgmw-residual"] if data == "cifar10" else [])]  # fmt: skip
+        return [*table_1, *(["dgmw-residual"] if data == "cifar10" and not paper else [])]
+    if paper:
+        return [*table_1, *(name for name in RUNS if "improved" in name or "split" in name)]
     return [name for name in RUNS
             if not name.endswith("-paper") and name not in ("dgmw-residual", *REAL)]  # fmt: skip
 
@@ -1866,7 +1890,8 @@ def report(args: argparse.Namespace) -> None:
     wide = any("top5" in run for some in runs.values() for run in some)  # more than ten classes
     dataset = next(iter(runs.values()))[0]["args"]["dataset"]
     data = Path(dataset).name
-    asked = {name: RUNS[name] for name in rows_for(data, wide)}
+    paper = any(name.endswith("-paper") for name in runs if name in RUNS)
+    asked = {name: RUNS[name] for name in rows_for(data, wide, paper)}
     common.name_missing(runs, asked, "dgm", args.report)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
     split = {name: runs[name] for name in RUNS if name in runs and name.startswith("split-")}
@@ -1889,10 +1914,11 @@ def report(args: argparse.Namespace) -> None:
     figure("figure3a", draw_reuse, pair, "Figure 3(a): new and reused", n, figsize=(4 * n, 3.6))
     figure("figure3b", draw_trace, pair, "Figure 3(b): mask values", n, figsize=(4 * n, 3.4))
     figure("figure4", draw_growth, pair, "Figure 4: growth", figsize=(6, 4))
-    chosen = pair | {k: v for k, v in grown.items() if k == "improved"}
+    drawn = pair | {k: v for k, v in grown.items() if k in ("improved", "no-veto", "mergan-align")}
     size = (10, 2.8) if wide else (3, 3.4)
-    figure("figure5", draw_samples, chosen, "Figure 5: what is drawn after the last task",
-           len(chosen), figsize=(size[0] * len(chosen), size[1]))  # fmt: skip
+    figure("figure5", draw_samples, drawn, "Figure 5: what is drawn after the last task",
+           len(drawn), figsize=(size[0] * len(drawn), size[1]))  # fmt: skip
+    chosen = {k: v for k, v in drawn.items() if k in pair or k == "improved"}
     figure("cost", draw_cost, chosen, "Cost of a task", 2, figsize=(8, 3.6))
     curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
     figure("averages", draw_averages, curves, "Accuracy on the classes so far", 2,

@@ -19,8 +19,8 @@ Chaudhry 2018: F, s               fisher, score       EWC++ and RWalk
 DGM: A_t                          "A_5 (%)"           accuracy on the classes met so far
 
 Deviations, and choices where the papers are silent (README.md gives the reasons):
- 1. All methods run in DGM's protocol, with the trunk of dgm.py's critic and its optimizer: one
-    class a task, one head, so that rows differ in the memory alone. The figures that DGM quotes
+ 1. All methods run in DGM's protocol, with the trunk of dgm.py's critic and Adam at its rate:
+    one class a task, one head, so that rows differ in the memory alone. The figures that DGM quotes
     were measured by Chaudhry et al. in another one; --preset source comes near it. Unlike dgm.py's
     D, the net keeps its weights from task to task, as weights are what three of the methods keep.
  2. Every step shows as many stored images as new ones, and every class weighs the same in the
@@ -94,8 +94,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="samples: stored images alone; none: nothing stored, the naive bound")
     add("--joint", action="store_true", help="JT, the upper bound: all classes at once")
     add("--preset", choices=[*PRESETS], default="laptop",
-        help="laptop and paper: sizes of dgm.py's presets; colour: a ResNet for CIFAR-10 and "
-        "ImageNet-50; source: pairs of classes and an MLP, near Chaudhry et al.")
+        help="laptop and paper: sizes of dgm.py's presets; colour: a ResNet, ten classes a task "
+        "(ImageNet-50; CIFAR-10: with --classes-per-task 1); source: pairs of classes and an MLP, "
+        "near Chaudhry et al.")
     add("--memory-size", type=int, default=100, help="K, stored images, shared by the classes met "
         "(100: ten a class at the end, as Chaudhry et al.; iCaRL on CIFAR-100: 2000)")
     add("--choice", choices=["random", "herding"], default="random",
@@ -181,8 +182,9 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError(f"--weight is of --method {', '.join(BRAKES)}")
     if args.classify == "means" and args.method == "none":
         raise common.UserError("--classify means needs stored images: take another --method")
-    if args.joint and args.method != "samples":
-        raise common.UserError("--joint has no old tasks to remember: leave --method out")
+    if args.joint and (args.method != "samples" or args.classify != "head"):
+        raise common.UserError("--joint has no old tasks to remember: leave --method and "
+                               "--classify out")  # fmt: skip
     args.out = args.out.replace("{seed}", str(args.seed))
 
 
@@ -843,6 +845,12 @@ def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
     ax.legend(fontsize=7)
 
 
+def metric_names(runs: dict[str, list[dict]]) -> list[str]:
+    """The accuracies that the runs report: A_5, A_10 and so on, then the top-5 ones."""
+    found = {key for some in runs.values() for key in some[0]["metrics"] if key.endswith("(%)")}
+    return sorted(found, key=lambda key: (key.startswith("top"), int(key.split("_")[1][:-4])))
+
+
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "episodic")
@@ -867,9 +875,7 @@ def report(args: argparse.Namespace) -> None:
     whole = dict(dataset="mnist", train_size=0, validation=0, tasks=0)
     every = [run["args"] for some in runs.values() for run in some]
     paper = PAPER if all(whole.items() <= given.items() for given in every) else {}
-    found = {key for some in runs.values() for key in some[0]["metrics"] if key.endswith("(%)")}
-    metrics = sorted(found, key=lambda key: (key.startswith("top"), int(key.split("_")[1][:-4])))
-    metrics += ["forgetting", "kept (MB)"]
+    metrics = [*metric_names(runs), "forgetting", "kept (MB)"]
     table = common.results_table(runs, RUNS, metrics, paper)
     common.write_text(Path(args.figures) / "tables.md", f"## episodic results\n\n{table}")
     if args.readme:
@@ -882,8 +888,11 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     args = parse_args(argv)
     if args.compare:
-        metrics = ("A_5 (%)", "A_10 (%)", "forgetting")
-        return print(common.comparison(*args.compare, "episodic", RUNS, metrics, PAPER), end="")
+        names, paper = metric_names(common.read_results(args.compare[0], "episodic")), {}
+        if max(int(name.split("_")[1][:-4]) for name in names) <= 10:  # classes; Table 1
+            names, paper = ["A_5 (%)", "A_10 (%)"], PAPER
+        metrics = [*names, "forgetting"]
+        return print(common.comparison(*args.compare, "episodic", RUNS, metrics, paper), end="")
     if args.report or "--report" in argv:
         return report(args)
     common.check_writable(args.out)

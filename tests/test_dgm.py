@@ -587,10 +587,11 @@ def test_herding_against_a_brute_force():
     h = torch.randn(9, 4, dtype=torch.double)
     chosen = dgm.herding(h, 5).tolist()
     h = h / h.norm(dim=1, keepdim=True)
-    taken = []
-    for k in range(1, 6):
-        def distance(i, k=k):
-            return (h.mean(0) - (h[i] + sum(h[j] for j in taken)) / k).norm().item()
+    mu, taken = h.mean(0) / h.mean(0).norm(), []
+    for _ in range(5):
+        def distance(i):
+            mean = h[i] + sum(h[j] for j in taken)
+            return (mu - mean / mean.norm()).norm().item()
 
         taken.append(min((i for i in range(9) if i not in taken), key=distance))
     assert chosen == taken and len(set(chosen)) == 5
@@ -693,6 +694,25 @@ def test_a_kept_generator_serves_other_classifiers(tmp_path, capsys, monkeypatch
                         (["--generator", missing], f"there is no file {missing}"),
                         (["--generator", str(tmp_path / "a.json")], "is damaged")]:  # fmt: skip
         assert says in fails(capsys, [*TINY, *alone, *flags, *out])
+
+
+@pytest.mark.parametrize("other", ["align", "ewc"])
+def test_a_generator_may_be_held_while_its_critic_sees_no_old_image(other, tmp_path, monkeypatch):
+    shown, held = [], []
+    critic_step, plain_step = dgm.critic_step, dgm.plain_step
+
+    def of_critic(nets, real, rank, fake, old, *rest):
+        shown.append(len(old))
+        return critic_step(nets, real, rank, fake, old, *rest)
+
+    def of_generator(nets, fake, rank, old_y, args):
+        held.append(len(old_y))
+        return plain_step(nets, fake, rank, old_y, args)
+
+    monkeypatch.setattr(dgm, "critic_step", of_critic)
+    monkeypatch.setattr(dgm, "plain_step", of_generator)
+    run(tmp_path / "a.json", *OTHERS[other], "--no-critic-replay", "--classifier-images", "drawn")
+    assert set(shown) == {0} and set(held) == {0, 64}  # old classes: in the first task none
 
 
 def test_flip_mirrors_half_of_the_images(monkeypatch):
@@ -864,7 +884,12 @@ def fails(capsys, argv, code=2):
         ("--readme x.md", "renewed by --report"),
         ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
-        ("--no-critic-replay --memory dgr", "for DGM's own generators"),
+        ("--no-critic-replay --memory dgr", "learn from old images"),
+        ("--no-critic-replay --memory mergan", "learn from old images"),
+        ("--keep-generator --memory ewc", "for DGM's own generators"),
+        ("--generator x --memory mergan --mergan align", "for DGM's own generators"),
+        ("--classifier-steps 0", "--augment, --flip and --label-smoothing are for"),
+        ("--classifier-steps 0 --augment 0 --flip", "--augment, --flip and --label-smoothing"),
         ("--no-critic-replay --classifier-steps 0 --augment 0", "need --classifier-steps"),
         ("--generator x", "with --no-critic-replay and --separate-classifier"),
         ("--generator x --no-critic-replay --separate-classifier --joint", "have no use for"),
@@ -950,7 +975,8 @@ def test_every_row_on_photographs_passes_the_check_of_flags(dataset):
     for name in dgm.rows_for(dataset, dataset == "imagenet50"):
         flags = dgm.RUNS[name][1].format(seed=0).split()
         args = dgm.parse_args([*flags, "--dataset", dataset])
-        assert args.critic_replay == (args.memory in dgm.PLAIN) and args.augment == 0.1
+        assert args.critic_replay == (dataset == "cifar10") and args.augment == 0.1
+        assert args.keep_generator == (dataset == "imagenet50" and args.memory not in dgm.PLAIN)
 
 
 def test_joint_training_reports_at_the_ends_of_tasks(tmp_path):

@@ -496,7 +496,7 @@ def fails(capsys, argv, code=2):
         ("--xi -1", "are divided by"),
         ("--method icarl --memory-size 2", "--memory-size 3 or more"),
         ("--method none --classify means", "needs stored images"),
-        ("--joint --method icarl", "leave --method out"),
+        ("--joint --method icarl", "leave --method and --classify out"),
         ("--readme x.md", "renewed by --report"),
         ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
