@@ -136,7 +136,7 @@ results/$(NAME)/.data-is-there: | $(READY)
 
 GAN_REPLAY := ngen12000 ngen1200 ngen120000 none joint real bytes mlp balance total300 \
 	total1200 total4000 total12000 digits rate improved improved-reset improved-unconditional improved-hard \
-	improved-plain improved-constant improved-gan5 improved-reject joint-improved
+	improved-plain improved-constant improved-gan5 improved-reject improved-bytes joint-improved
 gan_replay.ngen12000           = --n-gen 12000
 gan_replay.ngen1200            = --n-gen 1200
 gan_replay.ngen120000          = --n-gen 120000
@@ -160,6 +160,7 @@ gan_replay.improved-plain      = --preset improved --augment 0
 gan_replay.improved-constant   = --preset improved --no-solver-decay
 gan_replay.improved-gan5       = --preset improved --gan-epochs 5
 gan_replay.improved-reject     = --preset improved --balance
+gan_replay.improved-bytes      = --preset improved --replay real --n-gen-mode total --n-gen 2294 --balance
 gan_replay.joint-improved      = --preset improved --joint
 
 define gan_replay_run
@@ -222,7 +223,8 @@ ifeq (cifar10 laptop,$(NAME) $(strip $(PRESET)))
 DGM += dgmw-residual
 endif
 ifeq (imagenet50,$(NAME))
-DGM := $(filter dgmw% dgma% joint joint-paper none%,$(DGM)) k1000 k2000 k1000-herding k2000-herding \
+DGM := $(filter dgmw% dgma% joint joint-paper none%,$(DGM)) \
+	$(if $(filter paper,$(strip $(PRESET))),dgmw) k1000 k2000 k1000-herding k2000-herding \
 	r75 r50 r25 r10
 endif
 dgm.dgmw-paper     = --method dgmw
@@ -294,7 +296,7 @@ figures/demo/dgm/tables.md: $(DEMO_DGM:%=results/demo/dgm/%-seed0.json)
 # ---- synthetic_meta: run name -> flags (the same names and flags as RUNS there; tested) ----
 
 SYNTHETIC_META := synthetic real gan mlp task running real-running plain-logits one-rate fixed-order \
-	fixed-init improved improved-learned improved-all improved-real improved-task improved-first \
+	fixed-init improved improved-learned improved-all improved-real improved-learned-real improved-task improved-first \
 	improved-gaussian improved-narrow improved-trained
 synthetic_meta.synthetic        = --inner-loss all
 synthetic_meta.real             = --source real
@@ -311,6 +313,7 @@ synthetic_meta.improved         = --preset improved
 synthetic_meta.improved-learned = --preset improved --init learned
 synthetic_meta.improved-all     = --preset improved --init learned-all
 synthetic_meta.improved-real    = --preset improved --source real
+synthetic_meta.improved-learned-real= --preset improved --init learned --source real
 synthetic_meta.improved-task    = --preset improved --inner-loss task --bias 0
 synthetic_meta.improved-first   = --preset improved --no-norm-last
 synthetic_meta.improved-gaussian= --preset improved --filters gaussian
@@ -428,7 +431,7 @@ GRAD_PREDICT_DEMO := --dataset glyphs --image-size 14 --train-size 5000 --test-s
 
 define grad_predict_demo
 results/demo/grad_predict/$(1)-seed0.json: | $(READY)
-	$(TRAIN) grad_predict.py $(grad_predict.$(1)) $(GRAD_PREDICT_DEMO) $(RUN) --seed 0 --out $$@
+	$(TRAIN) grad_predict.py $(grad_predict.$(1)) $(GRAD_PREDICT_DEMO) $(RUN) --record-death --seed 0 --out $$@
 endef
 $(foreach run,$(DEMO_GRAD_PREDICT),$(eval $(call grad_predict_demo,$(run))))
 

@@ -796,7 +796,7 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
             raise UserError(f"{path} lacks {', '.join(sorted(parts - run.keys()))}: run it again")
         if not isinstance(run["args"], dict) or "dataset" not in run["args"]:
             raise UserError(f"{path} does not say which data set it is of: run it again")
-        if run.pop("checksum", None) not in (None, checksum(run)):  # None: written before there was
+        if run.pop("checksum", None) != checksum(run):
             raise UserError(f"{path} is damaged, or was edited: delete it and run it again")
         runs.setdefault(path.name.rsplit("-seed", 1)[0], []).append(run | {"path": str(path)})
     for name, some in runs.items():
@@ -823,7 +823,11 @@ def rng_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
-    """Undo `rng_state`."""
+    """Undo `rng_state`; UserError if it was taken on another kind of device."""
+    of = next((kind for kind in ("cuda", "mps") if kind in state), "cpu")
+    if of != device.type:
+        raise UserError(f"the checkpoint was made on {of}, not on {device.type}, which computes "
+                        f"other numbers: go on with --device {of}, or delete it")  # fmt: skip
     random.setstate(state["python"])
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))

@@ -1874,7 +1874,7 @@ def rows_for(data: str, wide: bool, paper: bool = False) -> list[str]:
     few, end = ["dgmw", "dgma", "joint", "none"], "-paper" if paper else ""
     table_1 = [name + end for name in (*few, "mergan", "mergan-align", "dgr", "ewc")]
     if wide:  # more than ten classes
-        return [*(name + end for name in few), *REAL]
+        return [*(name + end for name in few), *(["dgmw"] if paper else []), *REAL]
     if data in PAPER_ELSEWHERE:
         return [*table_1, *(["dgmw-residual"] if data == "cifar10" and not paper else [])]
     if paper:

@@ -5,7 +5,7 @@ classes met so far apart. Trained naively it forgets at once: after "4 or 5?" it
 everything. Storing old images would help, but here nothing real is kept. A GAN learns to draw the
 images seen so far; before the next task it draws n_gen of them, the old solver labels them, and the
 new task is learned from the mix. Then a fresh GAN is trained on the mix, so it learns the oldest
-digits from copies of copies, and that is where this method loses them.
+digits from copies of copies.
 
     task t:  real images ─┐                          ┌─► solver (keeps its weights) ─► R[t]
                           ├─► the mix (x, target) ───┤
@@ -21,8 +21,9 @@ BWT, FWT       R, common.summarise    R [T+1, T]: accuracy on task j after task 
 
 Deviations, and choices where the paper is silent (README.md measures those that matter):
  1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400, 5 epochs a task, batches
-    of 128, Adam 1e-3, started anew each task. GAN: DCGAN of 64 and 32 channels, non-saturating
-    loss, batches of 64 (a last, smaller one is left out), Adam 1e-3, 4 + t epochs after task t.
+    of 128, Adam 1e-3, its moments new in each task. GAN: DCGAN of 64 and 32 channels (the MLP: 256
+    and 512 units), non-saturating loss, batches of 64 (a last, smaller one is left out), Adam 1e-3,
+    β₁ 0.5, 4 + t epochs after task t.
  2. n_gen counts a previous task: Sec. 4 says the data grow linearly with the tasks if "we want to
     preserve the number of samples for each class". --n-gen-mode total keeps the sum fixed instead.
  3. No GAN is trained after the last task, as nothing would be drawn from it (--final-gan does).
@@ -85,7 +86,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--n-gen-mode", choices=["per-task", "total"], default="per-task",
         help="n_gen for each previous task or for all together (Sec. 4; our choice: per-task)")
     add("--balance", action=yes_no, default=False,
-        help="draw until all old classes are equally frequent (the variant Sec. 2 abandoned)")
+        help="draw until all old classes are equally frequent (the variant Sec. 2 abandoned); with "
+        "--replay real repeat the stored images to as many as a task once had")
     add("--max-draws", type=int, default=20, help="--balance gives up after this many times n_gen")
     add("--classes-per-task", type=int, default=2, help="classes in a task")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
@@ -165,6 +167,8 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--align holds old classes still, so it needs --conditional")
     if args.joint and args.replay == "real":
         raise common.UserError("--joint has no old tasks to replay: leave --replay out")
+    if args.final_gan and (args.joint or args.replay != "gan"):
+        raise common.UserError("--final-gan: --joint and --replay real or none have no GAN")
     if args.joint:
         args.replay = "none"
     args.out = args.out.replace("{seed}", str(args.seed))
@@ -505,10 +509,10 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
     """Epochs of the GAN after each task; 0 where none is trained (Deviation 3)."""
     n_gans = n_tasks - 1 + args.final_gan
-    given = args.gan_epochs or [5 + t for t in range(n_gans)]
+    given = (args.gan_epochs if n_gans else []) or [5 + t for t in range(n_gans)]
     if args.replay != "gan" or not args.n_gen:
         return [0] * n_tasks
-    if len(given) not in (1, n_gans) and n_gans:
+    if len(given) not in (1, n_gans):
         raise common.UserError(
             f"--gan-epochs has {len(given)} numbers, but {n_gans} GANs are trained in {n_tasks} "
             f"tasks: give 1 or {n_gans}"
@@ -713,6 +717,8 @@ RUNS = {
     "improved-gan5": ("–", "--preset improved --gan-epochs 5", "5 GAN epochs, not 15"),
     "improved-reject": ("–", "--preset improved --balance",
                         "plus: drop images the solver disagrees with"),
+    "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 2294 "
+                       "--balance", "the improved solver, {n_gen} images stored"),
     "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
 }  # fmt: skip
 METRICS = ("ACC", "BWT", "FWT", "forgetting")
@@ -859,6 +865,9 @@ def report(args: argparse.Namespace) -> None:
         first["label"] = RUNS[name][2].format(**first["args"])
         if len(first["R"]) != len(first["R"][0]) + 1 and not name.startswith("joint"):
             raise common.UserError(f"{first['path']} is not a run of {RUNS[name][1]}: remove it")
+    if not runs:
+        raise common.UserError(f"--report {args.report}: name the results NAME-seedS.json, NAME "
+                               f"one of {', '.join(RUNS)}")  # fmt: skip
     one = next(iter(runs.values()))[0]["args"]
     paper = PAPER if one["dataset"] == "mnist" and not one["train_size"] else {}
 

@@ -271,7 +271,8 @@ def gradient(a: list[Tensor], d: list[Tensor], scale: float) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------
-# Predictors of old gradients. Each has begin, learn, end, predict, size, state and restore.
+# Predictors of old gradients. The paper's net h comes first; the classes that stand for old tasks
+# (ScalarMemory, PseudoInputs and the rest) have begin, learn, end, predict, size, state, restore.
 # --------------------------------------------------------------------------------------------
 
 
@@ -385,7 +386,8 @@ class ScalarMemory:
         exact, ours = mean_of_all(nets, theta), in_parts(self.g, theta)
         rest = ((ours - exact).square().mean() / exact.square().mean()).item()
         same = (ours * exact > 0).float().mean().item()
-        return {f"sign{when}": same, f"error{when}": math.sqrt(rest)}
+        found = {f"sign{when}": same, f"error{when}": math.sqrt(rest) if rest >= 0 else math.nan}
+        return {key: value for key, value in found.items() if math.isfinite(value)}  # dying: none
 
     def mean(self, theta: Tensor) -> Tensor:
         """The mean old gradient, exact: by all h_i or by g."""
@@ -498,10 +500,11 @@ def random_signs(theta: Tensor) -> Tensor:
 def mean_given(theta: Tensor, grad: Tensor, bins: int) -> Tensor:
     """E[∇_j | θ_j], [P]: for each coordinate the mean of grad [P] over those of about its value.
 
-    No function of θ_j alone comes nearer to grad, in squares: the best that h could be.
+    No function that is constant in each of `bins` intervals comes nearer to grad, in squares.
     """
     low, high = theta.min(), theta.max()
-    j = ((theta - low) / (high - low) * bins).long().clamp(max=bins - 1)
+    place = (theta - low) / (high - low) * bins
+    j = place.nan_to_num().long().clamp(0, bins - 1)  # not finite: the network is dead anyway
     total = grad.new_zeros(bins).index_add(0, j, grad)
     count = grad.new_zeros(bins).index_add(0, j, torch.ones_like(grad))
     return (total / count.clamp(min=1))[j]
@@ -770,7 +773,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     K, D = len(found.classes), x.shape[1]
     if args.n_pseudo % K and args.predictor == "pseudo-inputs":
         raise common.UserError(f"--n-pseudo must be a multiple of the {K} classes")
-    if args.pseudo_rank > min(D, 2000):
+    if args.pseudo_rank > min(D, 2000) and args.predictor == "pseudo-inputs":
         raise common.UserError(f"--pseudo-rank must not be above {min(D, 2000)} here")
     pixels = x[:10_000].float() / 255
     mean, sd = (pixels.mean(), pixels.std()) if args.inputs == "standardised" else (0.0, 1.0)
@@ -1122,9 +1125,9 @@ RUNS = {
     "std-improved-small": ("–", "--preset improved --n-pseudo 200 --inputs standardised",
         "improved, 200 learned inputs a task, not 800"),
 }  # fmt: skip
-TITLES = ("(loss of h − loss of 0) / |h|²", "log10, loss of h", "log10, loss of f",
+TITLES = ("(loss of h − loss of 0) / ‖h‖²", "log10, loss of h", "log10, loss of f",
           "log10, |gradient|")  # fmt: skip
-DETECTORS = {"gain": "loss of h less that of predicting 0, over |h|²",
+DETECTORS = {"gain": "loss of h less that of predicting 0, over ‖h‖²",
              "predictor": "loss of h",
              "loss": "loss of f", "gradient": "norm of f's gradient"}  # fmt: skip
 METRICS = ("ACC (%)", "BWT (%)", "FWT (%)", "when learned (%)", "memory (%)", "dead")
@@ -1139,7 +1142,8 @@ def draw_stream(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
     for ax, (_, some) in zip(np.ravel(axes), runs.items()):
         label = some[0]["label"]
         some = [run for run in some if not run["metrics"]["dead"]] or some
-        curve = np.array([run["curve"] for run in some])  # [seeds, points, 1 + T]
+        points = min(len(run["curve"]) for run in some)  # a dead run has no more
+        curve = np.array([run["curve"][:points] for run in some])  # [seeds, points, 1 + T]
         at, mean = curve[0, :, 0], curve[..., 1:].mean(0)
         spread = curve[..., 1:].std(0, ddof=min(1, len(some) - 1))
         for j in range(mean.shape[1]):
@@ -1219,11 +1223,12 @@ def explained(run: dict) -> float:
 def distill_table(runs: list[dict]) -> str:
     """How well g stands for the mean of all h, after each task; and the numbers kept."""
     rows = []
-    for k, first in enumerate(runs[0]["fidelity"]):
-        some = [run["fidelity"][k] for run in runs]
-        cells = [common.mean_sd([f[key] for f in some]) if key in first else "–"
-                 for key in ("sign", "error", "sign_later", "error_later")]  # fmt: skip
-        rows.append([str(first["tasks"]), *cells])
+    for k in range(max(len(run["fidelity"]) for run in runs)):  # a dead run has fewer
+        some, cells = [run["fidelity"][k] for run in runs if k < len(run["fidelity"])], []
+        for key in ("sign", "error", "sign_later", "error_later"):
+            values = [found[key] for found in some if key in found]
+            cells.append(common.mean_sd(values) if values else "–")
+        rows.append([str(some[0]["tasks"]), *cells])
     header = ["tasks in g", "coordinates with the sign of the mean of all h",
               "RMS error, relative to its RMS", "sign, a task later",
               "error, a task later"]  # fmt: skip

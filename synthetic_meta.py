@@ -192,6 +192,8 @@ def check(args: argparse.Namespace) -> None:
                                    "above 0")  # fmt: skip
     if args.frozen_convs and (args.bn != "none" or args.source == "mlp"):
         raise common.UserError("--frozen-convs needs --bn none, and a net with convolutions")
+    if args.bias and args.bn_logits:
+        raise common.UserError("--bias: BatchNorm on the logits takes it away; --no-bn-logits")
     if args.bn == "none" and args.bn_logits:
         raise common.UserError("--bn none leaves no BatchNorm on the logits: add --no-bn-logits")
     if args.source == "mlp" and args.init != "fresh":
@@ -976,6 +978,8 @@ RUNS = {
         "(b) with the last layer learned too"),
     "improved-real": ("–", "--preset improved --source real",
         "improved learner on real data, its rates learned"),
+    "improved-learned-real": ("–", "--preset improved --init learned --source real",
+        "(b)'s learner on real data, its start and rates learned"),
     "improved-task": ("–", "--preset improved --inner-loss task --bias 0",
         "(a), loss over the task's two classes"),
     "improved-first": ("–", "--preset improved --no-norm-last", "(a), ReLU behind normalisation"),

@@ -480,6 +480,10 @@ def test_checkpoint_restores_state_and_every_random_generator(tmp_path):
     drawn = (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random())
     loaded = common.load_checkpoint(tmp_path / "c", {"lr": 0.1})
     common.set_rng_state(loaded["rng"], CPU)
+    with pytest.raises(common.UserError, match="made on cuda, not on cpu"):
+        common.set_rng_state(loaded["rng"] | {"cuda": torch.zeros(16)}, CPU)
+    with pytest.raises(common.UserError, match="made on cpu, not on cuda.*--device cpu"):
+        common.set_rng_state(loaded["rng"], torch.device("cuda"))
     assert drawn == (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random())
     assert torch.equal(loaded["state"]["w"], state["w"])
     assert loaded["state"]["curve"] == state["curve"]

@@ -441,6 +441,8 @@ def fails(capsys, argv, code=2):
         ("--seed 99999999999", "to 2147483647"),
         ("--align nan", "--align takes numbers"),
         ("--joint --replay real", "leave --replay out"),
+        ("--joint --final-gan", "have no GAN"),
+        ("--replay none --final-gan", "have no GAN"),
         ("--threads 100000", "--threads takes numbers from 0 to"),
         ("--gan-lr 0", "between 0 and 1"),
         ("--solver-lr nan", "between 0 and 1"),

@@ -1,15 +1,18 @@
 """grad_predict.py: back-propagation, Eqs. (2) to (7), predictors, learning, the command line."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 
 import common
 import grad_predict as gp
@@ -174,6 +177,20 @@ def test_the_best_function_of_a_number_is_the_mean_given_it():
     by_hand = torch.tensor([2.0, 2.0, -3.0, -3.0, 6.0, 6.0])
     assert torch.allclose(gp.mean_given(theta, grad, bins=5), by_hand)
     assert torch.allclose(gp.mean_given(theta, theta.square(), bins=100_000), theta.square())
+    theta[0] = math.inf  # the network is dead; who asks is told so later
+    assert len(gp.mean_given(theta, grad, bins=5)) == len(theta)
+
+
+def test_figures_and_tables_of_runs_that_died_at_different_times():
+    runs = [{"label": "h", "metrics": {"dead": 1.0}, "curve": [[i, 0.1] for i in range(n)]}
+            for n in (5, 3)]  # fmt: skip
+    gp.draw_stream({"scalar": runs}, np.array([Figure().subplots()]))
+    long = [{"tasks": 2, "sign": 0.9, "error": 0.2, "sign_later": 0.8, "error_later": 0.3},
+            {"tasks": 3, "sign": 0.7, "error": 0.4}]  # fmt: skip
+    short = [{"tasks": 2, "sign": 0.5}]  # its error was not finite
+    for order in ([long, short], [short, long]):
+        table = gp.distill_table([{"fidelity": found} for found in order])
+        assert "| 2 | 0.700 ± " in table and "| 3 | 0.700 (1) | 0.400 (1) | – | – |" in table
 
 
 def test_oracle_is_the_mean_true_gradient_of_old_tasks():

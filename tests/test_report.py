@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import common
 import report
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +25,8 @@ def runs(tmp_path):
 def change(path, edit):
     run = json.loads(path.read_text())
     edit(run)
-    path.write_text(json.dumps(run))
+    run.pop("checksum", None)
+    common.write_result(path, run)
 
 
 def rows_with(text, words):
@@ -57,6 +59,17 @@ def test_a_verdict_follows_the_numbers(runs):
     assert (said, verdict) == ("not run: none", "–")
 
 
+def test_a_verdict_compares_runs_of_the_same_seeds(runs):
+    """Seed 1 of one run has no counterpart: it is shown, but it does not decide."""
+    claim = report.CLAIMS["gan_replay"][0]
+    folder = runs / "gan_replay"
+    change(folder / "ngen12000-seed1.json", lambda run: run["metrics"].update(ACC=-9.0, BWT=-9.0))
+    said, verdict = report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))
+    assert verdict == "✅" and "ACC −4" in said and "Judged on what all have (seed 0): 0.19" in said
+    change(folder / "ngen12000-seed0.json", lambda run: run["metrics"].update(ACC=-9.0))
+    assert report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))[1] == "partly"
+
+
 def test_the_page_and_its_figure_from_a_few_runs(runs, tmp_path, capsys):
     report.main(["--runs", str(runs), "--out", str(tmp_path / "R.md")])
     text = (tmp_path / "R.md").read_text()
@@ -80,6 +93,9 @@ def test_two_folders_side_by_side(runs, tmp_path, capsys):
     row = rows_with(out, "no replay")[0].split(" | ")
     assert row[1].startswith("0.19") and row[2] == "0.500 (1)"
     assert rows_with(out, "joint training")[0].split(" | ")[2] == "–"
+    change(yours / "none-seed0.json", lambda run: run["args"].update(dataset="fashion-mnist"))
+    report.main(["--runs", str(runs), "--compare", str(tmp_path / "yours")])
+    assert "yours is of fashion-mnist" in capsys.readouterr().out
 
 
 def test_synthetic_data_stand_in_the_table_without_transduction():

@@ -461,6 +461,7 @@ def fails(capsys, argv, code=2):
         ("--momentum 1", "between 0 and 1"),
         ("--clip 0", "--clip must be above 0"),
         ("--bias nan", "--bias"),
+        ("--bias -3", "--bias: BatchNorm on the logits takes it away"),
         ("--frozen-convs 2", "needs --bn none"),
         ("--bn none", "--no-bn-logits"),
         ("--source mlp --init learned", "leave --init out"),
