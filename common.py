@@ -124,8 +124,9 @@ def load_dataset(
     test/CLASS/ images. `image_size` > 0 resizes every image to that square. `train_size` and
     `test_size` of 0 mean all (60,000 and 10,000 glyphs); a smaller number takes a random subset,
     fixed by `seed`, in which the classes are about as frequent as in the whole. Glyphs are drawn
-    from `seed` too. `validation` > 0 holds out that many training images, the same for every seed,
-    and puts them in the place of the test images. Raises UserError on what the user has to mend.
+    from `seed` too. `validation` > 0 holds out that many of the training images, the same of a
+    whole data set for every seed, and puts them in the place of the test images. Raises UserError
+    on what the user has to mend.
     """
     if min(image_size, train_size, test_size, validation) < 0:
         raise UserError("--image-size, --train-size, --test-size and --validation: 0 or more")
@@ -706,7 +707,7 @@ def check_writable(path: str | Path) -> Path:
         with tempfile.NamedTemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise UserError(f"--out {path}: cannot write there: {error.strerror}") from error
+        raise UserError(f"{path}: cannot write there: {error.strerror}") from error
     return path
 
 

@@ -127,7 +127,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="--method mean and sum: weight of each predicted gradient")
     add("--later-lr", type=float, default=1.0, help="times --lr from the second task on")
     add("--ema", type=float, default=0.0,
-        help="decay of a running mean of ∇, which every method takes in place of ∇")
+        help="decay of a running mean of ∇, which every method takes in place of ∇; it goes on "
+        "from task to task")
     add("--rank", type=int, default=16, help="--predictor position: rank of a stored gradient")
     add("--ewc-lambda", type=float, default=100.0, help="--method ewc: weight of the penalty")
     add("--n-pseudo", type=int, default=800, help="learned inputs a task")

@@ -13,7 +13,7 @@ cannot rely on either. They need not look like digits, and do not.
 
 paper            here                      shape
 G, θ             G                         z [B, 64], y [B] -> images [B, C, H, W], standardised
-S, w             S(w, x), dict w           images -> logits [B, K], one head for K classes
+S, w             call(S, w, x), dict w     images -> logits [B, K], one head for K classes
 t = t_1 ... t_n  tasks                     int64 [T, 2], random order and pairing
 m                T * --steps               SGD steps of the learner, 25
 p = 250          --pool                    images a class from which each learner's are drawn
@@ -38,7 +38,7 @@ Deviations, and choices where the paper is silent (README.md measures those that
     python synthetic_meta.py --preset improved --dataset glyphs --image-size 16 --train-size 5000 \\
         --test-size 2000 --meta-steps 150 --learner-seeds 4 --horizons 5 75 --batches 40
     # 40 seconds: ACC 0.82 in five steps a task, 0.48 on real images with the same start and rates
-    python synthetic_meta.py --seed 0  # ten minutes: ACC 0.72, 0.60 without transduction
+    python synthetic_meta.py --seed 0  # seven minutes: ACC 0.72, 0.60 without transduction
     # Both on one core of an AMD EPYC.
 """
 
