@@ -1049,8 +1049,8 @@ def learn_task(
         record["tasks"].append(dict(trace=[], losses=[], gan_s=0.0, draw_s=0.0, classifier_s=0.0))
     note, clock = record["tasks"][t], time.perf_counter()
     shown = args.critic_replay or args.classifier_images == "real"  # else the GAN sees no old ones
-    G = nets["before" if plain else "G"]
-    task["old"], task["old_rank"] = replay(G, data, t if shown else 0, n, args)
+    artist = nets["before" if plain else "G"]  # of the old classes
+    task["old"], task["old_rank"] = replay(artist, data, t if shown else 0, n, args)
     if args.memory == "dgr":
         task["old_rank"] = nets["names"]
     mix_real(task, nets["stored"], data, n, args)
