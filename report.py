@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
@@ -600,36 +601,56 @@ def benchmark_table(entries: list[dict]) -> str:
 
 
 def draw_benchmark(entries: list[dict], path: str) -> None:
-    """Accuracy against megabytes kept; one colour a script, hollow where images are kept."""
-    fig = Figure(figsize=(9, 5.5), layout="constrained", dpi=150)
-    ax = fig.subplots()
-    labels: list[tuple[float, float, str, str]] = []
-    for i, script in enumerate(BENCHMARK):
-        own = [e for e in entries if e["script"] == script]
-        for e in own:
-            x, y = e["kept"], statistics.fmean(e["ACC"])
-            face = "none" if e["images"] else f"C{i}"
-            ax.plot(x, y, "os^Dv"[i], color=f"C{i}", mfc=face, ms=7)
-            labels.append((x, y, e["name"], f"C{i}"))
-        if own:
-            ax.plot([], [], "os^Dv"[i], color=f"C{i}", label=script)
-    written: list[tuple[float, float]] = []  # labels; another one that would touch them goes above
-    for x, y, name, color in sorted(labels, key=lambda label: label[1]):
-        place = np.arcsinh(10 * x)
-        near = sorted(height for there, height in written if abs(place - there) < 0.9)
-        y_text = y
-        for height in near:
-            y_text = height + 0.028 if abs(y_text - height) < 0.028 else y_text
-        written.append((place, y_text))
-        right = x > 20  # no room there
-        ax.annotate(name, (x, y_text), fontsize=7, color=color, xytext=(-6 if right else 6, -2),
-                    textcoords="offset points", ha="right" if right else "left")  # fmt: skip
-    ax.set_xscale("symlog", linthresh=0.1)
-    ax.set(xlabel="MB kept between tasks (hollow: real images among them)", xlim=(-0.02, 120),
-           ylabel="accuracy on all ten classes", ylim=(0, 1.1),
-           title="Split-MNIST, five tasks of two classes, one head")  # fmt: skip
-    ax.legend(fontsize=8, loc="lower right")
+    """Accuracy against megabytes kept; one colour a script, hollow where images are kept.
+
+    At the right the crowd at the top again, enlarged.
+    """
+    fig = Figure(figsize=(12, 5.5), layout="constrained", dpi=150)
+    fig.suptitle("Split-MNIST, five tasks of two classes, one head", fontsize=11)
+    whole, near = fig.subplots(1, 2, width_ratios=(3, 2))
+    scripts = list(BENCHMARK)
+    points = [(e["kept"], statistics.fmean(e["ACC"]), e) for e in entries]
+    for x, y, e in points:
+        i = scripts.index(e["script"])
+        for ax in (whole, near):
+            ax.plot(x, y, "os^Dv"[i], color=f"C{i}", mfc="none" if e["images"] else f"C{i}", ms=7)
+    for i, script in enumerate(scripts):
+        if any(e["script"] == script for e in entries):
+            whole.plot([], [], "os^Dv"[i], color=f"C{i}", label=script)
+    crowd = [point for point in points if 0.5 < point[0] < 5 and point[1] > 0.9]
+    rest = [point for point in points if point not in crowd]
+    put_names(whole, rest, 0.028, 0.9, lambda x: np.arcsinh(10 * x))
+    x, y, _ = zip(*crowd or [(1.0, 1.0, {})])
+    low, high = min(y) - 0.005, max(y) + 0.005
+    put_names(near, crowd, 0.035 * (high - low), 0.3 * (max(x) + 1 - min(x)), lambda x: x)
+    whole.set_xscale("symlog", linthresh=0.1)
+    whole.set(xlim=(-0.02, 120), ylabel="accuracy on all ten classes", ylim=(0, 1.02))
+    near.set(xlim=(min(x) - 0.2, max(x) + 0.6), ylim=(low, high), title="the crowd at the top")
+    near.title.set_fontsize(9)
+    for ax in (whole, near):
+        ax.set_xlabel("MB kept between tasks (hollow: real images among them)")
+    whole.legend(fontsize=8, loc="lower right")
     common.save_figure(fig, path)
+
+
+def put_names(
+    ax: Axes, points: list[tuple[float, float, dict]], height: float, width: float,
+    along: Callable[[float], float],
+) -> None:
+    """The name of each run beside its point [x, y]; those that would touch go up by `height`.
+
+    Names touch that are nearer than `height` in y and `width` in along(x).
+    """
+    written: list[tuple[float, float]] = []
+    for x, y, e in sorted(points, key=lambda point: point[1]):
+        place, y_text = along(x), y
+        for other in sorted(h for there, h in written if abs(place - there) < width):
+            y_text = other + height if abs(y_text - other) < height else y_text
+        written.append((place, y_text))
+        right = x > 10  # no room there
+        ax.annotate(e["name"], (x, y_text), fontsize=7, textcoords="offset points",
+                    color=f"C{list(BENCHMARK).index(e['script'])}", xytext=(-6 if right else 6, -2),
+                    ha="right" if right else "left")  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------
