@@ -733,7 +733,7 @@ def test_flip_mirrors_half_of_the_images(monkeypatch):
 
 def test_dgm_remembers_what_no_replay_forgets(tmp_path, monkeypatch):
     """Three digits drawn from fonts: classified, and drawn so that another net knows them."""
-    flags = ["--train-size", "3000", "--test-size", "800", "--epochs", "18", "--ngf", "8",
+    flags = ["--train-size", "2000", "--test-size", "800", "--epochs", "18", "--ngf", "8",
              "--ndf", "8", "--classifier-steps", "60", "--augment", "0.1"]  # fmt: skip
     nets_seen = {}
     learn = dgm.learn_task
@@ -761,7 +761,7 @@ def test_dgm_remembers_what_no_replay_forgets(tmp_path, monkeypatch):
 
 def test_what_other_generators_still_draw_of_the_first_class(tmp_path, monkeypatch):
     """After a second class, as another net sees it; without what the memory adds it is gone."""
-    flags = ["--train-size", "1600", "--tasks", "2", "--epochs", "12", "--ngf", "8", "--ndf", "8",
+    flags = ["--train-size", "1000", "--tasks", "2", "--epochs", "12", "--ngf", "8", "--ndf", "8",
              "--classifier-steps", "60", "--augment", "0.1"]  # fmt: skip
     args, nets_seen, learn = parse(*flags), {}, dgm.learn_task
     data = dgm.load_data(args, CPU)
@@ -1111,13 +1111,17 @@ def test_top_5_by_hand():
 
 def test_the_makefile_runs_what_the_report_expects():
     plans = {}
-    for plan in ("paper mnist", "laptop mnist", "laptop imagenet50", "laptop cifar10"):
+    kinds = [f"{preset} {dataset}" for preset in ("paper", "laptop")
+             for dataset in ("mnist", "imagenet50", "cifar10")]  # fmt: skip
+    for plan in kinds:
         preset, dataset = plan.split()
         plans[plan] = subprocess.run(
             ["make", "-n", "reproduce-dgm", "VENV=", "SEEDS=0", f"PRESET={preset}",
              f"DATASET={dataset}"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
+        for name in dgm.rows_for(dataset, dataset == "imagenet50", preset == "paper"):
+            assert f"/{name}-seed0.json" in plans[plan], (plan, name)
     for name, (_, flags, _) in dgm.RUNS.items():
         kind = "paper mnist" if name.endswith("-paper") else "laptop mnist"
         kind = "laptop imagenet50" if name in dgm.REAL else kind

@@ -321,12 +321,12 @@ def test_images_are_drawn_with_running_statistics(tmp_path, monkeypatch):
 
 LEARN = (
     "--dataset glyphs --train-size 2000 --test-size 1000 --classes-per-task 5 --n-gen 1000 "
-    "--gan-width 64 --gan-batch-size 32 --solver-epochs 10 --solver-hidden 400 400"
+    "--gan-width 40 --gan-batch-size 32 --solver-epochs 10 --solver-hidden 400 400"
 ).split()
 
 
 def test_replay_remembers_what_naive_training_forgets(tmp_path):
-    """The thresholds lie far from what each reaches at this seed: 0.46, 0.63 and 0.93."""
+    """The thresholds lie far from what each reaches at this seed: 0.47, 0.75 and 0.89."""
     acc = {}
     for name, flags in {
         "none": ["--replay", "none"],
