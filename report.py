@@ -376,12 +376,13 @@ CLAIMS = {
               "With learned rates real data are forgotten little, too; what forgets is the MLP at "
               "a rate that is not learned."),
         Claim("Sec. 4", "the advantage over real data comes from the meta-learned samples",
-              ("synthetic", "real"), of("ACC", "no transduction"),
-              lambda ours, ours_not, real, real_not: (ours > real + 0.05,
-                                                      ours_not > real_not + 0.05), "figure4.png",
-              "Without transduction the difference is less than the spread over learners. Only "
-              "running statistics in the meta-loss too (README) do better; their counterpart on "
-              "real data has not been run."),
+              ("synthetic", "real", "running", "real-running"), of("ACC", "no transduction"),
+              lambda a, a_not, real, real_not, b, b_not, real_b, real_b_not: (
+                  a > real + 0.05, a_not > real_not + 0.05, b_not > real_b_not + 0.05),
+              "figure4.png",
+              "Without transduction the difference is less than the spread over learners; it is "
+              "there when running statistics stand in the meta-loss too, so that the samples are "
+              "made for them."),
         Claim("Sec. 4", "a GAN's images are “almost identical” to real data",
               ("gan", "real"), of("ACC", "no transduction"),
               lambda gan, gan_not, real, real_not: (abs(gan - real) < 0.03,
