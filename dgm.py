@@ -461,6 +461,8 @@ def as_one(main: Callable[[], None]) -> None:
             silence.enter_context(contextlib.redirect_stderr(nowhere))
         try:
             main()
+            if dist.is_initialized():  # gloo's threads must not outlive Python: some would abort
+                dist.destroy_process_group()
         except (common.UserError, common.RunError, RuntimeError, OSError, MemoryError,
                 KeyboardInterrupt) as error:  # fmt: skip
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is time for a line

@@ -41,6 +41,7 @@ def both():
 
 dgm.learn_task = spy
 common.exit_in_one_line(lambda: dgm.as_one(both))
+assert not torch.distributed.is_initialized()  # else gloo's threads may abort this process
 """
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
 
