@@ -296,8 +296,8 @@ figures/demo/dgm/tables.md: $(DEMO_DGM:%=results/demo/dgm/%-seed0.json)
 # ---- synthetic_meta: run name -> flags (the same names and flags as RUNS there; tested) ----
 
 SYNTHETIC_META := synthetic real gan mlp task running real-running plain-logits one-rate fixed-order \
-	fixed-init improved improved-learned improved-all improved-real improved-learned-real improved-task improved-first \
-	improved-gaussian improved-narrow improved-trained
+	fixed-init improved improved-learned improved-all improved-real improved-learned-real \
+	improved-task improved-first improved-gaussian improved-narrow improved-trained
 synthetic_meta.synthetic        = --inner-loss all
 synthetic_meta.real             = --source real
 synthetic_meta.gan              = --source gan

@@ -845,10 +845,15 @@ def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
     ax.legend(fontsize=7)
 
 
+def classes_of(metric: str) -> int:
+    """10 of "A_10 (%)" and of "top-5 A_10 (%)"."""
+    return int(metric.split("_")[1].removesuffix(" (%)"))
+
+
 def metric_names(runs: dict[str, list[dict]]) -> list[str]:
     """The accuracies that the runs report: A_5, A_10 and so on, then the top-5 ones."""
     found = {key for some in runs.values() for key in some[0]["metrics"] if key.endswith("(%)")}
-    return sorted(found, key=lambda key: (key.startswith("top"), int(key.split("_")[1][:-4])))
+    return sorted(found, key=lambda key: (key.startswith("top"), classes_of(key)))
 
 
 def report(args: argparse.Namespace) -> None:
@@ -889,7 +894,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     if args.compare:
         names, paper = metric_names(common.read_results(args.compare[0], "episodic")), {}
-        if max(int(name.split("_")[1][:-4]) for name in names) <= 10:  # classes; Table 1
+        if max(map(classes_of, names)) <= 10:  # Table 1
             names, paper = ["A_5 (%)", "A_10 (%)"], PAPER
         metrics = [*names, "forgetting"]
         return print(common.comparison(*args.compare, "episodic", RUNS, metrics, paper), end="")

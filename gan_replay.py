@@ -509,9 +509,9 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
     """Epochs of the GAN after each task; 0 where none is trained (Deviation 3)."""
     n_gans = n_tasks - 1 + args.final_gan
-    given = (args.gan_epochs if n_gans else []) or [5 + t for t in range(n_gans)]
-    if args.replay != "gan" or not args.n_gen:
+    if args.replay != "gan" or not args.n_gen or not n_gans:
         return [0] * n_tasks
+    given = args.gan_epochs or [5 + t for t in range(n_gans)]
     if len(given) not in (1, n_gans):
         raise common.UserError(
             f"--gan-epochs has {len(given)} numbers, but {n_gans} GANs are trained in {n_tasks} "

@@ -368,11 +368,10 @@ CLAIMS = {
               "The claim hangs on BatchNorm. With the statistics of the test batch accuracy rises "
               "with every task; without them it falls, less because old pairs are forgotten (next "
               "row) than because later ones are learned less well among more classes."),
-        Claim("Fig. 1", "“accuracy at the end of each task does not decrease” on synthetic data, "
-              "and does on real data (sharply: by a tenth, on average)", ("synthetic", "real"),
-              forgets, lambda ours, ours_not, real, real_not: (ours < 0.1 < real,
-                                                               ours_not < 0.1 < real_not),
-              "figure1.png",
+        Claim("Fig. 1", "“accuracy at the end of each task does not decrease” on synthetic data "
+              "(by 0.02 at most), while on real data “it deteriorates sharply” (by 0.1 at least)",
+              ("synthetic", "real"), forgets, lambda ours, ours_not, real, real_not: (
+                  ours < 0.02, ours_not < 0.02, real > 0.1, real_not > 0.1), "figure1.png",
               "With learned rates real data are forgotten little, too; what forgets is the MLP at "
               "a rate that is not learned."),
         Claim("Sec. 4", "the advantage over real data comes from the meta-learned samples",
@@ -621,13 +620,14 @@ def draw_benchmark(entries: list[dict], path: str) -> None:
     crowd = [point for point in points if 0.5 < point[0] < 5 and point[1] > 0.9]
     rest = [point for point in points if point not in crowd]
     put_names(whole, rest, 0.028, 0.9, lambda x: np.arcsinh(10 * x))
-    x, y, _ = zip(*crowd or [(1.0, 1.0, {})])
-    low, high = min(y) - 0.005, max(y) + 0.005
-    put_names(near, crowd, 0.035 * (high - low), 0.3 * (max(x) + 1 - min(x)), lambda x: x)
+    if crowd:
+        low, high = min(y for _, y, _ in crowd) - 0.005, max(y for _, y, _ in crowd) + 0.005
+        left, right = min(x for x, _, _ in crowd) - 0.2, max(x for x, _, _ in crowd) + 0.6
+        near.set(xlim=(left, right), ylim=(low, high))
+        put_names(near, crowd, 0.035 * (high - low), 0.3 * (right - left), lambda x: x)
     whole.set_xscale("symlog", linthresh=0.1)
     whole.set(xlim=(-0.02, 120), ylabel="accuracy on all ten classes", ylim=(0, 1.02))
-    near.set(xlim=(min(x) - 0.2, max(x) + 0.6), ylim=(low, high), title="the crowd at the top")
-    near.title.set_fontsize(9)
+    near.set_title("the crowd at the top", fontsize=9)
     for ax in (whole, near):
         ax.set_xlabel("MB kept between tasks (hollow: real images among them)")
     whole.legend(fontsize=8, loc="lower right")
@@ -688,17 +688,18 @@ def judged(claim: Claim, script: str, runs: dict[str, list[dict]]) -> tuple[str,
     said, means, judged_by = [], [], []
     for name in claim.runs:
         all_values = {run["args"]["seed"]: claim.measure(run) for run in runs[name]}
-        cells = []
+        cells, of_all = [], []
         for key in next(iter(all_values.values())):
             known = {seed: v[key] for seed, v in all_values.items() if not math.isnan(v[key])}
             of_shared = [value for seed, value in known.items() if seed in shared or not shared]
             means.append(statistics.fmean(of_shared) if of_shared else math.nan)
-            judged_by.append(number(of_shared) if of_shared else "–")
+            of_all.append(number(of_shared) if of_shared else "–")
             cells.append(f"{key} {number(list(known.values()))}" if known else f"{key} –")
         if dead := sum(run["metrics"].get("dead", 0) for run in runs[name]):
             cells.append(f"dead {dead:.0f} of {len(all_values)}")
         label = label_of(script, name, runs[name][0])
         said.append(f"`{name}` *{label}*: {', '.join(cells)}")
+        judged_by.append(f"`{name}` {', '.join(of_all)}")
     if shared and any(seeds[name] != shared for name in claim.runs):
         which = ", ".join(map(str, sorted(shared)))
         plural = "s" * (len(shared) > 1)

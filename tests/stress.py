@@ -220,12 +220,13 @@ def damaged(name: str, tries: int, chance: random.Random, folder: Path) -> tuple
         argv = ["--report", str(results), "--figures", str(folder / "figures")]
         code, said = do(module, argv, folder)
         try:
-            whole_still = json.loads((results / f"{known}-seed0.json").read_bytes()) == content
+            left = json.loads((results / f"{known}-seed0.json").read_bytes())
+            fine = code == 0 and left == content
         except ValueError:
-            whole_still = False
+            fine = False
         refused += one_line(code, said)
-        wrong += not ((code == 0 and whole_still) or one_line(code, said))
-        if not ((code == 0 and whole_still) or one_line(code, said)):
+        wrong += not (fine or one_line(code, said))
+        if not (fine or one_line(code, said)):
             print(f"{name} --report: exit code {code}: {said[-300:]}")
     return refused, wrong
 
