@@ -4,7 +4,7 @@ PYTHON    ?= python3#   the Python that makes the virtual environment
 VENV      ?= .venv#     the virtual environment; VENV= (empty) uses the active one
 PIP_FLAGS ?=#           extra flags for pip install, for example --index-url ...
 DEVICE    ?= auto#      auto, cpu, cuda, cuda:N or mps
-THREADS   ?= 0#         CPU threads a run; 0: torch's choice. With make -j2 on 2 cores give 1
+THREADS   ?= 0#         CPU threads a run; 0: torch's choice, but 1 in make reproduce
 SEEDS     ?= 0#         seeds of every run, for example "0 1 2"; tables then show mean ± SD
 DATASET   ?= mnist#     mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, glyphs-rgb or a folder
 DATA      ?= data#      where data sets are, or are downloaded to
@@ -30,10 +30,10 @@ RUN    = --data-dir $(strip $(DATA)) --device $(strip $(DEVICE)) --threads $(str
 
 help:  ## this help
 	@echo "Targets:"; sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
-		| awk -F'|' '{printf "%-30s %s\n", $$1, $$2}'
+		| awk -F'|' '{printf "%-32s %s\n", $$1, $$2}'
 	@echo "Variables (make TARGET NAME=value):"; sed -n 's/^\([A-Z_]*\) *?= *\([^#]*\)# *\(.*\)/  \1|\2|\3/p' \
 		$(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s %-10s %s\n", $$1, $$2, $$3}'
-	@echo "make -n TARGET shows the plan; make -j2 runs two at a time; an interrupted make continues."
+	@echo "make -n TARGET shows the plan; make -j4 runs four at a time; an interrupted make continues."
 
 install: $(READY)  ## the virtual environment with all packages
 .venv/.installed $(filter-out .venv/.installed,$(READY)): requirements.txt
@@ -62,9 +62,11 @@ else
 endif
 
 # What is there, what is missing and how long it took us; then the runs; then the same again.
+# Two runs at a time, one thread each (the nets are too small to share), unless told otherwise.
 reproduce: $(READY)  ## every figure and table of every paper, on MNIST
 	@$(PY) report.py --plan $(NAME) --results $(RESULTS)
-	@$(MAKE) --no-print-directory $(SCRIPTS:%=reproduce-%)
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) \
+		$(if $(filter file,$(origin THREADS)),THREADS=1) $(SCRIPTS:%=reproduce-%)
 	@$(PY) report.py --plan $(NAME) --results $(RESULTS)
 
 compare: $(READY)  ## the paper's number, the reference's and yours, row by row

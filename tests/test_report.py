@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,16 @@ def test_bad_input_is_one_line(argv, says, capsys, monkeypatch):
         report.common.exit_in_one_line(lambda: report.main(argv))
     err = capsys.readouterr().err
     assert stop.value.code == 2 and says in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("flags, jobs, threads", [
+    ([], ["-j2"], "1"), (["-j3"], [], "1"), (["THREADS=4"], ["-j2"], "4"),
+])  # fmt: skip
+def test_make_reproduce_makes_two_runs_at_a_time_with_one_thread_each(flags, jobs, threads):
+    plan = subprocess.run(["make", "-n", "reproduce", "VENV=", *flags], cwd=ROOT, check=True,
+                          capture_output=True, text=True).stdout  # fmt: skip
+    assert set(re.findall(r"--threads (\d+)", plan)) == {threads}
+    assert re.findall(r"--no-print-directory (-j\d+)", plan) == jobs
 
 
 def test_every_make_target_that_is_spoken_of_exists():
