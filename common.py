@@ -7,6 +7,7 @@ code 2), a failure while running RunError (exit code 1); `exit_in_one_line` prin
 
 import argparse
 import base64
+import contextlib
 import functools
 import gzip
 import importlib.metadata
@@ -28,7 +29,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from http.client import HTTPException
 from pathlib import Path
@@ -44,10 +45,11 @@ from matplotlib.textpath import TextPath
 from PIL import Image
 from torch import Tensor
 
-try:
-    import resource  # peak memory; not on Windows
+try:  # not on Windows
+    import fcntl  # locks
+    import resource  # peak memory
 except ImportError:
-    resource = None
+    fcntl = resource = None
 
 SCHEMA = 1  # of the result files
 CHECKPOINT_FORMAT = 1
@@ -203,12 +205,13 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
         f"or put {root / source.files} there by hand, or {NO_FILES}"
     )
     try:
-        if issubclass(cls, datasets.MNIST):
-            mend_idx_files(source, cls, root)
         splits = []
-        for split in ("train", "test"):
-            which = {"split": split} if name == "svhn" else {"train": split == "train"}
-            splits.append(cls(root, download=True, **which))
+        with locked(root):
+            if issubclass(cls, datasets.MNIST):
+                mend_idx_files(source, cls, root)
+            for split in ("train", "test"):
+                which = {"split": split} if name == "svhn" else {"train": split == "train"}
+                splits.append(cls(root, download=True, **which))
         train, test = (to_tensors(s) for s in splits)
         check_split(*train, source.train, source.shape)
         check_split(*test, source.test, source.shape)
@@ -220,6 +223,24 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
     (x, y), (x_test, y_test) = train, test
     train, test = (x[keep_train], y[keep_train]), (x_test[keep_test], y_test[keep_test])
     return Dataset(name, *train, *test, classes)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Other processes wait here until this one is done; where there are no locks, nobody does.
+
+    Runs that start together would else download the same files at once, each over the other's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY) if fcntl else None
+    try:
+        if handle is not None:
+            with contextlib.suppress(OSError):  # some network drives cannot lock
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)  # and with it the lock
 
 
 def mend_idx_files(source: Source, cls: type, root: Path) -> None:

@@ -7,8 +7,10 @@ import json
 import pickle
 import random
 import struct
+import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -155,6 +157,24 @@ def test_failed_download_shows_the_ways_out(name, tmp_path, monkeypatch):
 def test_half_a_download_is_never_taken_for_whole(tmp_path):
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"\x1f\x8b half of it")
     assert "no network" in complaint("cifar10", tmp_path)
+
+
+def test_runs_that_start_together_do_not_download_together(mnist, tmp_path, monkeypatch):
+    inside, most = [], []
+
+    def download(self):
+        inside.append(self)
+        most.append(len(inside))
+        time.sleep(0.1)
+        inside.pop()
+
+    monkeypatch.setattr(datasets.MNIST, "download", download)
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: common.load_dataset("mnist", tmp_path), range(2)))
+    assert most == [1, 1, 1, 1]  # train and test of each
+    assert torch.equal(both[0].x_train, both[1].x_train)
+    monkeypatch.setattr(common, "fcntl", None)  # Windows: without a lock, but as well
+    assert torch.equal(common.load_dataset("mnist", tmp_path).x_test, both[0].x_test)
 
 
 def test_svhn_without_scipy_says_what_to_install(tmp_path, monkeypatch):
