@@ -45,7 +45,7 @@ install: $(READY)  ## the virtual environment with all packages
 TESTS := $(patsubst tests/%.py,test-%,$(wildcard tests/test_*.py))
 .PHONY: $(TESTS)
 test: $(READY)  ## the whole suite, offline, four minutes on two cores
-	@$(MAKE) --no-print-directory -j2 -k -O $(TESTS)
+	@$(MAKE) --no-print-directory -j2 -k $(if $(filter output-sync,$(.FEATURES)),-O) $(TESTS)
 $(TESTS): test-%: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/$*.py
 
