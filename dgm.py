@@ -983,6 +983,11 @@ def top5(net: nn.Module, data: dict, n_seen: int) -> float:
     return common.top_k_accuracy(logits, data["rank"][data["y_test"][index]], min(5, n_seen))
 
 
+def label(data: dict, t: int, args: argparse.Namespace) -> str:
+    """Which run and which task; make runs two at a time."""
+    return f"{Path(args.out).stem}, task {t + 1}/{len(data['tasks'])}"
+
+
 def check_finite(losses: Tensor, t: int, i: int, args: argparse.Namespace) -> None:
     """RunError that names the task and the step when a loss [steps, 2] is NaN or infinite."""
     bad = (~losses.isfinite().all(1)).nonzero()
@@ -1003,9 +1008,8 @@ def train_gan(
     G, plain = nets["G"], args.memory in PLAIN
     # Figure 3(b) follows one layer: the first where units are masked, else the second.
     traced = min(1, len(G.W) - 1) if args.memory == "dgmw" else 0
-    with tqdm(desc=f"task {t + 1}/{len(data['tasks'])} GAN", total=args.epochs * task["steps"],
-              initial=done["epoch"] * task["steps"], unit="it", disable=None,
-              leave=False) as bar:  # fmt: skip
+    with tqdm(desc=f"{label(data, t, args)} GAN", total=args.epochs * task["steps"], unit="it",
+              initial=done["epoch"] * task["steps"], disable=None, leave=False) as bar:  # fmt: skip
         while done["epoch"] < args.epochs:
             clock, i = time.perf_counter(), done["epoch"] + 1
             epoch = plain_epoch if plain else train_epoch
@@ -1057,7 +1061,7 @@ def learn_task(
         task["old_rank"] = nets["names"]
     mix_real(task, nets["stored"], data, n, args)
     note["draw_s"] += time.perf_counter() - clock
-    what = f"task {t + 1}/{len(data['tasks'])} classifier"
+    what = f"{label(data, t, args)} classifier"
     net, clock = nets["D"], time.perf_counter()
     if args.replay == "none":  # the naive bound: the classifier sees the task's images alone
         steps = args.epochs * task["steps"]
@@ -1095,8 +1099,8 @@ def learn_task(
     record["R"].append(evaluate(net, data, len(seen)))
     if "top5" in record:
         record["top5"].append(top5(net, data, len(seen)))
-    print(f"task {t + 1}/{len(data['tasks'])}: accuracy so far "
-          f"{sum(record['R'][-1][: t + 1]) / (t + 1):.4f}", flush=True)  # fmt: skip
+    accuracy = sum(record["R"][-1][: t + 1]) / (t + 1)
+    print(f"{label(data, t, args)}: accuracy so far {accuracy:.4f}", flush=True)
     done.update(task=t + 1, epoch=0)
 
 

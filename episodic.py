@@ -604,7 +604,8 @@ def learn_task(
         record["tasks"].append({"losses": [], "seconds": 0.0})
     task, note = state["task"], record["tasks"][t]
     steps = epoch_size(task, args)[2]
-    with tqdm(desc=f"task {t + 1}/{T}", total=args.epochs * steps, unit="it", disable=None,
+    label = f"{Path(args.out).stem}, task {t + 1}/{T}"  # make runs two at a time
+    with tqdm(desc=label, total=args.epochs * steps, unit="it", disable=None,
               initial=done["epoch"] * steps, leave=False) as bar:  # fmt: skip
         while done["epoch"] < args.epochs:
             clock = time.perf_counter()
@@ -631,7 +632,7 @@ def learn_task(
                 other_bytes=brake.kept() if args.method in BRAKES else 0, top5=top5)  # fmt: skip
     note["seconds"] += time.perf_counter() - clock
     text = "" if top5 < 0 else f", top-5 {top5:.4f}"
-    print(f"task {t + 1}/{T}: accuracy so far {sum(row[: t + 1]) / (t + 1):.4f}{text}", flush=True)
+    print(f"{label}: accuracy so far {sum(row[: t + 1]) / (t + 1):.4f}{text}", flush=True)
     done.update(task=t + 1, epoch=0)
 
 

@@ -568,7 +568,7 @@ def learn_task(
 
     `done` counts the epochs that are finished, so that a resumed task continues after them.
     """  # fmt: skip
-    label = f"task {t + 1}/{len(data['tasks'])}"
+    label = f"{Path(args.out).stem}, task {t + 1}/{len(data['tasks'])}"  # make runs two at a time
     clock = time.perf_counter()
     if len(record["tasks"]) == t:
         record["tasks"].append({})

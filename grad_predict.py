@@ -862,7 +862,8 @@ def train(
     W = data["views"](theta)
     total = args.tasks * args.iterations
     detect = args.boundaries == "detect"
-    bar = tqdm(desc="training", total=total, initial=state["step"], disable=None, leave=False)
+    bar = tqdm(desc=Path(args.out).stem, total=total, initial=state["step"], disable=None,
+               leave=False)  # fmt: skip
     while state["step"] < total:
         now = min(state["step"] // args.iterations, args.tasks - 1)
         task = data["tasks"][now]

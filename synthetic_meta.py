@@ -872,7 +872,8 @@ def meta_train(
     if args.source == "synthetic" and not record["grids"]:
         record["grids"].append([0, sample(nets, data, args)])
     losses: list[Tensor] = []
-    bar = tqdm(desc="meta-training", total=last, initial=done["step"], disable=None, leave=False)
+    bar = tqdm(desc=f"{Path(args.out).stem}, meta-training", total=last, initial=done["step"],
+               disable=None, leave=False)  # fmt: skip
     while done["step"] < last:
         losses.append(meta_step(nets, data, done["step"], args))
         done["step"] += 1
