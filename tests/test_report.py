@@ -126,6 +126,19 @@ def test_bad_input_is_one_line(argv, says, capsys, monkeypatch):
     assert stop.value.code == 2 and says in err and len(err.splitlines()) == 1
 
 
+def test_the_hours_are_those_of_the_first_seed(runs):
+    for i, name in enumerate(("none", "ngen12000", "bytes", "joint")):
+        path = runs / f"gan_replay/{name}-seed0.json"
+        change(path, lambda run, i=i: run["timing"].update(wall_s=1800.0 * i))
+        change(path, lambda run: run["environment"].update(commit="c0ffee1234"))
+    rows = [re.split(r" *\| *", line)[1:-1] for line in report.hours_table(runs).splitlines()]
+    assert rows[2:] == [[name, "4", "3.0", "90", "c0ffee1"] for name in ("gan_replay", "all")]
+    assert report.hours_table(runs / "none").splitlines()[-1] == "| all | 0 | 0.0 | 0 | 0 |"
+    assert report.log_of(runs, runs) == []
+    (runs / "reproduce.log").touch()
+    assert "(reproduce.log)" in report.log_of(runs, runs)[0]
+
+
 @pytest.mark.parametrize("flags, jobs, threads", [
     ([], ["-j2"], "1"), (["-j3"], [], "1"), (["THREADS=4"], ["-j2"], "4"),
 ])  # fmt: skip
