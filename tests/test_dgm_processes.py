@@ -80,7 +80,7 @@ def test_torchrun_killed_and_started_again_ends_in_the_same_bytes(tmp_path):
     assert torchrun([*flags, "--out", whole]).returncode == 0
     process = subprocess.Popen([*map(str, [*TORCHRUN, *flags, "--out", target])],
                                stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # fmt: skip
-    checkpoint, deadline = Path(f"{target}.ckpt"), time.monotonic() + 60
+    checkpoint, deadline = Path(f"{target}.ckpt"), time.monotonic() + 240
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
@@ -110,7 +110,7 @@ def test_when_one_process_fails_all_end_and_one_line_says_why(edit, says, tmp_pa
         "dgm.train_epoch = spy\ncommon.exit_in_one_line(lambda: dgm.as_one(dgm.main))\n"
     )
     odd = [] if edit else ["--batch-size", "15"]
-    done = torchrun([worker, *TINY, *odd, "--out", out], timeout=60)
+    done = torchrun([worker, *TINY, *odd, "--out", out], timeout=240)
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1 and len(lines) == 1 and says in lines[0]
     assert not out.exists()
