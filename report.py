@@ -1064,7 +1064,18 @@ def comparison(reference: str, yours: str) -> str:
         kept = [f"{e['kept']:.2f}" if e else "–" for e in pair]
         rows.append([f"{key[0]}: {label}", *cells, *kept])
     header = ["Split-MNIST", "accuracy, reference", "yours", "MB kept, reference", "yours"]
-    return common.markdown_table(header, rows)
+    return common.markdown_table(header, rows) + "\n" + repeated(reference, yours)
+
+
+def repeated(reference: str, yours: str) -> str:
+    """How many runs that both folders have came out alike to the last bit, and which did not."""
+    both = [{(name, run["args"]["seed"]): run["metrics"] for name, some in read_all(folder).items()
+             for run in some} for folder in (reference, yours)]  # fmt: skip
+    shared = both[0].keys() & both[1].keys()
+    other = sorted(f"{name} (seed {seed})" for name, seed in shared
+                   if both[0][name, seed] != both[1][name, seed])  # fmt: skip
+    said = f"{len(shared) - len(other)} of {len(shared)} runs have the reference's very numbers"
+    return f"{said}; not {', '.join(other)}.\n" if other else f"{said}.\n"
 
 
 def lengths() -> str:

@@ -1,6 +1,7 @@
 """The page of results: claims are judged, not typed; what is measured comes from the JSON alone."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -95,6 +96,10 @@ def test_two_folders_side_by_side(runs, tmp_path, capsys):
     row = rows_with(out, "no replay")[0].split(" | ")
     assert row[1].startswith("0.19") and row[2] == "0.500 (1)"
     assert rows_with(out, "joint training")[0].split(" | ")[2] == "–"
+    assert "1 of 1 runs have the reference's very numbers." in out
+    change(yours / "none-seed0.json", lambda run: run["metrics"].update(ACC=0.5))
+    out = report.repeated(str(runs), str(tmp_path / "yours"))
+    assert out == "0 of 1 runs have the reference's very numbers; not gan_replay/none (seed 0).\n"
     change(yours / "none-seed0.json", lambda run: run["args"].update(dataset="fashion-mnist"))
     report.main(["--runs", str(runs), "--compare", str(tmp_path / "yours")])
     assert "yours is of fashion-mnist" in capsys.readouterr().out
@@ -143,8 +148,10 @@ def test_the_hours_are_those_of_the_first_seed(runs):
     ([], ["-j2"], "1"), (["-j3"], [], "1"), (["THREADS=4"], ["-j2"], "4"),
 ])  # fmt: skip
 def test_make_reproduce_makes_two_runs_at_a_time_with_one_thread_each(flags, jobs, threads):
-    plan = subprocess.run(["make", "-n", "reproduce", "VENV=", *flags], cwd=ROOT, check=True,
-                          capture_output=True, text=True).stdout  # fmt: skip
+    keys = os.environ.keys() - {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}  # of make test
+    alone = {key: os.environ[key] for key in keys}
+    plan = subprocess.run(["make", "-n", "reproduce", "VENV=", *flags], cwd=ROOT, env=alone,
+                          check=True, capture_output=True, text=True).stdout  # fmt: skip
     assert set(re.findall(r"--threads (\d+)", plan)) == {threads}
     assert re.findall(r"--no-print-directory (-j\d+)", plan) == jobs
 
