@@ -44,7 +44,7 @@ install: $(READY)  ## the virtual environment with all packages
 # Two files at a time, one thread each: the nets of the tests are too small to share between cores.
 TESTS := $(patsubst tests/%.py,test-%,$(wildcard tests/test_*.py))
 .PHONY: $(TESTS)
-test: $(READY)  ## the whole suite, offline, four minutes on two cores
+test: $(READY)  ## the whole suite, offline, five minutes on two cores
 	@$(MAKE) --no-print-directory -j2 -k $(if $(filter output-sync,$(.FEATURES)),-O) $(TESTS)
 $(TESTS): test-%: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/$*.py
