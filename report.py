@@ -1028,9 +1028,9 @@ def page(folder: str, figure: str, base: str) -> str:
         speed_table(folder).strip(),
         *growth_figure(folder, figure, base),
         "## How long make reproduce takes",
-        "One seed of every row on MNIST (`dgm.py` at laptop scale), one thread each, two at a "
-        "time: so the hours at the clock are about half of these. The commit that made the runs, "
-        "or how many did.",
+        "One seed of every row on MNIST (`dgm.py` at laptop scale), one thread each. Two are made "
+        "at a time, so the hours at the clock are about half of these; where the machine did more "
+        "beside, they are too many. The commit that made the runs, or how many did.",
         hours_table(folder).strip(),
         *log_of(folder, base),
         "## Robustness",
