@@ -1069,8 +1069,10 @@ def comparison(reference: str, yours: str) -> str:
 
 def repeated(reference: str, yours: str) -> str:
     """How many runs that both folders have came out alike to the last bit, and which did not."""
-    both = [{(name, run["args"]["seed"]): run["metrics"] for name, some in read_all(folder).items()
-             for run in some} for folder in (reference, yours)]  # fmt: skip
+    about = ("command", "args", "timing", "environment", "path", "checksum")  # not what came out
+    both = [{(name, run["args"]["seed"]): {key: run[key] for key in run.keys() - {*about}}
+             for name, some in read_all(folder).items() for run in some}
+            for folder in (reference, yours)]  # fmt: skip
     shared = both[0].keys() & both[1].keys()
     other = sorted(f"{name} (seed {seed})" for name, seed in shared
                    if both[0][name, seed] != both[1][name, seed])  # fmt: skip
