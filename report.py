@@ -1069,15 +1069,16 @@ def comparison(reference: str, yours: str) -> str:
 
 def repeated(reference: str, yours: str) -> str:
     """How many runs that both folders have came out alike to the last bit, and which did not."""
-    about = ("command", "args", "timing", "environment", "path", "checksum")  # not what came out
-    both = [{(name, run["args"]["seed"]): {key: run[key] for key in run.keys() - {*about}}
-             for name, some in read_all(folder).items() for run in some}
-            for folder in (reference, yours)]  # fmt: skip
-    shared = both[0].keys() & both[1].keys()
-    other = sorted(f"{name} (seed {seed})" for name, seed in shared
-                   if both[0][name, seed] != both[1][name, seed])  # fmt: skip
-    said = f"{len(shared) - len(other)} of {len(shared)} runs have the reference's very numbers"
-    return f"{said}; not {', '.join(other)}.\n" if other else f"{said}.\n"
+    about = {"command", "args", "timing", "environment", "path", "checksum"}  # not what came out
+    ours, others = ({(name, run["args"]["seed"]): run for name, some in read_all(folder).items()
+                     for run in some} for folder in (reference, yours))  # fmt: skip
+    shared = ours.keys() & others.keys()
+    differ = [(name, seed) for name, seed in sorted(shared)
+              if any(ours[name, seed][key] != others[name, seed][key]
+                     for key in (ours[name, seed].keys() & others[name, seed].keys()) - about)]
+    said = f"{len(shared) - len(differ)} of {len(shared)} runs have the reference's very numbers"
+    which = ", ".join(f"{name} (seed {seed})" for name, seed in differ)
+    return f"{said}; not {which}.\n" if differ else f"{said}.\n"
 
 
 def lengths() -> str:
