@@ -416,8 +416,8 @@ CLAIMS = {
         Claim("Fig. 1(b)", "with predicted gradients “the performance on old tasks is maintained "
               "or even improved”", ("scalar", "std-scalar"), of("ACC (%)", "BWT (%)"),
               lambda _, bwt, _2, bwt2: (bwt > -2, bwt2 > -2), "figure1.png",
-              "Far below plain SGD, and some networks die. h explains next to nothing of a "
-              "gradient. The next four rows look for the cause."),
+              "Far below plain SGD, and some networks die; all do on standardised pixels. h "
+              "explains next to nothing of a gradient. The next four rows look for the cause."),
         Claim("– (control)", "a parameter's value says enough: the best function of it, computed "
               "from old data, is above plain SGD",
               ("sgd", "best-scalar", "std-sgd", "std-best-scalar"), of("ACC (%)"),
@@ -1029,8 +1029,9 @@ def page(folder: str, figure: str, base: str) -> str:
         *growth_figure(folder, figure, base),
         "## How long make reproduce takes",
         "One seed of every row on MNIST (`dgm.py` at laptop scale), one thread each. Two are made "
-        "at a time, so the hours at the clock are about half of these; where the machine did more "
-        "beside, they are too many. The commit that made the runs, or how many did.",
+        "at a time, so the hours at the clock are about half of these. Where a run was made twice "
+        "with equal numbers, the shorter time stands here; where the machine did more beside, it "
+        "is still too long. The commit that made the runs, or how many did.",
         hours_table(folder).strip(),
         *log_of(folder, base),
         "## Robustness",
