@@ -961,7 +961,9 @@ def hours_row(name: str, runs: list[dict]) -> list[str]:
 def log_of(folder: str, base: str) -> list[str]:
     """A link to the log of a whole `make reproduce`, if it is there."""
     log = Path(folder, "reproduce.log")
-    return [f"[Log of one from the first run to the last]({link_to(log, base)})."] * log.exists()
+    return [f"[Log of one from the first run to the last]({link_to(log, base)}), stopped and "
+            "continued several times, a part of it beside other work: the hours at its end are "
+            "more than those above."] * log.exists()
 
 
 def link_to(path: str | Path, base: str) -> str:
