@@ -3,6 +3,7 @@
 PYTHON    ?= python3#   the Python that makes the virtual environment
 VENV      ?= .venv#     the virtual environment; VENV= (empty) uses the active one
 PIP_FLAGS ?=#           extra flags for pip install, for example --index-url ...
+REQUIREMENTS ?= requirements.txt#  or requirements-oldest.txt, what is allowed at least
 DEVICE    ?= auto#      auto, cpu, cuda, cuda:N or mps
 THREADS   ?= 0#         CPU threads a run; 0: torch's choice, but 1 in make reproduce
 SEEDS     ?= 0#         seeds of every run, for example "0 1 2"; tables then show mean ± SD
@@ -36,18 +37,13 @@ help:  ## this help
 	@echo "make -n TARGET shows the plan; make -j4 runs four at a time; an interrupted make continues."
 
 install: $(READY)  ## the virtual environment with all packages
-.venv/.installed $(filter-out .venv/.installed,$(READY)): requirements.txt
+.venv/.installed $(filter-out .venv/.installed,$(READY)): $(REQUIREMENTS)
 	$(strip $(PYTHON)) -m venv $(@D)
-	$(@D)/bin/python -m pip install $(strip $(PIP_FLAGS)) -r requirements.txt
+	$(@D)/bin/python -m pip install $(strip $(PIP_FLAGS)) -r $(REQUIREMENTS)
 	touch $@
 
-# Two files at a time, one thread each: the nets of the tests are too small to share between cores.
-TESTS := $(patsubst tests/%.py,test-%,$(wildcard tests/test_*.py))
-.PHONY: $(TESTS)
 test: $(READY)  ## the whole suite, offline, five minutes on two cores
-	@$(MAKE) --no-print-directory -j2 -k $(if $(filter output-sync,$(.FEATURES)),-O) $(TESTS)
-$(TESTS): test-%: $(READY)
-	OMP_NUM_THREADS=1 $(PY) -m pytest tests/$*.py
+	@$(PY) tests/run.py
 
 # Two runs at a time, one thread each; under make -n the plan itself.
 DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md \
