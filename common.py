@@ -7,6 +7,7 @@ code 2), a failure while running RunError (exit code 1); `exit_in_one_line` prin
 
 import argparse
 import base64
+import codecs
 import contextlib
 import functools
 import gzip
@@ -26,7 +27,7 @@ import struct
 import subprocess
 import sys
 import tarfile
-import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -35,15 +36,26 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import matplotlib
-import numpy as np
-import torch
-import torch.nn.functional as F
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
-from PIL import Image
-from torch import Tensor
+try:
+    import matplotlib
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+    from PIL import Image
+    from torch import Tensor
+
+    for name in ("torchvision", "tqdm"):  # imported later, where they are used
+        importlib.metadata.version(name)
+except KeyboardInterrupt:
+    print("error: interrupted; nothing was begun", file=sys.stderr)
+    sys.exit(130)
+except ImportError as error:
+    print(f"error: {error.name or error} is not installed: python -m pip install -r "
+          "requirements.txt, or make install", file=sys.stderr)  # fmt: skip
+    sys.exit(2)
 
 try:  # not on Windows
     import fcntl  # locks
@@ -52,7 +64,7 @@ except ImportError:
     fcntl = resource = None
 
 SCHEMA = 1  # of the result files
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 
 class UserError(Exception):
@@ -69,7 +81,10 @@ class RunError(Exception):
 
 
 class Dataset(NamedTuple):
-    """A whole data set in memory: N and M images of C channels, H by W pixels."""
+    """A whole data set in memory: N and M images of C channels, H by W pixels.
+
+    `checksum` is of what was read (files, labels), so it is the same on every machine.
+    """
 
     name: str
     x_train: Tensor  # uint8 [N, C, H, W], 0..255
@@ -77,6 +92,7 @@ class Dataset(NamedTuple):
     x_test: Tensor  # uint8 [M, C, H, W]
     y_test: Tensor  # int64 [M]
     classes: tuple[str, ...]
+    checksum: int = 0
 
 
 class Source(NamedTuple):
@@ -137,13 +153,17 @@ def load_dataset(
         rgb = name == "glyphs-rgb"
         train = make_glyphs(train_size or 60_000, 2 * seed, rgb)
         test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
-        data = Dataset(name, *train, *test, tuple("0123456789"))
+        labels = crc_of(train[1], test[1])  # the pixels' last bits are the machine's
+        data = Dataset(name, *train, *test, tuple("0123456789"), labels)
     elif name in SOURCES and not (root / name / "train").is_dir():
         data = load_torchvision(name, root, train_size, test_size, seed)
     else:  # image folders; they are resized while they are read, as their sizes may differ
         data = load_folder(name, root, image_size, train_size, test_size, seed)
     if validation:
         data = hold_out(data, validation)
+    if data.x_train.min() == data.x_train.max():
+        raise UserError(f"every training image of {name} is blank, one colour throughout: there "
+                        "is nothing to learn; look at the files")  # fmt: skip
     for part, y in (("training", data.y_train), ("test", data.y_test)):
         count = torch.bincount(y, minlength=len(data.classes))
         if not count.all():
@@ -184,6 +204,14 @@ def choose(total: int, size: int, seed: int, split: str) -> Tensor:
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:size]
 
 
+def crc_of(*tensors: Tensor) -> int:
+    """CRC-32 of the bytes of tensors on the CPU."""
+    crc = 0
+    for tensor in tensors:
+        crc = zlib.crc32(memoryview(tensor.contiguous().numpy()).cast("B"), crc)
+    return crc
+
+
 def one_line(error: Exception) -> str:
     """The message of an exception on one line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
@@ -222,7 +250,7 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
     keep_test = choose(source.test, test_size, seed, "test")
     (x, y), (x_test, y_test) = train, test
     train, test = (x[keep_train], y[keep_train]), (x_test[keep_test], y_test[keep_test])
-    return Dataset(name, *train, *test, classes)
+    return Dataset(name, *train, *test, classes, crc_of(*train, *test))
 
 
 @contextlib.contextmanager
@@ -321,7 +349,10 @@ def load_folder(
         raise UserError(f"cannot read {folder}: {one_line(error)}; {ways_out}") from error
     y = torch.tensor([label for _, label in chosen])
     n = len(keep_train)
-    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(train.classes))
+    crc = crc_of(y)
+    for path, _ in chosen:
+        crc = zlib.crc32(Path(path).read_bytes(), crc)
+    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(train.classes), crc)
 
 
 def read_images(paths: list[str], image_size: int) -> Tensor:
@@ -644,6 +675,7 @@ def exit_in_one_line(main: Callable[[], None]) -> None:
     2: the user can mend it before anything ran (UserError). 1: it failed while running (RunError,
     a full disk, no memory). 130: interrupted. A programming error still shows its trace.
     """
+    mend_streams()
     try:
         main()
     except UserError as error:
@@ -664,7 +696,37 @@ def exit_in_one_line(main: Callable[[], None]) -> None:
     except OSError as error:
         sys.exit(_complain(f"{error.filename or 'output'}: {error.strerror or error}", 1))
     except KeyboardInterrupt:
-        sys.exit(_complain("interrupted; the same command continues from the last checkpoint", 130))
+        kept = [path for path in CHECKPOINTS if path.exists()]
+        how = f"continues from {kept[-1]}" if kept else "starts anew, as there is no checkpoint yet"
+        sys.exit(_complain(f"interrupted; the same command {how}", 130))
+
+
+def mend_streams() -> None:
+    """Let output survive: closed streams (`2>&-`) lead nowhere, and a stream that is not UTF-8 gets
+    plain characters where it has none of ours."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: the closed one
+            setattr(sys, name, os.fdopen(nowhere, "w" if number else "r", encoding="utf-8"))
+        elif number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="plain")
+
+
+PLAIN = {"−": "-", "–": "-", "·": "*", "×": "x", "≥": ">=", "≤": "<=", "±": "+-", "→": "->",
+         "∇": "grad ", "∈": "in", "Σ": "sum", "’": "'", "…": "..."}  # fmt: skip
+
+
+def plainly(error: UnicodeError) -> tuple[str, int]:
+    """For characters that an encoding lacks: λ is written lambda, − is -, what is unknown is ?."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    greek = {c: unicodedata.name(c, "").split()[-1].lower() for c in lost if "Α" <= c <= "ω"}
+    return "".join(PLAIN.get(c) or greek.get(c, "?") for c in lost), error.end
+
+
+codecs.register_error("plain", plainly)
 
 
 def _complain(what: object, code: int) -> int:
@@ -676,6 +738,10 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
     """Make argparse report a bad flag as a UserError instead of printing the whole usage."""
 
     def error(message: str) -> None:
+        wrong = re.fullmatch(r"argument (\S+): invalid \w+ value: '(.*,.*)'", message)
+        if wrong and parser._option_string_actions[wrong[1]].nargs:
+            flag, several = wrong[1], " ".join(wrong[2].replace(",", " ").split())
+            message = f"{flag} takes numbers with spaces between them: {flag} {several}"
         raise UserError(f"{message} (see --help)")
 
     parser.error = error
@@ -684,8 +750,9 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
 def check_ranges(args: argparse.Namespace, least: dict[str, float]) -> None:
     """UserError unless the numbers of each flag lie between `least` and 2**31 - 1.
 
-    --threads may be up to four times the cores. --readme needs --report.
+    --threads may be up to four times the cores. --readme needs --report. Expands `~` in paths.
     """
+    expand_home(args)
     for name, bound in least.items():
         most = 4 * (os.cpu_count() or 1) if name == "threads" else 2**31 - 1
         given = getattr(args, name)
@@ -696,15 +763,27 @@ def check_ranges(args: argparse.Namespace, least: dict[str, float]) -> None:
         raise UserError("--readme is renewed by --report: name its folder")
 
 
+def expand_home(args: argparse.Namespace) -> None:
+    """`~` in every flag that is a path, as the shell leaves it in --out=~/run.json."""
+    for name in ("out", "data_dir", "report", "figures", "figure", "readme", "generator", "runs"):
+        if getattr(args, name, ""):
+            setattr(args, name, os.path.expanduser(getattr(args, name)))
+    args.compare = (os.path.expanduser(args.compare) if isinstance(args.compare, str) else
+                    [os.path.expanduser(folder) for folder in args.compare])  # fmt: skip
+
+
 # ----------------------------------------------------------------------------------------------
 # Results and checkpoints: written whole or not at all
 # ----------------------------------------------------------------------------------------------
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file through a temporary one beside it, fsync, rename: never half a file."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write a file through a temporary one beside it, fsync, rename: never half a file.
+
+    A link is followed. RunError on a full disk, UserError on what is no regular file.
+    """
+    path = regular_file(path)
+    part = part_of(path)
     try:
         with open(part, "wb") as file:
             write(file)
@@ -718,18 +797,33 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> Non
         part.unlink(missing_ok=True)
 
 
-def check_writable(path: str | Path) -> Path:
-    """Make the folder of `path` and try to write there, before hours of training, not after."""
-    path = Path(path)
+def regular_file(path: str | Path) -> Path:
+    """Where `path` leads, through links; UserError for a folder, a device, a pipe or a socket."""
+    real = Path(os.path.realpath(path))
+    if real.is_dir():
+        raise UserError(f"{path}: cannot write there: is a folder, not a file")
+    if real.exists() and not real.is_file():
+        raise UserError(f"{path}: cannot write there: not a regular file; name another")
+    return real
+
+
+def part_of(path: Path) -> Path:
+    """The temporary file beside `path` that becomes it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def check_writable(path: str | Path) -> None:
+    """Make the folder of `path` and try its temporary files, before hours of training, not after.
+
+    The one of its checkpoint, `path`.ckpt, has the longest name. UserError when that fails.
+    """
     try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "is a folder, not a file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent):
-            pass
+        for part in (part_of(regular_file(name)) for name in (path, f"{path}.ckpt")):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.touch()
+            part.unlink()
     except OSError as error:
         raise UserError(f"{path}: cannot write there: {error.strerror}") from error
-    return path
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -738,10 +832,11 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         **_git_state(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "torchvision": importlib.metadata.version("torchvision"),
         "numpy": np.__version__,
         "device": torch.cuda.get_device_name(device) if cuda else f"{_cpu_name()} ({device.type})",
+        "cpu": f"{_cpu_name()}, {torch.backends.cpu.get_cpu_capability()}",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -756,21 +851,52 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     return {"peak_memory_mb": round(peak, 1), "peak_device_memory_mb": round(on_device, 1)}
 
 
+CODE = ":(top,glob)*.py"  # what git calls the scripts and this file
+
+
 def _git_state() -> dict[str, Any]:
-    here = Path(__file__).parent
+    """The last commit that touched the code, and whether files differ from it.
+
+    Unknown outside a checkout of this project: a copy in another repository is not of its commits.
+    """
+    here = Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
-        run = functools.partial(subprocess.check_output, text=True, stderr=subprocess.DEVNULL)
-        commit = run([*git, "rev-parse", "HEAD"]).strip()
-        dirty = bool(run([*git, "status", "--porcelain", "--", ":/*.py"]).strip())
+        run = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
+        top = os.fsdecode(run([*git, "rev-parse", "--show-toplevel"]).rstrip(b"\n"))
+        run([*git, "ls-files", "--error-unmatch", Path(__file__).name])
+        commit = run([*git, "log", "-1", "--format=%H", "--", CODE]).decode().strip()
+        dirty = bool(run([*git, "status", "--porcelain", "--", CODE]).strip())
     except (OSError, subprocess.SubprocessError):  # not a checkout, or no git: say so
+        return {"commit": "unknown", "dirty": True}
+    if Path(top).resolve() != here:
         return {"commit": "unknown", "dirty": True}
     return {"commit": commit, "dirty": dirty}
 
 
+def machine(device: torch.device) -> dict[str, str]:
+    """What the last digits of a number depend on: torch's version, and the kind of device."""
+    cpu = f"{_cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    return {"torch": str(torch.__version__), "device": name}
+
+
+def machines(stored: dict[str, Any], device: torch.device) -> list[dict[str, str]]:
+    """Each `machine` that has worked on a run, this one last; `stored` is of `load_checkpoint`.
+
+    Says in one line when this one is another than the last.
+    """
+    before, now = stored.get("machines", []), machine(device)
+    if before and before[-1] != now:
+        print("note: the checkpoint was made with torch {torch} on {device}; ".format(**before[-1])
+              + "this is torch {torch} on {device}: ".format(**now)
+              + "the run goes on, but not to the same bytes", file=sys.stderr)  # fmt: skip
+    return before if before and before[-1] == now else [*before, now]
+
+
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -794,7 +920,7 @@ def checksum(result: dict[str, Any]) -> int:
 def read_json(path: str | Path, needs: Sequence[str] = ()) -> Any:
     """What a JSON file holds; UserError if it cannot be read or lacks one of the keys `needs`."""
     try:
-        found = json.loads(Path(path).read_text())
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
     if needs and (not isinstance(found, dict) or not set(needs) <= found.keys()):
@@ -824,9 +950,24 @@ def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, An
     for name, some in runs.items():
         if len({np.shape(run["R"]) for run in some}) > 1:
             raise UserError(f"{folder}/{name}-seed*.json differ in their tasks: keep one kind only")
+    refuse_other_data(sum(runs.values(), []))
     if not runs:
         raise UserError(f"there are no results of {script} in '{folder}': train first")
     return runs
+
+
+def refuse_other_data(runs: Sequence[dict[str, Any]]) -> None:
+    """UserError for two runs that name the same data set and the same part of it but had others."""
+    first: dict[tuple, dict[str, Any]] = {}
+    for run in (run for run in runs if "data" in run):
+        args = run["args"]
+        part = [args.get(k) for k in ("train_size", "test_size", "validation", "image_size")]
+        drawn = args["dataset"] in GLYPHS or part[0] or part[1]  # then the seed says which images
+        key = (Path(args["dataset"]).name, *part, run["seed"] if drawn else None)
+        other = first.setdefault(key, run)
+        if differs := data_difference(other["data"], run["data"]):
+            raise UserError(f"{other['path']} and {run['path']} are of different data ({differs}): "
+                            "keep one kind only")  # fmt: skip
 
 
 def rng_state(device: torch.device) -> dict[str, Any]:
@@ -860,13 +1001,49 @@ def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
+CHECKPOINTS: list[Path] = []  # of this process: those it has begun with or written
+
+
 def save_checkpoint(
-    path: str | Path, args: dict[str, Any], state: dict[str, Any], device: torch.device
+    path: str | Path, args: dict[str, Any], state: dict[str, Any], device: torch.device,
+    worked: Sequence[dict[str, str]] = (),
 ) -> None:
-    """Write `state` (tensors, numbers, strings, lists, dicts) with the RNG states and `args`."""
-    rng = rng_state(device)
-    whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng, "state": state}
+    """Write `state` (tensors, numbers, strings, lists, dicts) with the RNG states and `args`.
+
+    `worked` is what `machines` gave; left out, it is this machine alone.
+    """  # fmt: skip
+    whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng_state(device), "state": state,
+             "machines": list(worked) or [machine(device)]}  # fmt: skip
     write_atomically(path, lambda file: torch.save(whole, file))
+    if Path(path) not in CHECKPOINTS:
+        CHECKPOINTS.append(Path(path))
+
+
+def about_data(data: Dataset) -> dict[str, Any]:
+    """What makes a data set this one: classes, images of each, shape, a checksum of all of it."""
+    count = {"train": data.y_train, "test": data.y_test}
+    count = {k: torch.bincount(y, minlength=len(data.classes)).tolist() for k, y in count.items()}
+    return {"classes": list(data.classes), **count, "shape": list(data.x_train.shape[1:]),
+            "checksum": data.checksum}  # fmt: skip
+
+
+def data_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """In words, where two results of `about_data` differ first; empty if they are the same."""
+    if old["classes"] != new["classes"]:
+        return f"classes {', '.join(old['classes'])}, not {', '.join(new['classes'])}"
+    for part, name in (("train", "training"), ("test", "test")):
+        for label, n, m in zip(old["classes"], old[part], new[part]):
+            if n != m:
+                return f"{n} {name} images of class {label}, not {m}"
+    if old["shape"] != new["shape"]:
+        return f"images of shape {old['shape']}, not {new['shape']}"
+    return "other images or labels" if old["checksum"] != new["checksum"] else ""
+
+
+def tell_classes(tasks: Sequence[Sequence[str]]) -> None:
+    """Print the names of the classes, task by task, so that a wrong one is seen at once."""
+    what = "classes by task" if len(tasks) > 1 else "classes"
+    print(f"{what}: {' | '.join(', '.join(task) for task in tasks)}", flush=True)
 
 
 def load_checkpoint(
@@ -887,7 +1064,7 @@ def load_checkpoint(
                 raise ValueError("a checksum is wrong")
         whole = torch.load(path, map_location="cpu", weights_only=True)
         version, old, rng, state = (whole[k] for k in ("format", "args", "rng", "state"))
-        old = dict(old)
+        old, worked = dict(old), list(whole.get("machines", []))
     except DAMAGE as error:
         raise UserError(f"checkpoint {path} is damaged: {way_out}") from error
     if version != CHECKPOINT_FORMAT:
@@ -895,13 +1072,16 @@ def load_checkpoint(
             f"checkpoint {path} has format {version}, this code reads {CHECKPOINT_FORMAT}: "
             + way_out
         )
+    if "data" in old and "data" in args and (differs := data_difference(old["data"], args["data"])):
+        raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
     for key in sorted(old.keys() | args.keys()):
         if old.get(key) != args.get(key):
             raise UserError(
                 f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
                 f"{key}={args.get(key)}: {way_out}"
             )
-    return {"rng": rng, "state": state}
+    CHECKPOINTS.append(path)
+    return {"rng": rng, "state": state, "machines": worked}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -1054,7 +1234,7 @@ def fill_between_markers(path: str | Path, name: str, text: str) -> None:
     """Replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` in a text file."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     try:
-        old = Path(path).read_text()
+        old = Path(path).read_text(encoding="utf-8")
         head, rest = old.split(begin)
         _, tail = rest.split(end)
     except (OSError, ValueError) as error:

@@ -58,6 +58,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import common  # first: it says in one line which package is missing
+
+# isort: split
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -67,8 +70,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
-
-import common
 
 # A preset only moves defaults, so that each change can be undone by its flag. Per memory: λ_RU,
 # s_max and the generator's size ("10 % of MeRGAN's size for DGMw, and 44 % for DGMa").
@@ -455,7 +456,7 @@ def as_one(main: Callable[[], None]) -> None:
         raise common.RunError(ended)
 
     signal.signal(signal.SIGTERM, stop)
-    with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as silence:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.ExitStack() as silence:
         if number:
             silence.enter_context(contextlib.redirect_stdout(nowhere))
             silence.enter_context(contextlib.redirect_stderr(nowhere))
@@ -1418,8 +1419,10 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         raise common.UserError(f"--n-critic {args.n_critic}: an epoch has too few steps for it")
     rank = torch.zeros(K, dtype=torch.int64)
     rank[order] = torch.arange(len(order))
-    return {"x": tensors["x_train"], "y": tensors["y_train"], "x_test": tensors["x_test"],
-            "y_test": tensors["y_test"], "rank": rank.to(device), "order": order, "tasks": tasks,
+    return {"classes": [[data.classes[c] for c in task] for task in tasks],
+            "about": common.about_data(data), "x": tensors["x_train"], "y": tensors["y_train"],
+            "x_test": tensors["x_test"], "y_test": tensors["y_test"], "rank": rank.to(device),
+            "order": order, "tasks": tasks,
             "owner": common.task_of_class(tasks), "K": K,
             "shape": shape}  # fmt: skip
 
@@ -1486,14 +1489,14 @@ def estimate(nets: dict, data: dict, args: argparse.Namespace) -> None:
           file=sys.stderr)  # fmt: skip
 
 
-def about_generator(args: argparse.Namespace) -> dict:
+def about_generator(args: argparse.Namespace, data: dict) -> dict:
     """What must agree for a run to use another's generator: its sizes, its classes, the data."""
     names = ("memory", "tasks", "classes_per_task", "shuffle_classes", "net", "nz", "ngf",
              "dataset", "image_size", "train_size", "validation", "seed")  # fmt: skip
-    return {name: getattr(args, name) for name in names}
+    return {name: getattr(args, name) for name in names} | {"data": data["about"]}
 
 
-def read_generator(args: argparse.Namespace) -> dict:
+def read_generator(args: argparse.Namespace, data: dict) -> dict:
     """The state that a run with --keep-generator has left in the file --generator.
 
     UserError when there is none, or when it draws other classes, sizes or orders than asked for.
@@ -1502,7 +1505,7 @@ def read_generator(args: argparse.Namespace) -> dict:
         raise common.UserError(f"--generator: there is no file {args.generator}; make it with "
                                "--keep-generator")  # fmt: skip
     way_out = "give --generator of a run with the same flags"
-    return common.load_checkpoint(args.generator, about_generator(args), way_out)["state"]
+    return common.load_checkpoint(args.generator, about_generator(args, data), way_out)["state"]
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -1513,6 +1516,7 @@ def run(args: argparse.Namespace) -> dict:
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
+    common.tell_classes(data["classes"])
     T, K = len(data["tasks"]), len(data["order"])
     plain = args.memory in PLAIN
     if plain:
@@ -1522,8 +1526,9 @@ def run(args: argparse.Namespace) -> dict:
         nets["G"].used = [u.to(device) for u in nets["G"].used]
     nets["stored"] = []  # of every class so far, which real images are kept
     if args.generator:
-        nets["G"].load(read_generator(args))
+        nets["G"].load(read_generator(args, data))
     result = {"schema": common.SCHEMA, "script": "dgm", "seed": args.seed,
+              "classes": data["classes"], "data": data["about"],
               "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
     begun = time.perf_counter()
     if args.joint:
@@ -1541,11 +1546,13 @@ def run(args: argparse.Namespace) -> dict:
         record["top5"] = []
     snapshots: list[Tensor] = []
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    identity["data"] = data["about"]
     number, n_processes = processes()
     if n_processes > 1:  # sums of other parts are rounded otherwise
         identity["processes"] = environment["processes"] = n_processes
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
+    environment["machines"] = worked = common.machines(stored, device)
     if stored:  # continue as if nothing had happened
         state = stored["state"]
         done, record, snapshots = state["done"], state["record"], state["snapshots"]
@@ -1572,14 +1579,14 @@ def run(args: argparse.Namespace) -> dict:
             G = plain_state(nets) if plain else nets["G"].state()
             state |= {"G": G, "stored": nets["stored"], "done": done, "record": record,
                       "snapshots": snapshots}  # fmt: skip
-            common.save_checkpoint(checkpoint, identity, state, device)
+            common.save_checkpoint(checkpoint, identity, state, device, worked)
             saved = time.perf_counter()
 
     for t in range(done["task"], T):
         learn_task(nets, data, t, done, record, snapshots, args, save)
     if args.keep_generator and args.replay == "gan" and not args.generator and number == 0:
         path = Path(args.out).with_suffix(".generator")
-        common.save_checkpoint(path, about_generator(args), nets["G"].state(), device)
+        common.save_checkpoint(path, about_generator(args, data), nets["G"].state(), device)
     if (plain or not args.veto) and args.replay == "gan":  # as G draws them now
         snapshots = [snapshot(nets["G"], data, t, args) for t in range(T)]
     if args.replay == "gan":
@@ -1951,7 +1958,8 @@ def report(args: argparse.Namespace) -> None:
         figure("figure2", draw_top5, chosen, "Figure 2: real images replayed", figsize=(6, 5))
     text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
     common.write_text(Path(args.figures) / "tables.md", text)
-    if args.readme and f"<!-- begin dgm {data} -->" in Path(args.readme).read_text():
+    page = Path(args.readme).read_text(encoding="utf-8") if args.readme else ""
+    if f"<!-- begin dgm {data} -->" in page:
         short = {"dgm results": f"dgm {data}", "dgm real": f"dgm {data} real"}  # beside MNIST's
         tables = {short[name]: table for name, table in tables.items() if name in short}
     for name, table in tables.items() if args.readme else ():

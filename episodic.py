@@ -49,6 +49,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import common  # first: it says in one line which package is missing
+
+# isort: split
 import numpy as np
 import torch
 import torch.nn as nn
@@ -58,8 +61,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from tqdm import tqdm
-
-import common
 
 # A preset only moves defaults, so that each change can be undone by its flag.
 PRESETS = {
@@ -680,8 +681,10 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
         tensors |= {f"x_{name}": x[index].to(device), f"y_{name}": y[index].to(device)}
     rank = torch.zeros(K, dtype=torch.int64)
     rank[order] = torch.arange(len(order))
-    return {"x": tensors["x_train"], "y": tensors["y_train"], "x_test": tensors["x_test"],
-            "y_test": tensors["y_test"], "rank": rank.to(device), "order": order, "tasks": tasks,
+    return {"classes": [[data.classes[c] for c in task] for task in tasks],
+            "about": common.about_data(data), "x": tensors["x_train"], "y": tensors["y_train"],
+            "x_test": tensors["x_test"], "y_test": tensors["y_test"], "rank": rank.to(device),
+            "order": order, "tasks": tasks,
             "owner": common.task_of_class(tasks), "K": K, "shape": shape}  # fmt: skip
 
 
@@ -726,8 +729,10 @@ def run(args: argparse.Namespace) -> dict:
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
+    common.tell_classes(data["classes"])
     T, K = len(data["tasks"]), len(data["order"])
     result = {"schema": common.SCHEMA, "script": "episodic", "seed": args.seed,
+              "classes": data["classes"], "data": data["about"],
               "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
     begun = time.perf_counter()
     if args.joint:
@@ -745,8 +750,10 @@ def run(args: argparse.Namespace) -> dict:
     untrained = evaluate(net, data, K)[0]
     record: dict = {"R": [untrained], "tasks": []}
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    identity["data"] = data["about"]
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
+    environment["machines"] = worked = common.machines(stored, device)
     if stored:  # continue as if nothing had happened
         old = stored["state"]
         state["done"], record = old["done"], old["record"]
@@ -769,7 +776,7 @@ def run(args: argparse.Namespace) -> dict:
             whole = {"done": done, "record": record, "net": net.state_dict(), "memory": memory,
                      "brake": brake.state(), "task": state["task"],
                      "optimizer": state["optimizer"].state_dict()}  # fmt: skip
-            common.save_checkpoint(checkpoint, identity, whole, device)
+            common.save_checkpoint(checkpoint, identity, whole, device, worked)
             saved = time.perf_counter()
 
     for t in range(done["task"], T):

@@ -47,6 +47,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import common  # first: it says in one line which package is missing
+
+# isort: split
 import numpy as np
 import torch
 import torch.nn as nn
@@ -55,8 +58,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
-
-import common
 
 # What --preset improved changes; each is a flag (see README.md for what each one buys).
 IMPROVED = dict(
@@ -382,7 +383,8 @@ def mix(nets: dict, data: dict, t: int, args: argparse.Namespace, note: dict) ->
     note["replayed"] = torch.bincount(y[note["new"] : end], minlength=K).tolist()
     missing = [c for c in seen if not note["replayed"][c]]
     if missing and args.replay != "none":
-        print(f"warning: task {t + 1}: nothing replayed of classes {missing}", file=sys.stderr)
+        names = ", ".join(data["about"]["classes"][c] for c in missing)
+        print(f"warning: task {t + 1}: nothing replayed of classes {names}", file=sys.stderr)
     return x[:end], target[:end], y[:end]
 
 
@@ -502,8 +504,10 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     owner = common.task_of_class(tasks)
     images = {"x": data.x_train, "y": data.y_train, "x_test": data.x_test, "y_test": data.y_test}
     images = {name: tensor.to(device) for name, tensor in images.items()}
-    return {**images, "tasks": [order] if args.joint else tasks, "owner": owner, "K": K,
-            "shape": shape}  # fmt: skip
+    tasks = [order] if args.joint else tasks
+    return {**images, "tasks": tasks, "owner": owner, "K": K, "shape": shape,
+            "classes": [[data.classes[c] for c in task] for task in tasks],
+            "about": common.about_data(data)}  # fmt: skip
 
 
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
@@ -631,6 +635,7 @@ def run(args: argparse.Namespace) -> dict:
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
+    common.tell_classes(data["classes"])
     epochs = gan_epochs(args, len(data["tasks"]))
     solver = make_solver(data["shape"], data["K"], args.solver_hidden).to(device)
     nets = {"solver": solver, "solver_opt": torch.optim.Adam(solver.parameters(), fused=True)}
@@ -644,8 +649,10 @@ def run(args: argparse.Namespace) -> dict:
     record: dict = {"R": [accuracies(solver, data)], "curve": [], "tasks": [], "grids": [],
                     "timing": []}  # fmt: skip
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    identity["data"] = data["about"]
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
+    environment["machines"] = worked = common.machines(stored, device)
     stateful = [name for name in nets if not name.startswith("fast_")]
     if stored:  # continue as if nothing had happened
         done, record = stored["state"]["done"], stored["state"]["record"]
@@ -661,7 +668,7 @@ def run(args: argparse.Namespace) -> dict:
             done["seconds"] = time.perf_counter() - begun
             states = {name: nets[name].state_dict() for name in stateful}
             state = {"done": done, "record": record, "nets": states}
-            common.save_checkpoint(checkpoint, identity, state, device)
+            common.save_checkpoint(checkpoint, identity, state, device, worked)
             saved = time.perf_counter()
 
     for t in range(done["task"], len(data["tasks"])):
@@ -672,6 +679,7 @@ def run(args: argparse.Namespace) -> dict:
     return {
         "schema": common.SCHEMA, "script": "gan_replay", "seed": args.seed,
         "args": {k: v for k, v in vars(args).items() if k not in REPORT},
+        "classes": data["classes"], "data": data["about"],
         "metrics": common.summarise(record["R"]),
         "memory": memory, **record,
         "timing": {"wall_s": time.perf_counter() - begun, "tasks": timing},

@@ -52,6 +52,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import common  # first: it says in one line which package is missing
+
+# isort: split
 import numpy as np
 import torch
 import torch.nn as nn
@@ -60,8 +63,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
-
-import common
 
 # What --preset improved changes; each is a flag (README.md says which were undone).
 IMPROVED = dict(method="sum", predictor="pseudo-inputs")
@@ -794,8 +795,11 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     seen = y_test[first[: args.curve_images].to(device)]
     if not all(torch.isin(seen, some).any() for some in classes):
         raise common.UserError("--curve-images: too few to have some of every task")
+    names = [[found.classes[c] for c in some] for some in classes.tolist()]
     return {
-        "tasks": tasks, "x": x, "y": y, "x_test": x_test, "y_test": y_test, "K": K, "perms": perms,
+        "names": names if args.benchmark == "split" else names[:1],
+        "about": common.about_data(found), "tasks": tasks, "x": x, "y": y, "x_test": x_test,
+        "y_test": y_test, "K": K, "perms": perms,
         "rows": [common.indices_of(y, [c]) for c in range(K)], "shapes": shapes,
         "views": lambda theta: views(theta, shapes), "first": first.to(device),
         "standard": lambda v: (v.float() / 255 - mean) / sd,
@@ -989,13 +993,16 @@ def run(args: argparse.Namespace) -> dict:
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
+    common.tell_classes(data["names"])
     theta = new_parameters(data["shapes"], device)
     memory = new_memory(args, data)
     state: dict = {"theta": theta, "step": 0, "seconds": 0.0, "R": [], "curve": [], "ends": [],
                    "answers": 0, "signals": [], "past": [], "alarms": []}  # fmt: skip
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    identity["data"] = data["about"]
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
+    environment["machines"] = worked = common.machines(stored, device)
     if stored:  # continue as if nothing had happened
         state = stored["state"]["own"]
         state = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
@@ -1015,13 +1022,14 @@ def run(args: argparse.Namespace) -> dict:
         if time.perf_counter() - saved >= args.checkpoint_every:
             state["seconds"] = time.perf_counter() - begun
             kept = {"own": state, "memory": memory.state() if memory is not None else {}}
-            common.save_checkpoint(checkpoint, identity, kept, device)
+            common.save_checkpoint(checkpoint, identity, kept, device, worked)
             saved = time.perf_counter()
 
     train(state, data, memory, args, save)
     return {
         "schema": common.SCHEMA, "script": "grad_predict", "seed": args.seed,
         "args": {k: v for k, v in vars(args).items() if k not in REPORT},
+        "classes": data["names"], "data": data["about"],
         "R": state["R"], "metrics": metrics_of(state, memory, args), "curve": state["curve"],
         "parameters": theta.numel(), "alarms": state["alarms"], "signals": state["signals"],
         "fidelity": getattr(memory, "fidelity", []),

@@ -1101,7 +1101,7 @@ def lengths() -> str:
 def seconds_of(path: Path) -> float:
     """How long a run took, seconds; NaN if there is no such result, or it does not say."""
     try:
-        return float(json.loads(path.read_text())["timing"]["wall_s"])
+        return float(json.loads(path.read_text(encoding="utf-8"))["timing"]["wall_s"])
     except (OSError, ValueError, KeyError, TypeError):
         return math.nan
 

@@ -51,6 +51,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import common  # first: it says in one line which package is missing
+
+# isort: split
 import numpy as np
 import torch
 import torch.nn as nn
@@ -60,8 +63,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.func import functional_call
 from tqdm import tqdm
-
-import common
 
 Weights = dict[str, Tensor]  # a learner's parameters (and running statistics) by name
 # What --preset improved changes; each is a flag (README.md says which were undone).
@@ -770,7 +771,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     pixels = images["x"][:10_000].float() / 255
     mean, sd = pixels.mean(), pixels.std()
     return {**images, "rows": [common.indices_of(images["y"], [c]) for c in range(K)], "K": K,
-            "shape": shape,
+            "shape": shape, "classes": [list(data.classes)], "about": common.about_data(data),
             "standard": lambda x: (x.float() / 255 - mean) / sd}  # fmt: skip
 
 
@@ -916,14 +917,17 @@ def run(args: argparse.Namespace) -> dict:
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
+    common.tell_classes(data["classes"])
     nets = make_nets(data, args)
 
     # done: finished GAN epochs, meta-steps, seconds. record: what becomes JSON.
     done: dict = {"gan": 0, "step": 0, "seconds": 0.0}
     record: dict = {"curve": [], "grids": [], "judge": {}}
     identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
+    identity["data"] = data["about"]
     checkpoint = f"{args.out}.ckpt"
     stored = common.load_checkpoint(checkpoint, identity)
+    environment["machines"] = worked = common.machines(stored, device)
     if stored:  # continue as if nothing had happened
         done, record = stored["state"]["done"], stored["state"]["record"]
         restore(nets, stored["state"]["nets"])
@@ -936,7 +940,7 @@ def run(args: argparse.Namespace) -> dict:
         if at_once or time.perf_counter() - saved >= args.checkpoint_every:
             done["seconds"] = time.perf_counter() - begun
             state = {"done": done, "record": record, "nets": state_of(nets)}
-            common.save_checkpoint(checkpoint, identity, state, device)
+            common.save_checkpoint(checkpoint, identity, state, device, worked)
             saved = time.perf_counter()
 
     meta_train(nets, data, done, record, args, save)
@@ -947,6 +951,7 @@ def run(args: argparse.Namespace) -> dict:
     return {
         "schema": common.SCHEMA, "script": "synthetic_meta", "seed": args.seed,
         "args": {k: v for k, v in vars(args).items() if k not in REPORT},
+        "classes": data["classes"], "data": data["about"],
         "metrics": metrics_of(record, args), "trained": nets["trained"], **record,
         "timing": {"wall_s": time.perf_counter() - begun, "meta_s": trained_s},
         "environment": environment | peak,

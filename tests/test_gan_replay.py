@@ -500,7 +500,7 @@ def test_a_full_disk_stops_the_run_with_exit_code_1(tmp_path, capsys, monkeypatc
 
 def test_missing_classes_are_named(tmp_path, capsys):
     run(tmp_path / "r.json", "--n-gen", "30")
-    assert re.search(r"warning: task \d: nothing replayed of classes \[", capsys.readouterr().err)
+    assert re.search(r"warning: task \d: nothing replayed of classes \d", capsys.readouterr().err)
 
 
 # ----------------------------------------------------------------------------- report, Makefile
