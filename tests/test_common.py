@@ -524,7 +524,7 @@ def test_foreign_or_damaged_checkpoints_are_refused(tmp_path, monkeypatch):
             common.load_checkpoint(path, {"lr": 0.1})
     path.write_bytes(whole)
     monkeypatch.setattr(common, "CHECKPOINT_FORMAT", 99)
-    with pytest.raises(common.UserError, match="format 1, this code reads 99"):
+    with pytest.raises(common.UserError, match="format 2, this code reads 99"):
         common.load_checkpoint(path, {"lr": 0.1})
 
 
