@@ -8,6 +8,7 @@ code 2), a failure while running RunError (exit code 1); `exit_in_one_line` prin
 import argparse
 import base64
 import contextlib
+import difflib
 import functools
 import gzip
 import importlib.metadata
@@ -42,7 +43,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 try:  # not on Windows
@@ -290,53 +291,139 @@ def check_split(x: Tensor, y: Tensor, count: int, shape: tuple[int, int, int]) -
 
 # ---- image folders ----
 
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+WHITE, BLACK = 255, 0
+FAINT = 8  # levels of 255 by which nobody tells a picture from its ground
+
 
 def load_folder(
     name: str, root: Path, image_size: int, train_size: int, test_size: int, seed: int
 ) -> Dataset:
     """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
-    from torchvision.datasets import ImageFolder
-
-    places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
-    folder = next((p for p in places if p.is_dir()), None)
-    if folder is None:
-        raise UserError(
-            f"no dataset {name!r}: choose one of {', '.join([*SOURCES, *GLYPHS])} (--dataset "
-            f"glyphs needs no files), or put images in {root / name}/{{train,test}}/CLASS/"
-        )
+    folder = find_folder(name, root)
     ways_out = (
         "download or copy the folder again, or put images by hand in "
         f"{folder}/{{train,test}}/CLASS/, or {NO_FILES}"
     )
     try:
-        train, test = (ImageFolder(folder / split) for split in ("train", "test"))
-        if train.classes != test.classes:
-            odd = ", ".join(sorted(set(train.classes) ^ set(test.classes)))
+        classes, test_classes = (class_names(folder / split) for split in ("train", "test"))
+        if classes != test_classes:
+            odd = ", ".join(sorted(set(classes) ^ set(test_classes)))
             raise ValueError(f"classes in only one of train/ and test/: {odd}")
+        train, test = (
+            [(path, y) for y, label in enumerate(classes) for path in list_images(place / label)]
+            for place in (folder / "train", folder / "test")
+        )
         keep_train = choose(len(train), train_size, seed, "train")
         keep_test = choose(len(test), test_size, seed, "test")
-        chosen = [train.samples[i] for i in keep_train] + [test.samples[i] for i in keep_test]
+        chosen = [train[i] for i in keep_train] + [test[i] for i in keep_test]
         x = read_images([path for path, _ in chosen], image_size)
     except DAMAGE as error:
         raise UserError(f"cannot read {folder}: {one_line(error)}; {ways_out}") from error
     y = torch.tensor([label for _, label in chosen])
     n = len(keep_train)
-    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(train.classes))
+    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(classes))
+
+
+def find_folder(name: str, root: Path) -> Path:
+    """The image folder of that name, itself or below `root`; UserError when there is none."""
+    places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
+    folder = next((p for p in places if os.path.isdir(p)), None)
+    known = [*SOURCES, *GLYPHS]
+    close = difflib.get_close_matches(name.lower(), known, 1)
+    # torchvision's own folders are called MNIST and the like, and hold no train/.
+    alone = os.path.dirname(name) == ""
+    if folder is None or (close and alone and not os.path.isdir(folder / "train")):
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"no dataset {name!r}: {meant}choose one of {', '.join(known)} (--dataset "
+            f"glyphs needs no files), or put images in {root / name}/{{train,test}}/CLASS/"
+        )
+    return folder
+
+
+def is_hidden(name: str) -> bool:
+    """What file managers, notebooks and zip programs leave behind: .DS_Store, ._x.png, __MACOSX."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def class_names(folder: Path) -> list[str]:
+    """The folders in a folder: numbers in their order, then others as text; ValueError if none."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
+    if not names:
+        raise ValueError(f"there is no class folder in {folder}")
+    return sorted(names, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
+
+
+def list_images(folder: Path) -> list[str]:
+    """Paths of the images below a class's folder, sorted by folder; ValueError when there is none.
+
+    Links are followed, but every real folder is read once, and none that holds the class itself.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    seen, found = set(), {}
+    for start in (folder, folder.parent):  # the class may be a link to another place
+        real = Path(os.path.realpath(start))
+        seen |= {str(real), *map(str, real.parents)}
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=stop):
+        visible = sorted(name for name in folders if not is_hidden(name))
+        folders.clear()  # os.walk goes on with what is put back
+        for name in visible:
+            real = os.path.realpath(os.path.join(place, name))
+            if real not in seen:
+                seen.add(real)
+                folders.append(name)
+        names = sorted(n for n in files if n.lower().endswith(IMAGES) and not is_hidden(n))
+        found[place] = [os.path.join(place, name) for name in names]
+    if not any(found.values()):
+        raise ValueError(f"there is no image ({', '.join(IMAGES)}) in {folder}")
+    return [path for place in sorted(found) for path in found[place]]
 
 
 def read_images(paths: list[str], image_size: int) -> Tensor:
-    """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every file is greyscale.
+    """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every pixel of all is grey.
 
-    ValueError names a file that cannot be read; UserError one whose size differs from the first's.
+    What is transparent is put on white; on black, all of them, if a picture would vanish on white.
+    ValueError names a file that cannot be read; UserError one whose size differs from the first's,
+    whose range is unknown, or that vanishes on black.
+    """
+    x, lost = stack_images(paths, image_size, WHITE)
+    if lost:
+        x, also = stack_images(paths, image_size, BLACK)
+        if also:
+            raise UserError(
+                f"{also} would vanish on black, and {lost} on white: save the images of this "
+                "folder without transparency, on a ground that shows them all"
+            )
+        print(
+            f"{lost} would vanish on white: the transparent images are put on black",
+            file=sys.stderr,
+        )
+    return x
+
+
+def stack_images(paths: list[str], image_size: int, ground: int) -> tuple[Tensor, str]:
+    """Image files -> uint8 [N, 3 or 1, H, W] on a grey level, and the first that vanishes there.
+
+    The name is empty when none does; when one does, there is no tensor to use.
     """
     grey, out = True, np.empty(0)
     for i, path in enumerate(paths):
         try:
-            with Image.open(path) as file:
-                grey = grey and file.mode in ("1", "L")
-                image = file.convert("RGB")
+            image = open_upright(path)
         except DAMAGE as error:
             raise ValueError(f"{path} is not a readable image ({one_line(error)})") from error
+        if image.mode == "RGBA":
+            image, vanished = put_on(image, ground)
+            if vanished:
+                return torch.empty(0), path
+        if grey:
+            red, green, blue = np.asarray(image).transpose(2, 0, 1)
+            grey = np.array_equal(red, green) and np.array_equal(red, blue)
         if image_size and image.size != (image_size, image_size):
             image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
         if i == 0:
@@ -345,7 +432,80 @@ def read_images(paths: list[str], image_size: int) -> Tensor:
             sizes = f"{image.width}x{image.height}, not {out.shape[3]}x{out.shape[2]}"
             raise UserError(f"images differ in size: {path} is {sizes}; pass --image-size")
         out[i] = np.asarray(image).transpose(2, 0, 1)
-    return torch.from_numpy(out[:, :1].copy() if grey else out)
+    return torch.from_numpy(out[:, :1].copy() if grey else out), ""
+
+
+def put_on(image: Image.Image, ground: int) -> tuple[Image.Image, bool]:
+    """RGBA -> RGB on a grey level, and whether nothing of a picture that has something is seen."""
+    below = Image.new("RGBA", image.size, (ground, ground, ground, 255))
+    flat = Image.alpha_composite(below, image).convert("RGB")
+    seen = max(abs(level - ground) for band in flat.getextrema() for level in band)
+    there = max(high - low for low, high in image.getextrema())
+    return flat, seen <= FAINT < there
+
+
+def open_upright(path: str) -> Image.Image:
+    """An image file as its author saw it: RGB, or RGBA where it can be transparent.
+
+    UserError where nothing tells which value is white; Pillow's errors (DAMAGE) for a damaged file.
+    """
+    # Not by its name: Pillow 11 to 13 would map the file, and mix up the rows of a turned TIFF.
+    with open(path, "rb") as stream, Image.open(stream) as file:
+        deep = file.mode[0] in "IF"  # more than 8 bits
+        ends = black_and_white(file, path) if deep else None
+        key = transparent_key(file)
+        file.load()
+        image: Image.Image = file
+        if file.format != "TIFF":  # which load() has turned, and older Pillow would turn again
+            with contextlib.suppress(*DAMAGE):  # damaged EXIF data, in a picture that is sound
+                image = ImageOps.exif_transpose(file)
+        if ends:
+            return shallow(image, *ends, key)
+        if key is not None:
+            image.info["transparency"] = key
+        palette = image.palette.mode if image.palette else ""
+        clear = "transparency" in image.info or image.mode[-1] in "Aa" or palette == "RGBA"
+        return image.convert("RGBA" if clear else "RGB")
+
+
+def black_and_white(file: Image.Image, path: str) -> tuple[int, int]:
+    """The values of black and white in an open file of 16-bit grey; UserError if none are known."""
+    tags = file.tag_v2 if file.format == "TIFF" else {}
+    # Older Pillow has the 16 bits of a PNG in 32, and all versions have a PGM's.
+    if file.mode.startswith("I;16") or (file.mode == "I" and file.format in ("PNG", "PPM")):
+        bits = tags.get(258, (16,))[0]  # BitsPerSample; 12 fill 16 with zeros above
+        full = 2**bits - 1
+        return (full, 0) if tags.get(262) == 0 else (0, full)  # PhotometricInterpretation
+    raise UserError(
+        f"{path}: nothing tells which value is white in an image of mode {file.mode} "
+        f"({file.format}): save it as 8-bit or 16-bit grey, or as RGB"
+    )
+
+
+def transparent_key(file: Image.Image) -> int | tuple[int, ...] | None:
+    """The grey or colour that an open PNG declares transparent, in units of its pixels, or None.
+
+    Pillow gives it in the file's bits: 2 or 4 of grey, which it widens to 8, or 16 of each colour,
+    of which it keeps the upper 8.
+    """
+    key = file.info.get("transparency")
+    if file.format != "PNG" or file.mode == "P" or key is None:
+        return None
+    raw = file.tile[0][3]
+    if raw == "RGB;16B":
+        return tuple(level >> 8 for level in key)
+    return key * {"L;2": 85, "L;4": 17}.get(raw, 1)
+
+
+def shallow(image: Image.Image, black: int, white: int, key: int | None) -> Image.Image:
+    """16-bit grey -> RGB of 8 bits, or RGBA where a value, `key`, stands for nothing at all."""
+    values = np.asarray(image.convert("I"))  # int32 [H, W]
+    levels = np.rint((values - black) * (255 / (white - black))).clip(0, 255)
+    grey = Image.fromarray(levels.astype(np.uint8))
+    if key is None:
+        return grey.convert("RGB")
+    grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return grey.convert("RGBA")
 
 
 # ---- glyphs: digits drawn from fonts ----
