@@ -9,6 +9,7 @@ import argparse
 import base64
 import contextlib
 import difflib
+import errno
 import functools
 import gzip
 import importlib.metadata
@@ -22,12 +23,14 @@ import random
 import re
 import shlex
 import shutil
+import socket
 import statistics
 import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +104,8 @@ SOURCES = {
 }
 GLYPHS = ("glyphs", "glyphs-rgb")
 NO_FILES = "use --dataset glyphs (embedded, needs no files)"
+DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte from the server
+LOCK_NEWS = 60.0  # seconds between two lines of a run that waits for another
 
 # What torchvision, Pillow and the archive readers raise on a lost connection or a damaged file.
 DAMAGE = (
@@ -139,7 +144,7 @@ def load_dataset(
         train = make_glyphs(train_size or 60_000, 2 * seed, rgb)
         test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
         data = Dataset(name, *train, *test, tuple("0123456789"))
-    elif name in SOURCES and not (root / name / "train").is_dir():
+    elif name in SOURCES and not os.path.isdir(root / name / "train"):
         data = load_torchvision(name, root, train_size, test_size, seed)
     else:  # image folders; they are resized while they are read, as their sizes may differ
         data = load_folder(name, root, image_size, train_size, test_size, seed)
@@ -149,7 +154,10 @@ def load_dataset(
         count = torch.bincount(y, minlength=len(data.classes))
         if not count.all():
             name = data.classes[int(count.argmin())]
-            raise UserError(f"there is no {part} image of class {name}: use more images")
+            raise UserError(
+                f"there is no {part} image of class {name}: use more images (--train-size, "
+                "--test-size, --validation)"
+            )
     return data._replace(
         x_train=resize(data.x_train, image_size), x_test=resize(data.x_test, image_size)
     )
@@ -207,9 +215,12 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
     )
     try:
         splits = []
-        with locked(root):
+        with locked(root), socket_timeout(DOWNLOAD_TIMEOUT):
             if issubclass(cls, datasets.MNIST):
                 mend_idx_files(source, cls, root)
+            if must_download(source, cls, root):
+                tempfile.TemporaryFile(dir=root).close()  # rather no download than one for nothing
+                print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
             for split in ("train", "test"):
                 which = {"split": split} if name == "svhn" else {"train": split == "train"}
                 splits.append(cls(root, download=True, **which))
@@ -217,7 +228,13 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
         check_split(*train, source.train, source.shape)
         check_split(*test, source.test, source.shape)
     except DAMAGE as error:
-        raise UserError(f"cannot load {name} from {root}: {one_line(error)}; {ways_out}") from error
+        why = one_line(error)
+        if cannot_write(error):
+            ways_out = f"choose another folder with --data-dir, or {NO_FILES}"
+            raise UserError(f"cannot write in {root}: {why}; {ways_out}") from error
+        if isinstance(error, TimeoutError):
+            why = f"timed out, the server sent nothing for {DOWNLOAD_TIMEOUT:g} s"
+        raise UserError(f"cannot load {name} from {root}: {why}; {ways_out}") from error
     classes = tuple(getattr(splits[0], "classes", "0123456789"))  # svhn does not name its classes
     keep_train = choose(source.train, train_size, seed, "train")
     keep_test = choose(source.test, test_size, seed, "test")
@@ -230,18 +247,79 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
 def locked(folder: Path) -> Iterator[None]:
     """Other processes wait here until this one is done; where there are no locks, nobody does.
 
-    Runs that start together would else download the same files at once, each over the other's.
+    Runs that start together would else download the same files at once, each over the other's. A
+    folder that is there but cannot be written, or not be opened, may still hold all that is needed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY) if fcntl else None
     try:
-        if handle is not None:
-            with contextlib.suppress(OSError):  # some network drives cannot lock
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        if not os.path.isdir(folder):
+            raise
+    handle = None
+    try:
+        with contextlib.suppress(OSError):  # some network drives cannot lock
+            handle = os.open(folder, os.O_RDONLY) if fcntl else None
+            if handle is not None:
+                wait_for_lock(handle, folder)
         yield
     finally:
         if handle is not None:
             os.close(handle)  # and with it the lock
+
+
+def wait_for_lock(handle: int, folder: Path) -> None:
+    """Lock an open folder as soon as no other run has it; say, at once and each minute, who waits.
+
+    OSError where the drive cannot lock.
+    """
+    next_news = time.monotonic()
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= next_news:
+                next_news += LOCK_NEWS
+                what = f"waiting for another run that is loading data into {folder}"
+                print(what, file=sys.stderr, flush=True)
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Sockets made meanwhile raise TimeoutError after so long in silence; torchvision sets none."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def cannot_write(error: Exception) -> bool:
+    """Whether a folder is not there to be written to, rather than a file not to be read."""
+    if isinstance(error, PermissionError):
+        file = error.filename
+        return not (file and os.path.isfile(file) and not os.access(file, os.R_OK))
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return True
+    return getattr(error, "errno", None) in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+def must_download(source: Source, cls: type, root: Path) -> bool:
+    """Whether torchvision will fetch files, by its own rules: some are absent or damaged."""
+    from torchvision.datasets.utils import check_integrity
+
+    if hasattr(cls, "resources"):  # MNIST and its like, after mend_idx_files
+        raw, old = root / source.cls / "raw", root / source.cls / "processed"
+        unpacked = all((raw / gz).with_suffix("").exists() for gz, _ in cls.resources)
+        made_before = all((old / file).exists() for file in (cls.training_file, cls.test_file))
+        return not unpacked and not made_before
+    if hasattr(cls, "split_list"):  # SVHN
+        files = (cls.split_list[split][1:] for split in ("train", "test"))
+        return not all(check_integrity(root / file, md5) for file, md5 in files)
+    batches = ((root / cls.base_folder / file, md5) for file, md5 in cls.train_list + cls.test_list)
+    unpacked = all(check_integrity(*batch) for batch in batches)
+    return not unpacked and not check_integrity(root / cls.filename, cls.tgz_md5)
 
 
 def mend_idx_files(source: Source, cls: type, root: Path) -> None:

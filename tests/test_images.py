@@ -1,7 +1,13 @@
 """common.py: what a person sees in an image file is what is read; folders, links and waiting."""
 
+import errno
+import os
+import socket
 import struct
+import threading
+import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -371,6 +377,146 @@ def test_links_to_other_places_still_work(tmp_path):
     data = common.load_dataset("pets", tmp_path)
     assert data.y_train.tolist() == [0] * 5 + [1] * 2 + [2] * 2
     assert data.x_train[:5, 0, 0, 0].tolist() == [0, 1, 0, 2, 3] and len(data.x_test) == 6
+
+
+# --------------------------------------------------------------------- waiting, and where to write
+
+
+@pytest.fixture
+def mnist(tmp_path, monkeypatch):
+    """A sound MNIST of 20 + 10 images in tmp_path/data."""
+    small = common.SOURCES["mnist"]._replace(train=20, test=10)
+    monkeypatch.setitem(common.SOURCES, "mnist", small)
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for (name, _), count in zip(datasets.MNIST.resources, (20, 20, 10, 10)):
+        body = struct.pack(">ii", 0x801, count) + bytes(i % 10 for i in range(count))
+        if "images" in name:
+            body = struct.pack(">iiii", 0x803, count, 28, 28) + bytes(784 * count)
+        (raw / name.removesuffix(".gz")).write_bytes(body)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """A server that takes every connection, here torchvision's for MNIST, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        monkeypatch.setattr(datasets.MNIST, "mirrors", [url])
+        monkeypatch.setattr(common, "DOWNLOAD_TIMEOUT", 0.3)
+        yield url
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path, silent, capsys):
+    start = time.monotonic()
+    message = complaint("mnist", tmp_path)
+    assert time.monotonic() - start < 20
+    assert "timed out" in message and "0.3 s" in message
+    for way_out in ("retry the download", "by hand", "--dataset glyphs"):
+        assert way_out in message
+    assert f"downloading mnist into {tmp_path}" in capsys.readouterr().err.splitlines()
+    assert socket.getdefaulttimeout() is None
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_nothing_is_said_when_nothing_is_fetched(mnist, capsys):
+    common.load_dataset("mnist", mnist)
+    said = capsys.readouterr()
+    assert not said.err and not said.out
+
+
+@pytest.mark.parametrize("name", ["cifar10", "svhn"])
+def test_complete_archives_are_not_fetched(tmp_path, monkeypatch, name):
+    source, cls = common.SOURCES[name], getattr(datasets, common.SOURCES[name].cls)
+    assert common.must_download(source, cls, tmp_path)
+    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda file, md5: True)
+    assert not common.must_download(source, cls, tmp_path)
+
+
+@pytest.mark.skipif(common.fcntl is None, reason="no locks here")
+def test_a_run_that_waits_says_so(mnist, monkeypatch, capsys):
+    monkeypatch.setattr(common, "LOCK_NEWS", 0.3)
+    release, loaded = threading.Event(), []
+
+    def hold():
+        with common.locked(mnist):
+            holding.set()
+            release.wait(20)
+
+    holding = threading.Event()
+    threads = [threading.Thread(target=hold)]
+    threads[0].start()
+    assert holding.wait(20)
+    threads.append(
+        threading.Thread(target=lambda: loaded.append(common.load_dataset("mnist", mnist)))
+    )
+    threads[1].start()
+    lines, until = [], time.monotonic() + 20
+    while len(lines) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+        lines += capsys.readouterr().err.splitlines()
+    assert not loaded
+    release.set()
+    for thread in threads:
+        thread.join(20)
+    assert set(lines) == {f"waiting for another run that is loading data into {mnist}"}
+    assert len(lines) >= 2 and len(loaded) == 1
+
+
+def test_a_drive_that_cannot_lock_still_serves(mnist, monkeypatch):
+    if common.fcntl is None:
+        pytest.skip("no locks here")
+
+    def fail(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(common.fcntl, "flock", fail)
+    assert len(common.load_dataset("mnist", mnist).y_test) == 10
+
+
+def forbid(kind, code):
+    def fail(path, *args, **kwargs):
+        raise kind(code, os.strerror(code), str(path))
+
+    return fail
+
+
+READ_ONLY = [(PermissionError, errno.EACCES), (OSError, errno.EROFS)]
+
+
+@pytest.mark.parametrize("kind, code", READ_ONLY)
+def test_a_read_only_folder_with_all_its_data_is_used(mnist, monkeypatch, kind, code):
+    for place, name in ((os, "mkdir"), (os, "open"), (Path, "mkdir")):
+        monkeypatch.setattr(place, name, forbid(kind, code))
+    assert len(common.load_dataset("mnist", mnist).y_train) == 20
+
+
+def where_else(root, *args):
+    message = complaint("mnist", root, *args)
+    assert message.startswith(f"cannot write in {root}: ")
+    assert "; choose another folder with --data-dir, or use --dataset glyphs" in message
+
+
+@pytest.mark.parametrize("kind, code", READ_ONLY)
+def test_a_folder_that_cannot_be_made_suggests_another(tmp_path, monkeypatch, kind, code):
+    monkeypatch.setattr(os, "mkdir", forbid(kind, code))
+    where_else(tmp_path / "data")
+
+
+@pytest.mark.parametrize("kind, code", [*READ_ONLY, (OSError, errno.ENOSPC)])
+def test_a_folder_that_cannot_be_written_suggests_another(tmp_path, monkeypatch, kind, code):
+    monkeypatch.setattr(os, "mkdir", forbid(kind, code))
+    monkeypatch.setattr(os, "open", forbid(kind, code))
+    where_else(tmp_path)  # it is there, but nothing is in it
+
+
+def test_a_file_in_the_place_of_the_folder_suggests_another(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    where_else(tmp_path / "file")
+    where_else(tmp_path / "file" / "data")
+    (tmp_path / "MNIST").write_text("not a folder")
+    where_else(tmp_path)
 
 
 @pytest.mark.parametrize("typed, meant", [
