@@ -9,6 +9,8 @@ import argparse
 import base64
 import codecs
 import contextlib
+import difflib
+import errno
 import functools
 import gzip
 import importlib.metadata
@@ -22,11 +24,14 @@ import random
 import re
 import shlex
 import shutil
+import socket
 import statistics
 import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
+import time
 import unicodedata
 import zipfile
 import zlib
@@ -44,7 +49,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
-    from PIL import Image
+    from PIL import Image, ImageOps
     from torch import Tensor
 
     for name in ("torchvision", "tqdm"):  # imported later, where they are used
@@ -116,6 +121,8 @@ SOURCES = {
 }
 GLYPHS = ("glyphs", "glyphs-rgb")
 NO_FILES = "use --dataset glyphs (embedded, needs no files)"
+DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte from the server
+LOCK_NEWS = 60.0  # seconds between two lines of a run that waits for another
 
 # What torchvision, Pillow and the archive readers raise on a lost connection or a damaged file.
 DAMAGE = (
@@ -155,7 +162,7 @@ def load_dataset(
         test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
         labels = crc_of(train[1], test[1])  # the pixels' last bits are the machine's
         data = Dataset(name, *train, *test, tuple("0123456789"), labels)
-    elif name in SOURCES and not (root / name / "train").is_dir():
+    elif name in SOURCES and not os.path.isdir(root / name / "train"):
         data = load_torchvision(name, root, train_size, test_size, seed)
     else:  # image folders; they are resized while they are read, as their sizes may differ
         data = load_folder(name, root, image_size, train_size, test_size, seed)
@@ -168,7 +175,10 @@ def load_dataset(
         count = torch.bincount(y, minlength=len(data.classes))
         if not count.all():
             name = data.classes[int(count.argmin())]
-            raise UserError(f"there is no {part} image of class {name}: use more images")
+            raise UserError(
+                f"there is no {part} image of class {name}: use more images (--train-size, "
+                "--test-size, --validation)"
+            )
     return data._replace(
         x_train=resize(data.x_train, image_size), x_test=resize(data.x_test, image_size)
     )
@@ -234,9 +244,12 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
     )
     try:
         splits = []
-        with locked(root):
+        with locked(root), socket_timeout(DOWNLOAD_TIMEOUT):
             if issubclass(cls, datasets.MNIST):
                 mend_idx_files(source, cls, root)
+            if must_download(source, cls, root):
+                tempfile.TemporaryFile(dir=root).close()  # rather no download than one for nothing
+                print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
             for split in ("train", "test"):
                 which = {"split": split} if name == "svhn" else {"train": split == "train"}
                 splits.append(cls(root, download=True, **which))
@@ -244,7 +257,13 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
         check_split(*train, source.train, source.shape)
         check_split(*test, source.test, source.shape)
     except DAMAGE as error:
-        raise UserError(f"cannot load {name} from {root}: {one_line(error)}; {ways_out}") from error
+        why = one_line(error)
+        if cannot_write(error):
+            ways_out = f"choose another folder with --data-dir, or {NO_FILES}"
+            raise UserError(f"cannot write in {root}: {why}; {ways_out}") from error
+        if isinstance(error, TimeoutError):
+            why = f"timed out, the server sent nothing for {DOWNLOAD_TIMEOUT:g} s"
+        raise UserError(f"cannot load {name} from {root}: {why}; {ways_out}") from error
     classes = tuple(getattr(splits[0], "classes", "0123456789"))  # svhn does not name its classes
     keep_train = choose(source.train, train_size, seed, "train")
     keep_test = choose(source.test, test_size, seed, "test")
@@ -257,18 +276,79 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
 def locked(folder: Path) -> Iterator[None]:
     """Other processes wait here until this one is done; where there are no locks, nobody does.
 
-    Runs that start together would else download the same files at once, each over the other's.
+    Runs that start together would else download the same files at once, each over the other's. A
+    folder that is there but cannot be written, or not be opened, may still hold all that is needed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY) if fcntl else None
     try:
-        if handle is not None:
-            with contextlib.suppress(OSError):  # some network drives cannot lock
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        if not os.path.isdir(folder):
+            raise
+    handle = None
+    try:
+        with contextlib.suppress(OSError):  # some network drives cannot lock
+            handle = os.open(folder, os.O_RDONLY) if fcntl else None
+            if handle is not None:
+                wait_for_lock(handle, folder)
         yield
     finally:
         if handle is not None:
             os.close(handle)  # and with it the lock
+
+
+def wait_for_lock(handle: int, folder: Path) -> None:
+    """Lock an open folder as soon as no other run has it; say, at once and each minute, who waits.
+
+    OSError where the drive cannot lock.
+    """
+    next_news = time.monotonic()
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= next_news:
+                next_news += LOCK_NEWS
+                what = f"waiting for another run that is loading data into {folder}"
+                print(what, file=sys.stderr, flush=True)
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Sockets made meanwhile raise TimeoutError after so long in silence; torchvision sets none."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def cannot_write(error: Exception) -> bool:
+    """Whether a folder is not there to be written to, rather than a file not to be read."""
+    if isinstance(error, PermissionError):
+        file = error.filename
+        return not (file and os.path.isfile(file) and not os.access(file, os.R_OK))
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return True
+    return getattr(error, "errno", None) in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+def must_download(source: Source, cls: type, root: Path) -> bool:
+    """Whether torchvision will fetch files, by its own rules: some are absent or damaged."""
+    from torchvision.datasets.utils import check_integrity
+
+    if hasattr(cls, "resources"):  # MNIST and its like, after mend_idx_files
+        raw, old = root / source.cls / "raw", root / source.cls / "processed"
+        unpacked = all((raw / gz).with_suffix("").exists() for gz, _ in cls.resources)
+        made_before = all((old / file).exists() for file in (cls.training_file, cls.test_file))
+        return not unpacked and not made_before
+    if hasattr(cls, "split_list"):  # SVHN
+        files = (cls.split_list[split][1:] for split in ("train", "test"))
+        return not all(check_integrity(root / file, md5) for file, md5 in files)
+    batches = ((root / cls.base_folder / file, md5) for file, md5 in cls.train_list + cls.test_list)
+    unpacked = all(check_integrity(*batch) for batch in batches)
+    return not unpacked and not check_integrity(root / cls.filename, cls.tgz_md5)
 
 
 def mend_idx_files(source: Source, cls: type, root: Path) -> None:
@@ -318,32 +398,32 @@ def check_split(x: Tensor, y: Tensor, count: int, shape: tuple[int, int, int]) -
 
 # ---- image folders ----
 
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+WHITE, BLACK = 255, 0
+FAINT = 8  # levels of 255 by which nobody tells a picture from its ground
+
 
 def load_folder(
     name: str, root: Path, image_size: int, train_size: int, test_size: int, seed: int
 ) -> Dataset:
     """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
-    from torchvision.datasets import ImageFolder
-
-    places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
-    folder = next((p for p in places if p.is_dir()), None)
-    if folder is None:
-        raise UserError(
-            f"no dataset {name!r}: choose one of {', '.join([*SOURCES, *GLYPHS])} (--dataset "
-            f"glyphs needs no files), or put images in {root / name}/{{train,test}}/CLASS/"
-        )
+    folder = find_folder(name, root)
     ways_out = (
         "download or copy the folder again, or put images by hand in "
         f"{folder}/{{train,test}}/CLASS/, or {NO_FILES}"
     )
     try:
-        train, test = (ImageFolder(folder / split) for split in ("train", "test"))
-        if train.classes != test.classes:
-            odd = ", ".join(sorted(set(train.classes) ^ set(test.classes)))
+        classes, test_classes = (class_names(folder / split) for split in ("train", "test"))
+        if classes != test_classes:
+            odd = ", ".join(sorted(set(classes) ^ set(test_classes)))
             raise ValueError(f"classes in only one of train/ and test/: {odd}")
+        train, test = (
+            [(path, y) for y, label in enumerate(classes) for path in list_images(place / label)]
+            for place in (folder / "train", folder / "test")
+        )
         keep_train = choose(len(train), train_size, seed, "train")
         keep_test = choose(len(test), test_size, seed, "test")
-        chosen = [train.samples[i] for i in keep_train] + [test.samples[i] for i in keep_test]
+        chosen = [train[i] for i in keep_train] + [test[i] for i in keep_test]
         x = read_images([path for path, _ in chosen], image_size)
     except DAMAGE as error:
         raise UserError(f"cannot read {folder}: {one_line(error)}; {ways_out}") from error
@@ -352,22 +432,108 @@ def load_folder(
     crc = crc_of(y)
     for path, _ in chosen:
         crc = zlib.crc32(Path(path).read_bytes(), crc)
-    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(train.classes), crc)
+    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(classes), crc)
+
+
+def find_folder(name: str, root: Path) -> Path:
+    """The image folder of that name, itself or below `root`; UserError when there is none."""
+    places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
+    folder = next((p for p in places if os.path.isdir(p)), None)
+    known = [*SOURCES, *GLYPHS]
+    close = difflib.get_close_matches(name.lower(), known, 1)
+    # torchvision's own folders are called MNIST and the like, and hold no train/.
+    alone = os.path.dirname(name) == ""
+    if folder is None or (close and alone and not os.path.isdir(folder / "train")):
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"no dataset {name!r}: {meant}choose one of {', '.join(known)} (--dataset "
+            f"glyphs needs no files), or put images in {root / name}/{{train,test}}/CLASS/"
+        )
+    return folder
+
+
+def is_hidden(name: str) -> bool:
+    """What file managers, notebooks and zip programs leave behind: .DS_Store, ._x.png, __MACOSX."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def class_names(folder: Path) -> list[str]:
+    """The folders in a folder: numbers in their order, then others as text; ValueError if none."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
+    if not names:
+        raise ValueError(f"there is no class folder in {folder}")
+    return sorted(names, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
+
+
+def list_images(folder: Path) -> list[str]:
+    """Paths of the images below a class's folder, sorted by folder; ValueError when there is none.
+
+    Links are followed, but every real folder is read once, and none that holds the class itself.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    seen, found = set(), {}
+    for start in (folder, folder.parent):  # the class may be a link to another place
+        real = Path(os.path.realpath(start))
+        seen |= {str(real), *map(str, real.parents)}
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=stop):
+        visible = sorted(name for name in folders if not is_hidden(name))
+        folders.clear()  # os.walk goes on with what is put back
+        for name in visible:
+            real = os.path.realpath(os.path.join(place, name))
+            if real not in seen:
+                seen.add(real)
+                folders.append(name)
+        names = sorted(n for n in files if n.lower().endswith(IMAGES) and not is_hidden(n))
+        found[place] = [os.path.join(place, name) for name in names]
+    if not any(found.values()):
+        raise ValueError(f"there is no image ({', '.join(IMAGES)}) in {folder}")
+    return [path for place in sorted(found) for path in found[place]]
 
 
 def read_images(paths: list[str], image_size: int) -> Tensor:
-    """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every file is greyscale.
+    """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every pixel of all is grey.
 
-    ValueError names a file that cannot be read; UserError one whose size differs from the first's.
+    What is transparent is put on white; on black, all of them, if a picture would vanish on white.
+    ValueError names a file that cannot be read; UserError one whose size differs from the first's,
+    whose range is unknown, or that vanishes on black.
+    """
+    x, lost = stack_images(paths, image_size, WHITE)
+    if lost:
+        x, also = stack_images(paths, image_size, BLACK)
+        if also:
+            raise UserError(
+                f"{also} would vanish on black, and {lost} on white: save the images of this "
+                "folder without transparency, on a ground that shows them all"
+            )
+        print(
+            f"{lost} would vanish on white: the transparent images are put on black",
+            file=sys.stderr,
+        )
+    return x
+
+
+def stack_images(paths: list[str], image_size: int, ground: int) -> tuple[Tensor, str]:
+    """Image files -> uint8 [N, 3 or 1, H, W] on a grey level, and the first that vanishes there.
+
+    The name is empty when none does; when one does, there is no tensor to use.
     """
     grey, out = True, np.empty(0)
     for i, path in enumerate(paths):
         try:
-            with Image.open(path) as file:
-                grey = grey and file.mode in ("1", "L")
-                image = file.convert("RGB")
+            image = open_upright(path)
         except DAMAGE as error:
             raise ValueError(f"{path} is not a readable image ({one_line(error)})") from error
+        if image.mode == "RGBA":
+            image, vanished = put_on(image, ground)
+            if vanished:
+                return torch.empty(0), path
+        if grey:
+            red, green, blue = np.asarray(image).transpose(2, 0, 1)
+            grey = np.array_equal(red, green) and np.array_equal(red, blue)
         if image_size and image.size != (image_size, image_size):
             image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
         if i == 0:
@@ -376,7 +542,80 @@ def read_images(paths: list[str], image_size: int) -> Tensor:
             sizes = f"{image.width}x{image.height}, not {out.shape[3]}x{out.shape[2]}"
             raise UserError(f"images differ in size: {path} is {sizes}; pass --image-size")
         out[i] = np.asarray(image).transpose(2, 0, 1)
-    return torch.from_numpy(out[:, :1].copy() if grey else out)
+    return torch.from_numpy(out[:, :1].copy() if grey else out), ""
+
+
+def put_on(image: Image.Image, ground: int) -> tuple[Image.Image, bool]:
+    """RGBA -> RGB on a grey level, and whether nothing of a picture that has something is seen."""
+    below = Image.new("RGBA", image.size, (ground, ground, ground, 255))
+    flat = Image.alpha_composite(below, image).convert("RGB")
+    seen = max(abs(level - ground) for band in flat.getextrema() for level in band)
+    there = max(high - low for low, high in image.getextrema())
+    return flat, seen <= FAINT < there
+
+
+def open_upright(path: str) -> Image.Image:
+    """An image file as its author saw it: RGB, or RGBA where it can be transparent.
+
+    UserError where nothing tells which value is white; Pillow's errors (DAMAGE) for a damaged file.
+    """
+    # Not by its name: Pillow 11 to 13 would map the file, and mix up the rows of a turned TIFF.
+    with open(path, "rb") as stream, Image.open(stream) as file:
+        deep = file.mode[0] in "IF"  # more than 8 bits
+        ends = black_and_white(file, path) if deep else None
+        key = transparent_key(file)
+        file.load()
+        image: Image.Image = file
+        if file.format != "TIFF":  # which load() has turned, and older Pillow would turn again
+            with contextlib.suppress(*DAMAGE):  # damaged EXIF data, in a picture that is sound
+                image = ImageOps.exif_transpose(file)
+        if ends:
+            return shallow(image, *ends, key)
+        if key is not None:
+            image.info["transparency"] = key
+        palette = image.palette.mode if image.palette else ""
+        clear = "transparency" in image.info or image.mode[-1] in "Aa" or palette == "RGBA"
+        return image.convert("RGBA" if clear else "RGB")
+
+
+def black_and_white(file: Image.Image, path: str) -> tuple[int, int]:
+    """The values of black and white in an open file of 16-bit grey; UserError if none are known."""
+    tags = file.tag_v2 if file.format == "TIFF" else {}
+    # Older Pillow has the 16 bits of a PNG in 32, and all versions have a PGM's.
+    if file.mode.startswith("I;16") or (file.mode == "I" and file.format in ("PNG", "PPM")):
+        bits = tags.get(258, (16,))[0]  # BitsPerSample; 12 fill 16 with zeros above
+        full = 2**bits - 1
+        return (full, 0) if tags.get(262) == 0 else (0, full)  # PhotometricInterpretation
+    raise UserError(
+        f"{path}: nothing tells which value is white in an image of mode {file.mode} "
+        f"({file.format}): save it as 8-bit or 16-bit grey, or as RGB"
+    )
+
+
+def transparent_key(file: Image.Image) -> int | tuple[int, ...] | None:
+    """The grey or colour that an open PNG declares transparent, in units of its pixels, or None.
+
+    Pillow gives it in the file's bits: 2 or 4 of grey, which it widens to 8, or 16 of each colour,
+    of which it keeps the upper 8.
+    """
+    key = file.info.get("transparency")
+    if file.format != "PNG" or file.mode == "P" or key is None:
+        return None
+    raw = file.tile[0][3]
+    if raw == "RGB;16B":
+        return tuple(level >> 8 for level in key)
+    return key * {"L;2": 85, "L;4": 17}.get(raw, 1)
+
+
+def shallow(image: Image.Image, black: int, white: int, key: int | None) -> Image.Image:
+    """16-bit grey -> RGB of 8 bits, or RGBA where a value, `key`, stands for nothing at all."""
+    values = np.asarray(image.convert("I"))  # int32 [H, W]
+    levels = np.rint((values - black) * (255 / (white - black))).clip(0, 255)
+    grey = Image.fromarray(levels.astype(np.uint8))
+    if key is None:
+        return grey.convert("RGB")
+    grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return grey.convert("RGBA")
 
 
 # ---- glyphs: digits drawn from fonts ----
