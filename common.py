@@ -1311,14 +1311,15 @@ def load_checkpoint(
             f"checkpoint {path} has format {version}, this code reads {CHECKPOINT_FORMAT}: "
             + way_out
         )
-    if "data" in old and "data" in args and (differs := data_difference(old["data"], args["data"])):
-        raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
-    for key in sorted(old.keys() | args.keys()):
+    data = old.pop("data", None), args.get("data")
+    for key in sorted(old.keys() | args.keys() - {"data"}):
         if old.get(key) != args.get(key):
             raise UserError(
                 f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
                 f"{key}={args.get(key)}: {way_out}"
             )
+    if all(data) and (differs := data_difference(*data)):
+        raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
     CHECKPOINTS.append(path)
     return {"rng": rng, "state": state, "machines": worked}
 
