@@ -9,6 +9,8 @@ import argparse
 import base64
 import codecs
 import contextlib
+import copy
+import dataclasses
 import difflib
 import errno
 import functools
@@ -51,9 +53,9 @@ try:
     from matplotlib.textpath import TextPath
     from PIL import Image, ImageOps
     from torch import Tensor
+    from tqdm import tqdm
 
-    for name in ("torchvision", "tqdm"):  # imported later, where they are used
-        importlib.metadata.version(name)
+    importlib.metadata.version("torchvision")  # imported later, where it is used
 except KeyboardInterrupt:
     print("error: interrupted; nothing was begun", file=sys.stderr)
     sys.exit(130)
@@ -1322,6 +1324,161 @@ def load_checkpoint(
         raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
     CHECKPOINTS.append(path)
     return {"rng": rng, "state": state, "machines": worked}
+
+
+# ----------------------------------------------------------------------------------------------
+# A run that may be killed at any moment and, started again, ends in the same bytes
+# ----------------------------------------------------------------------------------------------
+
+
+class Run:
+    """Loops over tasks and epochs that go on where a killed run was.
+
+        for t in run.tasks(T, net=net, record=record):
+            opt = torch.optim.Adam(net.parameters())
+            for e in run.epochs("net", n, net=net, opt=opt, record=record):
+                train(net, opt)
+
+    How: what `tasks` names is kept as each task begins, with the states of the random generators;
+    a run that is started again loads both and runs that task again. Only the long inner loops are
+    not run twice: what `epochs` names is kept after an epoch, once `every` seconds have passed, and
+    at the end of the loop, so that the code between two loops runs again from the right state.
+
+    So each loop must name all that its body changes: modules, optimizers, dicts, lists, tensors of
+    constant shape, or dataclasses of these (and of numbers). A `break` or an error leaves the last
+    good checkpoint. Seconds are kept too: `seconds[t][loop]`.
+    """
+
+    def __init__(self, out: str, identity: dict[str, Any], device: torch.device, every: float):
+        """`out`: the result's path; `identity`: what a checkpoint must agree in (UserError)."""
+        self.name, self.path = Path(out).stem, f"{out}.ckpt"
+        self.identity, self.device, self.every = identity, device, every
+        stored = load_checkpoint(self.path, identity)
+        self.machines = machines(stored, device)
+        self.resumed: dict[str, Any] | None = stored.get("state")
+        fresh = {"task": 0, "start": {}, "loops": {}, "seconds": [{}], "wall_s": 0.0}
+        kept: dict[str, Any] = self.resumed or fresh
+        self.task, self.start, self.loops = kept["task"], kept["start"], kept["loops"]
+        self.seconds: list[dict[str, float]] = kept["seconds"]  # of each task, by loop
+        self.begun, self.saved = time.perf_counter() - kept["wall_s"], time.perf_counter()
+        self.n_tasks, self.where, self.entered = 1, "", set[str]()
+        if self.resumed:
+            print(f"continuing from {self.path} in task {self.task + 1}", file=sys.stderr)
+
+    def tasks(self, n: int, **state: Any) -> Iterator[int]:
+        """0 ... n - 1, or from the task that a killed run was in."""
+        self.n_tasks = n
+        if self.resumed:
+            self._put(state, self.start)
+        for t in range(self.task, n):
+            self.task = t
+            if not self.resumed:
+                self.start, self.loops = self._take(state), {}
+                self.seconds = [*self.seconds[:t], {}]
+            self.resumed, self.entered = None, set()
+            self._save_if_due()
+            yield t
+
+    def epochs(self, name: str, n: int, **state: Any) -> Iterator[int]:
+        """0 ... n - 1, or from where a killed run was; `name` is unique in its task."""
+        if name in self.entered:
+            raise ValueError(f"two loops of one task are called {name}")
+        self.entered.add(name)
+        done = 0
+        if name in self.loops:
+            done = self.loops[name]["done"]
+            self._put(state, self.loops[name])
+        seconds = self.seconds[self.task]
+        seconds.setdefault(name, 0.0)
+        bar = tqdm(range(done, n), f"{self.label()} {name}", initial=done, total=n, disable=None,
+                   leave=False)  # fmt: skip
+        for epoch in bar:
+            self.where, clock = f"{name} epoch {epoch + 1}", time.perf_counter()
+            yield epoch
+            seconds[name] += time.perf_counter() - clock
+            if self._due() and epoch + 1 < n:
+                self.loops[name] = self._take(state) | {"done": epoch + 1}
+                self._save_if_due()
+        self.loops[name] = self._take(state) | {"done": n}
+        self._save_if_due()
+
+    @contextlib.contextmanager
+    def aside(self, name: str, loop: str) -> Iterator[None]:
+        """Count the seconds within under `name` instead of under the loop they are spent in."""
+        clock, seconds = time.perf_counter(), self.seconds[self.task]
+        yield
+        spent = time.perf_counter() - clock
+        seconds[name] = seconds.get(name, 0.0) + spent
+        seconds[loop] -= spent
+
+    def label(self) -> str:
+        """The run and its task, for a reader who watches several runs at once."""
+        return f"{self.name}, task {self.task + 1}/{self.n_tasks}"
+
+    def check_finite(self, what: str, *values: float) -> None:
+        """RunError when a loss is NaN or infinite; `what` says which flags to lower."""
+        if not all(math.isfinite(v) for v in values):
+            raise RunError(
+                f"{self.label()}, {self.where}: the loss is {', '.join(map(str, values))}; {what}, "
+                f"and delete the last good checkpoint, {self.path}, if there is one"
+            )
+
+    def wall_s(self) -> float:
+        """Seconds of training until now, over all starts."""
+        return time.perf_counter() - self.begun
+
+    def _due(self) -> bool:
+        return time.perf_counter() - self.saved >= self.every
+
+    def _save_if_due(self) -> None:
+        if self._due():
+            state = {"task": self.task, "start": self.start, "loops": self.loops,
+                     "seconds": self.seconds, "wall_s": self.wall_s()}  # fmt: skip
+            save_checkpoint(self.path, self.identity, state, self.device, self.machines)
+            self.saved = time.perf_counter()
+
+    def _take(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {"state": copy_of(state), "rng": rng_state(self.device)}
+
+    def _put(self, state: dict[str, Any], kept: dict[str, Any]) -> None:
+        for name, old in kept["state"].items():
+            restore(state[name], old, self.device)
+        set_rng_state(kept["rng"], self.device)
+
+
+def copy_of(value: Any) -> Any:
+    """A copy in types that a checkpoint may hold: state_dicts of modules, fields of dataclasses."""
+    if hasattr(value, "state_dict"):
+        return copy.deepcopy(value.state_dict())
+    if dataclasses.is_dataclass(value):
+        return {f.name: copy_of(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: copy_of(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [copy_of(v) for v in value]
+    return copy.deepcopy(value)
+
+
+def restore(value: Any, kept: Any, device: torch.device) -> Any:
+    """Undo `copy_of`, in `value` itself where it can change, else returned; tensors on `device`."""
+    if hasattr(value, "load_state_dict"):
+        value.load_state_dict(kept)
+    elif dataclasses.is_dataclass(value):
+        for name, old in kept.items():
+            setattr(value, name, restore(getattr(value, name), old, device))
+    elif isinstance(value, dict):
+        new = {key: restore(value.get(key), old, device) for key, old in kept.items()}
+        value.clear()
+        value.update(new)
+    elif isinstance(value, list):
+        value[:] = [restore(None, old, device) for old in kept]
+    elif isinstance(value, Tensor) and value.shape == kept.shape:
+        value.data.copy_(kept)
+    elif isinstance(kept, (dict, list)):
+        return restore(type(kept)(), kept, device)
+    else:
+        return kept.to(device) if isinstance(kept, Tensor) else kept
+    return value
 
 
 # ----------------------------------------------------------------------------------------------
