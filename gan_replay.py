@@ -3,9 +3,9 @@
 A classifier (the *solver*) meets the ten digits two at a time and is always asked to tell all the
 classes met so far apart. Trained naively it forgets at once: after "4 or 5?" it answers 4 or 5 to
 everything. Storing old images would help, but here nothing real is kept. A GAN learns to draw the
-images seen so far; before the next task it draws n_gen of them, the old solver labels them, and the
-new task is learned from the mix. Then a fresh GAN is trained on the mix, so it learns the oldest
-digits from copies of copies.
+images seen so far; before the next task it generates n_gen of them, the old solver labels them, and
+the new task is learned from the mix. Then a fresh GAN is trained on the mix, so it learns the
+oldest digits from copies of copies.
 
     task t:  real images ─┐                          ┌─► solver (keeps its weights) ─► R[t]
                           ├─► the mix (x, target) ───┤
@@ -16,21 +16,12 @@ paper          here                   shape
 solver         solver                 images [B, C, H, W] -> logits [B, K], one head for K classes
 generator      G                      z [B, 100] -> images [B, C, H, W] in [-1, 1]
 discriminator  D                      images -> score [B], high for real
-n_gen          --n-gen                images drawn a previous task (or in all: --n-gen-mode)
+n_gen          --n-gen                images generated per previous task (or in all: --n-gen-mode)
 BWT, FWT       R, common.summarise    R [T+1, T]: accuracy on task j after task i; row 0: untrained
 
-Deviations, and choices where the paper is silent (README.md measures those that matter):
- 1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400, 5 epochs a task, batches
-    of 128, Adam 1e-3, its moments new in each task. GAN: DCGAN of 64 and 32 channels (the MLP: 256
-    and 512 units), non-saturating loss, batches of 64 (a last, smaller one is left out), Adam 1e-3,
-    β₁ 0.5, 4 + t epochs after task t.
- 2. n_gen counts a previous task: Sec. 4 says the data grow linearly with the tasks if "we want to
-    preserve the number of samples for each class". --n-gen-mode total keeps the sum fixed instead.
- 3. No GAN is trained after the last task, as nothing would be drawn from it (--final-gan does).
- 4. "Validation" is the test set; nothing is chosen on it. Choices were made with --validation,
-    which holds training images out and measures on those.
- 5. Images are drawn with BatchNorm's running statistics, so that an image does not depend on its
-    batch, and kept as bytes. The solver may call one a class it has not met: it stays in the mix.
+The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
+the paper gives no sizes, optimizers or epochs; n_gen counts per previous task; no GAN is trained
+after the last task.
 
     python gan_replay.py --dataset glyphs --train-size 3000 --n-gen 600 --gan-epochs 10 \\
         --gan-batch-size 16 --gan-width 32 --solver-epochs 8  # ACC 0.70; 1 minute
@@ -40,12 +31,14 @@ Deviations, and choices where the paper is silent (README.md measures those that
 
 import argparse
 import copy
+import functools
 import math
 import shlex
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import common  # first: it says in one line which package is missing
 
@@ -57,131 +50,114 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm import tqdm
 
-# What --preset improved changes; each is a flag (see README.md for what each one buys).
-IMPROVED = dict(
-    conditional=True, soft_labels=True, align=10.0, augment=0.15, gan_epochs=[15],
-    solver_epochs=10, solver_decay=True,
-)  # fmt: skip
-REPORT = ("report", "figures", "readme", "compare")
-# Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
+# --------------------------------------------------------------------------------------------
+# The mix (Sec. 2): what task t is learned from
+# --------------------------------------------------------------------------------------------
 
-
-def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    common.errors_in_one_line(parser)
-    yes_no = argparse.BooleanOptionalAction
-    paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
-    add = paper.add_argument
-    add("--preset", choices=["paper", "improved"], default="paper", help="which defaults to use")
-    add("--replay", choices=["gan", "real", "none"], default="gan",
-        help="what stands for old tasks: drawn images, stored images (Sec. 4), nothing")
-    add("--joint", action="store_true", help="upper bound: train once on all classes")
-    add("--n-gen", type=int, default=12000, help="n_gen, replayed images (Sec. 3)")
-    add("--n-gen-mode", choices=["per-task", "total"], default="per-task",
-        help="n_gen for each previous task or for all together (Sec. 4; our choice: per-task)")
-    add("--balance", action=yes_no, default=False,
-        help="draw until all old classes are equally frequent (the variant Sec. 2 abandoned); with "
-        "--replay real repeat the stored images to as many as a task once had")
-    add("--max-draws", type=int, default=20, help="--balance gives up after this many times n_gen")
-    add("--classes-per-task", type=int, default=2, help="classes in a task")
-    add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
-    add("--gan", choices=["conv", "mlp"], default="conv", help="both were tried in Sec. 2")
-    add("--gan-width", type=int, default=64, help="channels of the GAN at a quarter of the size")
-    add("--latent", type=int, default=100, help="size of z")
-    add("--gan-epochs", type=int, nargs="+", default=[],
-        help="epochs of the GAN after each task but the last (Sec. 2), or one number for all; "
-        "[]: 4 + t after task t, our choice")
-    add("--final-gan", action="store_true", help="train a GAN after the last task too")
-    add("--gan-lr", type=float, default=1e-3, help="Adam's rate for both nets of the GAN")
-    add("--gan-batch-size", type=int, default=64, help="images a GAN step")
-    add("--solver-hidden", type=int, nargs="+", default=[400, 400], help="hidden layers")
-    add("--solver-epochs", type=int, default=5, help="epochs of the solver on each task")
-    add("--solver-lr", type=float, default=1e-3, help="Adam's rate for the solver")
-    add("--batch-size", type=int, default=128, help="images a solver step")
-    beyond = parser.add_argument_group("beyond the paper (on in --preset improved)")
-    add = beyond.add_argument
-    add("--conditional", action=yes_no, default=False,
-        help="G and D are told the class; the class asked for is the label")
-    add("--soft-labels", action=yes_no, default=False,
-        help="replay is labelled with the old solver's probabilities (distillation)")
-    add("--align", type=float, default=0.0,
-        help="> 0: keep the GAN's weights, show D new images only, and hold G to G_{t-1} on old "
-        "classes with this weight (needs --conditional)")
-    add("--augment", type=float, default=0.0,
-        help="solver sees images turned, scaled, sheared and shifted by up to this")
-    add("--solver-decay", action=yes_no, default=False,
-        help="the solver's rate falls linearly to 0 within each task")
-    data = parser.add_argument_group("data")
-    add = data.add_argument
-    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
-    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
-    add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
-    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
-    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
-    add("--validation", type=int, default=0,
-        help="hold out so many training images and measure on them instead of the test images")
-    run = parser.add_argument_group("run")
-    add = run.add_argument
-    add("--seed", type=int, default=0, help="seed of everything random")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
-    add("--compile", action="store_true", help="torch.compile the GAN's nets")
-    add("--evals-per-epoch", type=int, default=4, help="points an epoch on the training curves")
-    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
-    add("--out", default="results/gan_replay/run-seed{seed}.json",
-        help="the result, one JSON file; {seed} stands for --seed")
-    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
-    add = report.add_argument
-    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
-    add("--figures", default="figures/gan_replay", metavar="DIR", help="where --report draws")
-    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
-    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
-        help="print paper, reference and your results side by side")
-    only_preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    only_preset.add_argument("--preset")
-    common.errors_in_one_line(only_preset)
-    if only_preset.parse_known_args(argv)[0].preset == "improved":
-        parser.set_defaults(**IMPROVED)
-    args = parser.parse_args(argv)
-    check(args)
-    return args
+CHUNK = 1000  # images generated at a time
+LATENT = 100  # numbers in z
+EVALS = 4  # points per epoch on the training curves
+MAX_DRAWS = 20  # --balance gives up after this many times n_gen
 
 
-def check(args: argparse.Namespace) -> None:
-    """UserError for values that argparse lets through."""
-    least = {"n_gen": 0, "threads": 0, "augment": 0, "align": 0, "checkpoint_every": 0, "seed": 0,
-             "max_draws": 1, "classes_per_task": 1, "gan_width": 1, "latent": 1, "solver_epochs": 1,
-             "batch_size": 1, "evals_per_epoch": 1, "gan_batch_size": 2, "gan_epochs": 1,
-             "solver_hidden": 1}  # fmt: skip
-    common.check_ranges(args, least)
-    if not (0 < args.gan_lr < 1 and 0 < args.solver_lr < 1):
-        raise common.UserError("--gan-lr and --solver-lr must lie between 0 and 1")
-    if args.align and not args.conditional:
-        raise common.UserError("--align holds old classes still, so it needs --conditional")
-    if args.joint and args.replay == "real":
-        raise common.UserError("--joint has no old tasks to replay: leave --replay out")
-    if args.final_gan and (args.joint or args.replay != "gan"):
-        raise common.UserError("--final-gan: --joint and --replay real or none have no GAN")
-    if args.joint:
-        args.replay = "none"
-    args.out = args.out.replace("{seed}", str(args.seed))
+@dataclass
+class Data:
+    """A data set on the device, cut into tasks of a few classes each."""
+
+    x: Tensor  # uint8 [N, C, H, W]
+    y: Tensor  # int64 [N], classes 0 ... K - 1
+    x_test: Tensor  # uint8 [M, C, H, W]
+    y_test: Tensor  # int64 [M]
+    tasks: list[list[int]]  # [T], the classes of each task
+    owner: Tensor  # int64 [K], the task of each class
+    K: int
+    shape: tuple[int, int, int]  # C, H, W
+    about: dict  # names, counts and checksum (common.about_data)
+
+
+@dataclass
+class Past:
+    """All that is kept of earlier tasks: two frozen nets (and, with --align, D)."""
+
+    solver: nn.Module  # solver_{t-1}
+    G: nn.Module  # G_{t-1}
+    D: nn.Module
+
+
+class Mix(NamedTuple):
+    """Images with what the solver shall answer; the first `new` are the task's own."""
+
+    x: Tensor  # uint8 [n, C, H, W]
+    target: Tensor  # float [n, K]: one-hot, or probabilities
+    y: Tensor  # int64 [n]
+    new: int
+
+
+def mix(data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace) -> Mix:
+    """The real images of task t (0 is the first), then those that stand for earlier tasks."""
+    index = common.indices_of(data.y, data.tasks[t])
+    new = data.x[index], F.one_hot(data.y[index], data.K).float(), data.y[index]
+    old = method.replay(data, t, past, method, args) if t else ()
+    parts = [torch.cat(pair) for pair in zip(new, old)] if old else new
+    return Mix(*parts, new=len(index))
+
+
+def generate(
+    data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace
+) -> tuple[Tensor, Tensor, Tensor]:
+    """n_gen images per earlier task from G_{t-1}: x uint8 [n, C, H, W], target [n, K], y [n]."""
+    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # Deviation 2
+    seen = sum(data.tasks[:t], [])
+    return method.take(generated(data, seen, past, method, args.seed * 1000 + t), n, seen)
+
+
+@torch.no_grad()
+def generated(data: Data, seen: list[int], past: Past, method: "Method", seed: int) -> Iterator:
+    """Labelled images without end, 1,000 at a time; `seen` are the classes met so far.
+
+    A random generator of its own, so that other random numbers do not depend on n_gen.
+    """
+    device = data.x.device
+    rng = torch.Generator(device).manual_seed(seed)
+    asked = torch.tensor(seen, device=device)[torch.arange(CHUNK, device=device) % len(seen)]
+    while True:
+        z = torch.randn(CHUNK, LATENT, generator=rng, device=device)
+        x = to_uint8(past.G(z, asked))  # the paper's G is not told a class
+        p = past.solver(to_float(x)).softmax(1)  # [1000, K]
+        y, target = method.label(p, asked)
+        yield x, target, y, p
+
+
+def label_by_solver(p: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """"These new samples are [...] labeled using the solver" (Sec. 2): p [B, K] -> y, target."""
+    y = p.argmax(1)
+    return y, F.one_hot(y, p.shape[1]).float()
+
+
+def take_first(stream: Iterator, n: int, seen: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """The first n images, whatever their classes: "I accepted the risk" (Sec. 2)."""
+    parts = [next(stream)[:3] for _ in range(-(-n // CHUNK))]
+    return tuple(torch.cat(part)[:n] for part in zip(*parts))
+
+
+def to_float(x: Tensor) -> Tensor:
+    """uint8 0..255 -> float -1..1, any shape."""
+    return x.float() / 127.5 - 1
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Undo `to_float`: what is kept between epochs is one byte per pixel (Deviation 5)."""
+    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 # --------------------------------------------------------------------------------------------
-# Models: images are [B, C, H, W] in [-1, 1], labels y int64 [B], K classes
+# The nets (Sec. 2; sizes: Deviation 1)
 # --------------------------------------------------------------------------------------------
 
 
 def make_solver(shape: tuple[int, int, int], K: int, hidden: list[int]) -> nn.Sequential:
-    """The classifier, an MLP (Sec. 2): [B, C, H, W] -> logits [B, K]."""
+    """The classifier, an MLP: [B, C, H, W] -> logits [B, K]."""
     sizes = [shape[0] * shape[1] * shape[2], *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     for a, b in zip(sizes, sizes[1:]):
@@ -230,47 +206,306 @@ def mlp_features(shape: tuple[int, int, int], width: int) -> tuple[nn.Sequential
     return net, b
 
 
-class Generator(nn.Module):
-    """z [B, latent], y [B] -> images [B, C, H, W] in [-1, 1]; y is ignored unless conditional."""
+BUILD = {"conv": (conv_generator, conv_features), "mlp": (mlp_generator, mlp_features)}  # Sec. 2
 
-    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
+
+class Generator(nn.Module):
+    """z [B, 100] -> images [B, C, H, W] in [-1, 1]; the classes y [B] are not used."""
+
+    def __init__(self, kind: str, shape: tuple[int, int, int], width: int, K: int,
+                 inputs: int = LATENT):
         super().__init__()
-        self.K = K if args.conditional else 0
-        build = conv_generator if args.gan == "conv" else mlp_generator
-        self.net = build(args.latent + self.K, shape, args.gan_width)
+        self.net = BUILD[kind][0](inputs, shape, width)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        if self.K:  # the class as a one-hot vector beside the noise (Mirza & Osindero 2014)
-            z = torch.cat([z, F.one_hot(y, self.K).to(z.dtype)], dim=1)  # [B, latent + K]
         return self.net(z)
 
 
 class Discriminator(nn.Module):
-    """images [B, C, H, W], y [B] -> score [B], high for real; y is ignored unless conditional."""
+    """images [B, C, H, W] -> score [B], high for real; the classes y [B] are not used."""
 
-    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
+    def __init__(self, kind: str, shape: tuple[int, int, int], width: int, K: int):
         super().__init__()
-        build = conv_features if args.gan == "conv" else mlp_features
-        self.features, size = build(shape, args.gan_width)
+        self.features, size = BUILD[kind][1](shape, width)
         self.score = nn.Linear(size, 1)
-        self.classes = nn.Embedding(K, size) if args.conditional else None
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.score(self.features(x)).squeeze(1)
+
+
+# --------------------------------------------------------------------------------------------
+# One epoch of the solver, one epoch of the GAN
+# --------------------------------------------------------------------------------------------
+
+
+def train_solver(
+    solver: nn.Module, opt: torch.optim.Adam, mixed: Mix, epoch: int, method: "Method",
+    args: argparse.Namespace, watch: Callable[[int, int], None],
+) -> float:
+    """One epoch of cross entropy on the mix; its mean loss. `watch` is told each step, from 1."""
+    batches = torch.randperm(len(mixed.x), device=mixed.x.device).split(args.batch_size)
+    total = torch.zeros((), device=mixed.x.device)
+    for step, index in enumerate(batches, 1):
+        image = method.view(to_float(mixed.x[index]), args)  # [B, C, H, W]
+        loss = F.cross_entropy(solver(image), mixed.target[index])
+        progress = (epoch + step / len(batches)) / args.solver_epochs
+        opt.param_groups[0]["lr"] = args.solver_lr * method.rate(progress)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        total += loss.detach()
+        watch(step, len(batches))
+    return total.item() / len(batches)
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log σ(D(x))] - E[log(1 - σ(D(G(z))))] of scores [B] (Goodfellow et al. 2014, Eq. 1)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """-E[log σ(D(G(z)))] of scores [B]: non-saturating (Goodfellow et al. 2014, Sec. 3)."""
+    return F.softplus(-fake).mean()
+
+
+class Gan:
+    """A generator, a discriminator and their optimizers; `train_G` and `train_D` may be compiled."""
+
+    def __init__(self, G: nn.Module, D: nn.Module, args: argparse.Namespace):
+        self.G, self.D = G, D
+        self.train_G, self.train_D = map(torch.compile, (G, D)) if args.compile else (G, D)
+        self.opt_G, self.opt_D = (
+            torch.optim.Adam(net.parameters(), args.gan_lr, betas=(0.5, 0.999), fused=True)
+            for net in (G, D)  # β1 = 0.5 as in DCGAN (Radford et al. 2016)
+        )
+
+
+def train_gan(gan: Gan, mixed: Mix, past: Past, seen: list[int], args: argparse.Namespace) -> list:
+    """One epoch of the GAN on the images of the mix; mean losses [D, G]."""
+    total = torch.zeros(2, device=mixed.x.device)
+    batches = full_batches(mixed.x, args.gan_batch_size)
+    for index in batches:
+        real, y = to_float(mixed.x[index]), mixed.y[index]
+        z = torch.randn(len(index), LATENT, device=real.device)
+        total += gan_step(gan, real, gan.train_G(z, y), y)
+    return (total / len(batches)).tolist()
+
+
+def gan_step(gan: Gan, real: Tensor, fake: Tensor, y: Tensor, more: Tensor | float = 0.0) -> Tensor:
+    """A step of D, then one of G on images [B, C, H, W] of classes y [B]; both losses [2].
+
+    `more` is added to G's loss.
+    """
+    score = gan.train_D(torch.cat([real, fake.detach()]), torch.cat([y, y]))  # [2B]
+    loss_D = discriminator_loss(*score.chunk(2))
+    gan.opt_D.zero_grad()
+    loss_D.backward()
+    gan.opt_D.step()
+    gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
+    loss_G = generator_loss(gan.train_D(fake, y)) + more
+    gan.opt_G.zero_grad()
+    loss_G.backward()
+    gan.opt_G.step()
+    gan.D.requires_grad_(True)
+    return torch.stack([loss_D.detach(), loss_G.detach()])
+
+
+def full_batches(x: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Random indices [B] into x [n, ...], each once; a last, smaller batch is left out."""
+    B = min(size, len(x))
+    return torch.randperm(len(x), device=x.device)[: len(x) // B * B].split(B)
+
+
+# --------------------------------------------------------------------------------------------
+# The sequence of tasks (Sec. 2)
+# --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Method:
+    """What the rows of the table exchange; each default is the paper's."""
+
+    replay: Callable = generate  # what stands for earlier tasks
+    label: Callable = label_by_solver
+    take: Callable = take_first
+    view: Callable = lambda image, args: image  # what the solver sees
+    rate: Callable = lambda progress: 1.0  # factor of the solver's rate, progress 0 to 1 in a task
+    gan: Callable = train_gan
+    keep_gan: bool = False  # from task to task
+    told: bool = False  # the GAN is told the class
+
+
+@dataclass
+class Record:
+    """What becomes JSON."""
+
+    R: list = field(default_factory=list)  # [T + 1, T]
+    curve: list = field(default_factory=list)  # rows of [solver step, accuracy on task 1 ... T]
+    tasks: list = field(default_factory=list)  # counts of each task
+    grids: list = field(default_factory=list)  # 60 images of each G
+
+
+def learn(data: Data, epochs: list[int], method: Method, args: argparse.Namespace, run: common.Run):
+    """All tasks in turn; `epochs` [T] of the GAN, 0 where none is trained. -> record, nets."""
+    solver = make_solver(data.shape, data.K, args.solver_hidden).to(data.x.device)
+    past = Past(copy.deepcopy(solver), *new_gan(data, method, args))
+    record = Record(R=[accuracies(solver, data)])  # row 0: untrained
+    for t in run.tasks(len(data.tasks), solver=solver, past=past, record=record):
+        with run.aside("draw"):
+            mixed = mix(data, t, past, method, args)
+        describe(mixed, data, t, epochs[t], record, args)
+
+        opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
+        parts = {"solver": solver, "opt": opt, "record": record}
+        for epoch in run.epochs("solver", args.solver_epochs, **parts):
+            watch = record_curve(solver, data, t, epoch, record, run)
+            loss = train_solver(solver, opt, mixed, epoch, method, args, watch)
+            run.check_finite("lower --solver-lr", loss)
+        record.R.append(accuracies(solver, data))
+        print(f"{run.label()}: accuracy by task {' '.join(f'{a:.3f}' for a in record.R[-1])}")
+
+        if epochs[t]:  # "the generator is reset and trained on the combined dataset"
+            kept = method.keep_gan and t > 0
+            gan = Gan(*(kept_gan(past) if kept else new_gan(data, method, args)), args)
+            shown = Mix(*(v[: mixed.new] for v in mixed[:3]), mixed.new) if kept else mixed
+            seen = sum(data.tasks[:t], [])
+            parts = {"G": gan.G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D}
+            for _ in run.epochs("gan", epochs[t], **parts):
+                losses = method.gan(gan, shown, past, seen, args)
+                run.check_finite("lower --gan-lr", *losses)
+            past.G, past.D = gan.G.eval(), gan.D
+            record.grids.append(sample(solver, data, t, past, method, args))
+        past.solver = copy.deepcopy(solver)
+    return record, past
+
+
+def new_gan(data: Data, method: Method, args: argparse.Namespace) -> list[nn.Module]:
+    """An untrained G, which generates as it is kept (Deviation 5), and D."""
+    kinds = (ToldGenerator, ToldDiscriminator) if method.told else (Generator, Discriminator)
+    G, D = (kind(args.gan, data.shape, args.gan_width, data.K).to(data.x.device) for kind in kinds)
+    return [net.to(memory_format=torch.channels_last) for net in (G, D)]  # a tenth faster on CPUs
+
+
+# --------------------------------------------------------------------------------------------
+# Beyond the paper's own method
+# --------------------------------------------------------------------------------------------
+
+
+class ToldGenerator(Generator):
+    """z [B, 100], y [B] -> images [B, C, H, W] of these classes (Mirza & Osindero 2014)."""
+
+    def __init__(self, kind: str, shape: tuple[int, int, int], width: int, K: int):
+        super().__init__(kind, shape, width, K, inputs=LATENT + K)
+        self.K = K
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return self.net(torch.cat([z, F.one_hot(y, self.K).to(z.dtype)], dim=1))  # [B, 100 + K]
+
+
+class ToldDiscriminator(Discriminator):
+    """images, y [B] -> score [B]: the projection discriminator (Miyato & Koyama 2018, Eq. 4)."""
+
+    def __init__(self, kind: str, shape: tuple[int, int, int], width: int, K: int):
+        super().__init__(kind, shape, width, K)
+        self.classes = nn.Embedding(K, self.score.in_features)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         h = self.features(x)  # [B, size]
-        score = self.score(h).squeeze(1)
-        if self.classes is not None:  # the projection discriminator (Miyato & Koyama 2018, Eq. 4)
-            score = score + (h * self.classes(y)).sum(1)
-        return score
+        return self.score(h).squeeze(1) + (h * self.classes(y)).sum(1)
 
 
-def to_float(x: Tensor) -> Tensor:
-    """uint8 0..255 -> float -1..1, any shape."""
-    return x.float() / 127.5 - 1
+def label_as_asked(p: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """A conditional GAN's images are of the class asked for."""
+    return asked, F.one_hot(asked, p.shape[1]).float()
 
 
-def to_uint8(x: Tensor) -> Tensor:
-    """Undo `to_float`: what is kept between epochs is a byte a pixel."""
-    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+def softly(label: Callable) -> Callable:
+    """The old solver's probabilities as the target (distillation: Hinton et al. 2015)."""
+    return lambda p, asked: (label(p, asked)[0], p)
+
+
+def take_balanced(stream: Iterator, n: int, seen: list[int], agree: bool = False) -> tuple:
+    """n images, equally many of each class: "selecting only the ones that I need" (Sec. 2).
+
+    `agree` keeps only those whose label is the solver's answer. Gives up, with fewer images, after
+    MAX_DRAWS times n.
+    """
+    quota = {c: n // len(seen) + (i < n % len(seen)) for i, c in enumerate(seen)}
+    parts, drawn = [], 0
+    while sum(quota.values()) and drawn < MAX_DRAWS * n:
+        x, target, y, p = next(stream)
+        good = p.argmax(1) == y if agree else torch.ones_like(y, dtype=torch.bool)
+        keep = torch.zeros_like(good)
+        for c in seen:  # the first quota[c] of them
+            rows = (good & (y == c)).nonzero().squeeze(1)[: quota[c]]
+            keep[rows] = True
+            quota[c] -= len(rows)
+        parts.append((x[keep], target[keep], y[keep]))
+        drawn += CHUNK
+    return tuple(torch.cat(part) for part in zip(*parts))
+
+
+def nothing(*_) -> tuple:
+    """No replay: the naive bound."""
+    return ()
+
+
+def stored(data: Data, t: int, past: Past, method: Method, args: argparse.Namespace) -> tuple:
+    """Vanilla replay (Sec. 4): real images of earlier tasks in the place of generated ones."""
+    index = stored_index(data, t, args)
+    if args.balance:  # repeated to as many as each task once had
+        whole = [len(common.indices_of(data.y, data.tasks[j])) for j in range(t)]
+        index = [v[torch.arange(n, device=v.device) % max(len(v), 1)] if len(v) else v
+                 for v, n in zip(index, whole)]  # fmt: skip
+    rows = torch.cat(index)
+    return data.x[rows], F.one_hot(data.y[rows], data.K).float(), data.y[rows]
+
+
+def stored_index(data: Data, t: int, args: argparse.Namespace) -> list[Tensor]:
+    """Which images of tasks 0 ... t - 1 are stored: a random choice, made once per task.
+
+    n_gen per task, or n_gen in all, of which every task then gives up a part when a new one comes.
+    """
+    share = args.n_gen if args.n_gen_mode == "per-task" else args.n_gen // t
+    chosen = []
+    for j in range(t):
+        index = common.indices_of(data.y, data.tasks[j])
+        rng = torch.Generator().manual_seed(args.seed * 1000 + j)
+        chosen.append(index[torch.randperm(len(index), generator=rng).to(index.device)[:share]])
+    return chosen
+
+
+def kept_gan(past: Past) -> list[nn.Module]:
+    """G and D of the last task, to be trained on."""
+    return [copy.deepcopy(past.G).train(), copy.deepcopy(past.D)]
+
+
+def train_gan_aligned(
+    gan: Gan, mixed: Mix, past: Past, seen: list[int], args: argparse.Namespace
+) -> list[float]:
+    """One epoch on new images alone, while G is held to G_{t-1} on the classes `seen` before.
+
+    Replay alignment (MeRGAN: Wu et al. 2018, Sec. 3.3), with an L1 distance:
+    L_G += λ E|G(z, y) - G_{t-1}(z, y)|.
+    """
+    if not seen:
+        return train_gan(gan, mixed, past, seen, args)
+    device = mixed.x.device
+    classes = torch.tensor(seen, device=device)
+    total = torch.zeros(2, device=device)
+    batches = full_batches(mixed.x, args.gan_batch_size)
+    for index in batches:
+        real, y = to_float(mixed.x[index]), mixed.y[index]
+        z = torch.randn(len(index), LATENT, device=device)
+        z_old = torch.randn_like(z)
+        y_old = classes[torch.randint(len(seen), (len(index),), device=device)]
+        # one pass of G for new and old classes, so that BatchNorm sees both
+        fake, fake_old = gan.train_G(torch.cat([z, z_old]), torch.cat([y, y_old])).chunk(2)
+        with torch.no_grad():
+            goal = past.G(z_old, y_old)
+        more = args.align * (fake_old - goal).abs().mean()
+        total += gan_step(gan, real, fake, y, more)
+    return (total / len(batches)).tolist()
 
 
 def augment(x: Tensor, most: float) -> Tensor:
@@ -287,208 +522,32 @@ def augment(x: Tensor, most: float) -> Tensor:
     return F.grid_sample(x + 1, grid, align_corners=False) - 1
 
 
-# --------------------------------------------------------------------------------------------
-# Drawing and labelling the past (Sec. 2)
-# --------------------------------------------------------------------------------------------
 
-
-@torch.no_grad()
-def draw(
-    G: nn.Module, solver: nn.Module, x: Tensor, target: Tensor, y: Tensor, seen: Tensor,
-    args: argparse.Namespace, seed: int, balance: bool, chunk: int = 1000,
-) -> tuple[int, int]:
-    """Draw images of the classes `seen` [k] from the frozen G, labelled by the frozen solver.
-
-    Fills x uint8 [n, C, H, W], target float [n, K] (one-hot, or the solver's softmax) and classes
-    y int64 [n]. Returns how many rows were filled (fewer than n only when `balance` gave up) and
-    how many images that took.
-    """  # fmt: skip
-    n, K, device = len(x), target.shape[1], x.device
-    rng = torch.Generator(device).manual_seed(seed)  # its own, so that a resumed run draws the same
-    quota = torch.zeros(K, dtype=torch.int64, device=device)
-    quota[seen] = n // len(seen)
-    quota[seen[: n % len(seen)]] += 1
-    count = torch.zeros_like(quota)
-    filled = drawn = 0
-    while filled < n and drawn < args.max_draws * n:
-        z = torch.randn(chunk, args.latent, generator=rng, device=device)
-        asked = seen[torch.arange(chunk, device=device) % len(seen)]
-        images = to_uint8(G(z, asked))
-        p = solver(to_float(images)).softmax(1)  # [chunk, K]
-        label = p.argmax(1)  # "labeled using the solver"
-        keep = torch.ones_like(label, dtype=torch.bool)
-        if args.conditional:  # here the label is the class asked for
-            keep = label == asked if balance else keep
-            label = asked
-        if balance:  # keep the first quota[c] images of every class c
-            one_hot = F.one_hot(label, K) * keep[:, None]  # [chunk, K]
-            place = (count + one_hot.cumsum(0)).gather(1, label[:, None]).squeeze(1)  # [chunk]
-            keep = keep & (place <= quota[label])
-        chosen = keep.nonzero().squeeze(1)[: n - filled]
-        rows = slice(filled, filled + len(chosen))
-        x[rows], y[rows] = images[chosen], label[chosen]
-        target[rows] = p[chosen] if args.soft_labels else F.one_hot(label[chosen], K).float()
-        count += torch.bincount(label[chosen], minlength=K)
-        filled, drawn = filled + len(chosen), drawn + chunk
-    return filled, drawn
-
-
-def stored_images(
-    y: Tensor, tasks: list[list[int]], t: int, args: argparse.Namespace
-) -> tuple[Tensor, int]:
-    """Vanilla replay (Sec. 4): indices of old tasks' images to mix in, and how many are stored.
-
-    A random choice, made once, of n_gen a task, or of n_gen in all, of which every task then gives
-    up a part when a new one comes. With --balance they are repeated to the number there once was.
-    """  # fmt: skip
-    chosen, stored = [], 0
-    for j in range(t):
-        index = common.indices_of(y, tasks[j])
-        rng = torch.Generator().manual_seed(args.seed * 1000 + j)
-        share = args.n_gen if args.n_gen_mode == "per-task" else args.n_gen // t
-        kept = index[torch.randperm(len(index), generator=rng).to(y.device)[:share]]
-        stored += len(kept)
-        times = len(index) if args.balance and share else len(kept)
-        chosen.append(kept[torch.arange(times, device=y.device) % max(len(kept), 1)])
-    return torch.cat(chosen), stored
-
-
-def mix(nets: dict, data: dict, t: int, args: argparse.Namespace, note: dict) -> tuple[Tensor, ...]:
-    """The task's images with those that stand for the past: x uint8, target [n, K], class [n].
-
-    The first `note["new"]` rows are the task's own. What the past gave is written into `note`.
-    """
-    K, device = data["K"], data["x"].device
-    index = common.indices_of(data["y"], data["tasks"][t])
-    note.update(new=len(index), replayed=[0] * K, drawn=0, stored=0)
-    if t and args.replay == "real":
-        old, note["stored"] = stored_images(data["y"], data["tasks"], t, args)
-        index = torch.cat([index, old])
-    n_old = 0
-    if t and args.replay == "gan":
-        n_old = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)
-    real = len(index)
-    x = torch.empty(real + n_old, *data["shape"], dtype=torch.uint8, device=device)
-    y = torch.empty(real + n_old, dtype=torch.int64, device=device)
-    target = torch.empty(real + n_old, K, device=device)
-    x[:real], y[:real] = data["x"][index], data["y"][index]
-    target[:real] = F.one_hot(y[:real], K).float()
-    end, seen = real, sum(data["tasks"][:t], [])
-    if n_old:
-        filled, note["drawn"] = draw(
-            nets["old_G"], nets["old_solver"], x[real:], target[real:], y[real:],
-            torch.tensor(seen, device=device), args, args.seed * 1000 + t, args.balance,
-        )  # fmt: skip
-        end += filled
-    note["replayed"] = torch.bincount(y[note["new"] : end], minlength=K).tolist()
-    missing = [c for c in seen if not note["replayed"][c]]
-    if missing and args.replay != "none":
-        names = ", ".join(data["about"]["classes"][c] for c in missing)
-        print(f"warning: task {t + 1}: nothing replayed of classes {names}", file=sys.stderr)
-    return x[:end], target[:end], y[:end]
-
-
-def sample(nets: dict, data: dict, t: int, args: argparse.Namespace, n: int = 60) -> dict:
-    """n images of what G draws after task t, sorted by the solver's label, for the figure."""
-    device = data["x"].device
-    x = torch.empty(n, *data["shape"], dtype=torch.uint8, device=device)
-    target, y = torch.empty(n, data["K"], device=device), torch.empty_like(x[:, 0, 0, 0]).long()
-    seen = torch.tensor(sum(data["tasks"][: t + 1], []), device=device)
-    draw(nets["old_G"], nets["solver"], x, target, y, seen, args, args.seed, balance=False)
-    return common.pack_images(x[y.argsort()])
+def method_of(args: argparse.Namespace) -> Method:
+    """What the flags exchange."""
+    method = Method(replay={"gan": generate, "real": stored, "none": nothing}[args.replay])
+    if args.conditional:
+        method.told, method.label = True, label_as_asked
+    if args.soft_labels:
+        method.label = softly(method.label)
+    if args.balance:
+        method.take = functools.partial(take_balanced, agree=args.conditional)
+    if args.augment:
+        method.view = lambda image, args: augment(image, args.augment)
+    if args.solver_decay:
+        method.rate = lambda progress: 1 - progress
+    if args.align:
+        method.gan, method.keep_gan = train_gan_aligned, True
+    return method
 
 
 # --------------------------------------------------------------------------------------------
-# Training: one epoch of the solver, one epoch of the GAN
+# The run: data in, result out
 # --------------------------------------------------------------------------------------------
 
 
-def train_solver(
-    nets: dict, x: Tensor, target: Tensor, epoch: int, args: argparse.Namespace,
-    evaluate: Callable[[int], None], bar: tqdm,
-) -> float:
-    """One epoch of cross entropy on the mix; its mean loss. `evaluate` notes the curves."""
-    solver, optimizer = nets["solver"], nets["solver_opt"]
-    batches = torch.randperm(len(x), device=x.device).split(args.batch_size)
-    marks = {len(batches) * k // args.evals_per_epoch for k in range(1, args.evals_per_epoch + 1)}
-    total = torch.zeros((), device=x.device)
-    for step, index in enumerate(batches, 1):
-        image = to_float(x[index])
-        if args.augment:
-            image = augment(image, args.augment)
-        loss = F.cross_entropy(solver(image), target[index])
-        if args.solver_decay:
-            done = (epoch + step / len(batches)) / args.solver_epochs
-            optimizer.param_groups[0]["lr"] = args.solver_lr * (1 - done)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.detach()
-        bar.update(len(index))
-        if step in marks:
-            evaluate(step)
-    return total.item() / len(batches)
-
-
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """-E[log σ(D(x))] - E[log(1 - σ(D(G(z))))] of scores [B] (Goodfellow et al. 2014, Eq. 1)."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-
-def generator_loss(fake: Tensor) -> Tensor:
-    """-E[log σ(D(G(z)))] of scores [B]: non-saturating (Goodfellow et al. 2014, Sec. 3)."""
-    return F.softplus(-fake).mean()
-
-
-def train_gan(
-    nets: dict, x: Tensor, y: Tensor, seen: Tensor, args: argparse.Namespace, bar: tqdm
-) -> tuple[float, float]:
-    """One epoch of the GAN on images x uint8 [n, C, H, W] of classes y [n]; mean losses of D and G.
-
-    With --align λ also what MeRGAN calls replay alignment (Wu et al. 2018, Sec. 3.3), here with an
-    L1 distance: on classes `seen` [k] before this task, L_G += λ E|G(z, y) - G_{t-1}(z, y)|.
-    """
-    G, D, old = nets["fast_G"], nets["fast_D"], nets["old_G"]
-    B = min(args.gan_batch_size, len(x))
-    batches = torch.randperm(len(x), device=x.device)[: len(x) // B * B].split(B)  # all full
-    align = args.align > 0 and len(seen) > 0
-    total = torch.zeros(2, device=x.device)
-    for index in batches:
-        real, asked = to_float(x[index]), y[index]
-        z = torch.randn(B, args.latent, device=x.device)
-        if align:  # one pass of G for new and old classes
-            z_old = torch.randn_like(z)
-            y_old = seen[torch.randint(len(seen), (B,), device=x.device)]
-            fake, fake_old = G(torch.cat([z, z_old]), torch.cat([asked, y_old])).chunk(2)
-        else:
-            fake = G(z, asked)
-        D.requires_grad_(True)
-        score = D(torch.cat([real, fake.detach()]), torch.cat([asked, asked]))  # [2B]
-        loss_D = discriminator_loss(score[:B], score[B:])
-        nets["D_opt"].zero_grad()
-        loss_D.backward()
-        nets["D_opt"].step()
-        D.requires_grad_(False)  # G's step needs no gradients of D's weights
-        loss_G = generator_loss(D(fake, asked))
-        if align:
-            with torch.no_grad():
-                goal = old(z_old, y_old)
-            loss_G = loss_G + args.align * (fake_old - goal).abs().mean()
-        nets["G_opt"].zero_grad()
-        loss_G.backward()
-        nets["G_opt"].step()
-        total += torch.stack([loss_D.detach(), loss_G.detach()])
-        bar.update(B)
-    return tuple((total / len(batches)).tolist())
-
-
-# --------------------------------------------------------------------------------------------
-# The whole sequence of tasks
-# --------------------------------------------------------------------------------------------
-
-
-def load_data(args: argparse.Namespace, device: torch.device) -> dict:
-    """On the device: x, y, x_test, y_test; also tasks, `owner` (class -> task), K and shape."""
+def load_data(args: argparse.Namespace, device: torch.device) -> Data:
+    """The data set on the device, cut into tasks; UserError where it does not fit the flags."""
     data = common.load_dataset(
         args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
         test_size=args.test_size, validation=args.validation, seed=args.seed,
@@ -502,12 +561,9 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     order = common.class_order(K, args.seed, args.shuffle_classes)
     tasks = common.split_classes(order, args.classes_per_task)
     owner = common.task_of_class(tasks)
-    images = {"x": data.x_train, "y": data.y_train, "x_test": data.x_test, "y_test": data.y_test}
-    images = {name: tensor.to(device) for name, tensor in images.items()}
+    images = [v.to(device) for v in (data.x_train, data.y_train, data.x_test, data.y_test)]
     tasks = [order] if args.joint else tasks
-    return {**images, "tasks": tasks, "owner": owner, "K": K, "shape": shape,
-            "classes": [[data.classes[c] for c in task] for task in tasks],
-            "about": common.about_data(data)}  # fmt: skip
+    return Data(*images, tasks, owner, K, shape, common.about_data(data))
 
 
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
@@ -525,106 +581,61 @@ def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
     return (given + [0])[:n_tasks]
 
 
-def fresh_gan(nets: dict, args: argparse.Namespace, data: dict, keep: bool = False) -> None:
-    """Reset the GAN (Sec. 2); `keep` its weights and only its optimizers are new (--align)."""
-    for name, net in (("G", Generator), ("D", Discriminator)):
-        if not keep:
-            nets[name] = net(args, data["shape"], data["K"]).to(data["x"].device)
-            nets[name].to(memory_format=torch.channels_last)  # a tenth faster on CPUs
-            nets[f"fast_{name}"] = torch.compile(nets[name]) if args.compile else nets[name]
-        nets[f"{name}_opt"] = torch.optim.Adam(
-            nets[name].parameters(), args.gan_lr, betas=(0.5, 0.999), fused=True
-        )  # β1 = 0.5 as in DCGAN (Radford et al. 2016)
-
-
-def accuracies(solver: nn.Module, data: dict) -> list[float]:
+def accuracies(solver: nn.Module, data: Data) -> list[float]:
     """The next row of R, on the full test set, all K classes competing."""
     return common.accuracy_by_task(
-        lambda x: solver(to_float(x)), data["x_test"], data["y_test"], data["owner"]
+        lambda x: solver(to_float(x)), data.x_test, data.y_test, data.owner
     )
 
 
-def progress(what: str, images: int, done: int, epochs: int) -> tqdm:
-    """A bar in images, shown on a terminal only."""
-    return tqdm(desc=what, total=images * epochs, initial=images * done, unit="img", disable=None,
-                leave=False)  # fmt: skip
+def record_curve(
+    solver: nn.Module, data: Data, t: int, epoch: int, record: Record, run: common.Run
+) -> Callable[[int, int], None]:
+    """Adds EVALS points per epoch to the training curves, called after each step."""
+    before = record.tasks[t - 1]["last_step"] if t else 0
+
+    def watch(step: int, steps: int) -> None:
+        if step in {steps * k // EVALS for k in range(1, EVALS + 1)}:
+            with run.aside("evaluation", "solver"):
+                at = before + epoch * steps + step
+                record.curve.append([at, *accuracies(solver, data)])
+
+    return watch
+
+
+def describe(
+    mixed: Mix, data: Data, t: int, epochs: int, record: Record, args: argparse.Namespace
+) -> None:
+    """Note what task t is learned from; a line for classes of which nothing is replayed."""
+    replayed = torch.bincount(mixed.y[mixed.new :], minlength=data.K).tolist()
+    shown = mixed.new if args.align and t else len(mixed.x)
+    steps = -(-len(mixed.x) // args.batch_size) * args.solver_epochs
+    is_stored = t and args.replay == "real"
+    record.tasks.append({
+        "new": mixed.new, "replayed": replayed,
+        "stored": sum(map(len, stored_index(data, t, args))) if is_stored else 0,
+        "solver_images": args.solver_epochs * len(mixed.x), "gan_images": epochs * shown,
+        "last_step": steps + (record.tasks[-1]["last_step"] if t else 0),
+    })  # fmt: skip
+    missing = [data.about["classes"][c] for c in sum(data.tasks[:t], []) if not replayed[c]]
+    if missing and args.replay != "none":
+        names = ", ".join(missing)
+        print(f"warning: task {t + 1}: nothing replayed of classes {names}", file=sys.stderr)
+
+
+def sample(
+    solver: nn.Module, data: Data, t: int, past: Past, method: Method, args: argparse.Namespace
+) -> dict:
+    """60 images that G generates after task t, sorted by their label, for the figure."""
+    seen = sum(data.tasks[: t + 1], [])
+    now = Past(solver, past.G, past.D)
+    x, _, y = take_first(generated(data, seen, now, method, args.seed), 60, seen)
+    return common.pack_images(x[y.argsort()])
 
 
 def size_in_bytes(net: nn.Module) -> int:
     """Parameters and buffers."""
     return sum(v.numel() * v.element_size() for v in [*net.parameters(), *net.buffers()])
-
-
-def check_finite(losses: list[float], what: str, args: argparse.Namespace) -> None:
-    """RunError when a loss has become NaN or infinite."""
-    if not all(math.isfinite(v) for v in losses):
-        raise common.RunError(
-            f"{what}: the loss is {losses}; lower --gan-lr or --solver-lr, and delete the last "
-            f"good checkpoint, {args.out}.ckpt, if there is one"
-        )
-
-
-def learn_task(
-    nets: dict, data: dict, t: int, epochs: int, done: dict, record: dict,
-    args: argparse.Namespace, save: Callable[[], None],
-) -> None:
-    """Sec. 2 for one task: draw the past, train the solver on the mix, then the GAN, freeze both.
-
-    `done` counts the epochs that are finished, so that a resumed task continues after them.
-    """  # fmt: skip
-    label = f"{Path(args.out).stem}, task {t + 1}/{len(data['tasks'])}"  # make runs two at a time
-    clock = time.perf_counter()
-    if len(record["tasks"]) == t:
-        record["tasks"].append({})
-        record["timing"].append(dict(draw_s=0.0, solver_s=0.0, evaluation_s=0.0, gan_s=0.0))
-    note, seconds = record["tasks"][t], record["timing"][t]
-    x, target, y = mix(nets, data, t, args, note)
-    seconds["draw_s"] += time.perf_counter() - clock
-
-    def evaluate(step: int) -> None:
-        start = time.perf_counter()
-        record["curve"].append([done["step"] + step, *accuracies(nets["solver"], data)])
-        seconds["evaluation_s"] += time.perf_counter() - start
-
-    if not done["solver"]:  # the solver keeps its weights, Adam starts anew
-        nets["solver_opt"] = torch.optim.Adam(
-            nets["solver"].parameters(), args.solver_lr, fused=True
-        )
-    with progress(f"{label} solver", len(x), done["solver"], args.solver_epochs) as bar:
-        while done["solver"] < args.solver_epochs:
-            clock, before = time.perf_counter(), seconds["evaluation_s"]
-            loss = train_solver(nets, x, target, done["solver"], args, evaluate, bar)
-            check_finite([loss], f"{label}, solver epoch {done['solver'] + 1}", args)
-            evaluation = seconds["evaluation_s"] - before
-            seconds["solver_s"] += time.perf_counter() - clock - evaluation
-            done["solver"] += 1
-            done["step"] += -(-len(x) // args.batch_size)
-            save()
-    if len(record["R"]) == t + 1:
-        record["R"].append(accuracies(nets["solver"], data))
-        print(f"{label}: accuracy by task {' '.join(f'{a:.3f}' for a in record['R'][-1])}")
-
-    seen = torch.tensor(sum(data["tasks"][:t], []), dtype=torch.int64, device=x.device)
-    align = args.align > 0 and t > 0
-    if epochs and not done["gan"]:
-        fresh_gan(nets, args, data, keep=align)
-    if align:  # G_{t-1} stands for the old images: D sees the new ones alone
-        x, y = x[: note["new"]], y[: note["new"]]
-    with progress(f"{label} GAN", len(x), done["gan"], epochs) as bar:
-        while done["gan"] < epochs:
-            clock = time.perf_counter()
-            losses = train_gan(nets, x, y, seen if align else seen[:0], args, bar)
-            check_finite(losses, f"{label}, GAN epoch {done['gan'] + 1}", args)
-            seconds["gan_s"] += time.perf_counter() - clock
-            done["gan"] += 1
-            save()
-    note.update(solver_images=args.solver_epochs * (note["new"] + sum(note["replayed"])))
-    note.update(gan_images=epochs * len(x), last_step=done["step"])
-    if epochs:
-        nets["old_G"] = copy.deepcopy(nets["G"]).eval()
-        record["grids"].append(sample(nets, data, t, args))
-    nets["old_solver"] = copy.deepcopy(nets["solver"])  # labels the next task's replay
-    done.update(task=t + 1, solver=0, gan=0)
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -635,55 +646,22 @@ def run(args: argparse.Namespace) -> dict:
     environment = common.environment(device)
     common.seed_everything(args.seed)
     data = load_data(args, device)
-    common.tell_classes(data["classes"])
-    epochs = gan_epochs(args, len(data["tasks"]))
-    solver = make_solver(data["shape"], data["K"], args.solver_hidden).to(device)
-    nets = {"solver": solver, "solver_opt": torch.optim.Adam(solver.parameters(), fused=True)}
-    fresh_gan(nets, args, data)
-    nets["old_G"], nets["old_solver"] = copy.deepcopy(nets["G"]).eval(), copy.deepcopy(solver)
-
-    # done: finished tasks, epochs of the current task, solver steps and seconds in all.
-    # record: what becomes JSON. R [T + 1, T]; curve, rows of [step, accuracy on task 1 ... T]; and
-    # for every task its counts (tasks), seconds (timing) and a sample of what G draws (grids).
-    done: dict = {"task": 0, "solver": 0, "gan": 0, "step": 0, "seconds": 0.0}
-    record: dict = {"R": [accuracies(solver, data)], "curve": [], "tasks": [], "grids": [],
-                    "timing": []}  # fmt: skip
-    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
-    identity["data"] = data["about"]
-    checkpoint = f"{args.out}.ckpt"
-    stored = common.load_checkpoint(checkpoint, identity)
-    environment["machines"] = worked = common.machines(stored, device)
-    stateful = [name for name in nets if not name.startswith("fast_")]
-    if stored:  # continue as if nothing had happened
-        done, record = stored["state"]["done"], stored["state"]["record"]
-        for name in stateful:
-            nets[name].load_state_dict(stored["state"]["nets"][name])
-        common.set_rng_state(stored["rng"], device)
-        print(f"continuing from {checkpoint} in task {done['task'] + 1}", file=sys.stderr)
-    begun, saved = time.perf_counter() - done["seconds"], time.perf_counter()
-
-    def save() -> None:
-        nonlocal saved
-        if time.perf_counter() - saved >= args.checkpoint_every:
-            done["seconds"] = time.perf_counter() - begun
-            states = {name: nets[name].state_dict() for name in stateful}
-            state = {"done": done, "record": record, "nets": states}
-            common.save_checkpoint(checkpoint, identity, state, device, worked)
-            saved = time.perf_counter()
-
-    for t in range(done["task"], len(data["tasks"])):
-        learn_task(nets, data, t, epochs[t], done, record, args, save)
-    timing = record.pop("timing")
-    memory = {name: size_in_bytes(nets[name]) for name in ("solver", "G", "D")}
-    memory |= {"image": math.prod(data["shape"]), "train": len(data["x"])}
+    names = [[data.about["classes"][c] for c in task] for task in data.tasks]
+    common.tell_classes(names)
+    epochs = gan_epochs(args, len(data.tasks))
+    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT} | {"data": data.about}
+    here = common.Run(args.out, identity, device, args.checkpoint_every)
+    record, past = learn(data, epochs, method_of(args), args, here)
+    seconds = [{f"{name}_s": v for name, v in task.items()} for task in here.seconds]
+    memory = {name: size_in_bytes(getattr(past, name)) for name in ("solver", "G", "D")}
+    memory |= {"image": math.prod(data.shape), "train": len(data.x)}
     return {
         "schema": common.SCHEMA, "script": "gan_replay", "seed": args.seed,
         "args": {k: v for k, v in vars(args).items() if k not in REPORT},
-        "classes": data["classes"], "data": data["about"],
-        "metrics": common.summarise(record["R"]),
-        "memory": memory, **record,
-        "timing": {"wall_s": time.perf_counter() - begun, "tasks": timing},
-        "environment": environment | common.peak_memory(device),
+        "classes": names, "data": data.about,
+        "metrics": common.summarise(record.R), "memory": memory, **vars(record),
+        "timing": {"wall_s": here.wall_s(), "tasks": seconds},
+        "environment": environment | {"machines": here.machines} | common.peak_memory(device),
     }  # fmt: skip
 
 
@@ -792,7 +770,7 @@ def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
             continue
         images = [[(v["solver_images"] + v["gan_images"]) / 1000 for v in run["tasks"]]
                   for run in runs[name]]  # fmt: skip
-        seconds = [[sum(v.values()) - v["evaluation_s"] for v in run["timing"]["tasks"]]
+        seconds = [[sum(v.values()) - v.get("evaluation_s", 0) for v in run["timing"]["tasks"]]
                    for run in runs[name]]  # fmt: skip
         for ax, values in zip(axes, (images, seconds)):
             mean = np.mean(values, axis=0)
@@ -855,7 +833,7 @@ def speed_table(runs: dict[str, list[dict]]) -> str:
     rows = []
     for run in sum(runs.values(), []):
         tasks, times = run["tasks"], run["timing"]["tasks"]
-        rates = (sum(v[f"{net}_images"] for v in tasks) / sum(v[f"{net}_s"] for v in times)
+        rates = (sum(v[f"{net}_images"] for v in tasks) / sum(v.get(f"{net}_s", 0) for v in times)
                  for net in ("gan", "solver"))  # fmt: skip
         env = run["environment"]
         rows.append([env["device"], str(env["threads"]), *(f"{rate:.0f}" for rate in rates)])
@@ -912,6 +890,123 @@ def report(args: argparse.Namespace) -> None:
     for name, table in tables.items() if args.readme else ():
         common.fill_between_markers(args.readme, name, table)
     print(f"figures and tables are in {args.figures}")
+
+# --------------------------------------------------------------------------------------------
+# Flags and checks
+# --------------------------------------------------------------------------------------------
+
+
+# What --preset improved changes; each is a flag (see README.md for what each one buys).
+IMPROVED = dict(
+    conditional=True, soft_labels=True, align=10.0, augment=0.15, gan_epochs=[15],
+    solver_epochs=10, solver_decay=True,
+)  # fmt: skip
+REPORT = ("report", "figures", "readme", "compare")
+# Flags that do not change the result: a checkpoint may be continued with other values of these.
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    common.errors_in_one_line(parser)
+    yes_no = argparse.BooleanOptionalAction
+    paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
+    add = paper.add_argument
+    add("--preset", choices=["paper", "improved"], default="paper", help="which defaults to use")
+    add("--replay", choices=["gan", "real", "none"], default="gan",
+        help="what stands for old tasks: drawn images, stored images (Sec. 4), nothing")
+    add("--joint", action="store_true", help="upper bound: train once on all classes")
+    add("--n-gen", type=int, default=12000, help="n_gen, replayed images (Sec. 3)")
+    add("--n-gen-mode", choices=["per-task", "total"], default="per-task",
+        help="n_gen for each previous task or for all together (Sec. 4; our choice: per-task)")
+    add("--balance", action=yes_no, default=False,
+        help="draw until all old classes are equally frequent (the variant Sec. 2 abandoned); with "
+        "--replay real repeat the stored images to as many as a task once had")
+    add("--classes-per-task", type=int, default=2, help="classes in a task")
+    add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
+    add("--gan", choices=["conv", "mlp"], default="conv", help="both were tried in Sec. 2")
+    add("--gan-width", type=int, default=64, help="channels of the GAN at a quarter of the size")
+    add("--gan-epochs", type=int, nargs="+", default=[],
+        help="epochs of the GAN after each task but the last (Sec. 2), or one number for all; "
+        "[]: 4 + t after task t, our choice")
+    add("--final-gan", action="store_true", help="train a GAN after the last task too")
+    add("--gan-lr", type=float, default=1e-3, help="Adam's rate for both nets of the GAN")
+    add("--gan-batch-size", type=int, default=64, help="images a GAN step")
+    add("--solver-hidden", type=int, nargs="+", default=[400, 400], help="hidden layers")
+    add("--solver-epochs", type=int, default=5, help="epochs of the solver on each task")
+    add("--solver-lr", type=float, default=1e-3, help="Adam's rate for the solver")
+    add("--batch-size", type=int, default=128, help="images a solver step")
+    beyond = parser.add_argument_group("beyond the paper (on in --preset improved)")
+    add = beyond.add_argument
+    add("--conditional", action=yes_no, default=False,
+        help="G and D are told the class; the class asked for is the label")
+    add("--soft-labels", action=yes_no, default=False,
+        help="replay is labelled with the old solver's probabilities (distillation)")
+    add("--align", type=float, default=0.0,
+        help="> 0: keep the GAN's weights, show D new images only, and hold G to G_{t-1} on old "
+        "classes with this weight (needs --conditional)")
+    add("--augment", type=float, default=0.0,
+        help="solver sees images turned, scaled, sheared and shifted by up to this")
+    add("--solver-decay", action=yes_no, default=False,
+        help="the solver's rate falls linearly to 0 within each task")
+    data = parser.add_argument_group("data")
+    add = data.add_argument
+    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
+        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
+    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
+    add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
+    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
+    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
+    add("--validation", type=int, default=0,
+        help="hold out so many training images and measure on them instead of the test images")
+    run = parser.add_argument_group("run")
+    add = run.add_argument
+    add("--seed", type=int, default=0, help="seed of everything random")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    add("--compile", action="store_true", help="torch.compile the GAN's nets")
+    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
+    add("--out", default="results/gan_replay/run-seed{seed}.json",
+        help="the result, one JSON file; {seed} stands for --seed")
+    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
+    add = report.add_argument
+    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
+    add("--figures", default="figures/gan_replay", metavar="DIR", help="where --report draws")
+    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
+    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
+        help="print paper, reference and your results side by side")
+    only_preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    only_preset.add_argument("--preset")
+    common.errors_in_one_line(only_preset)
+    if only_preset.parse_known_args(argv)[0].preset == "improved":
+        parser.set_defaults(**IMPROVED)
+    args = parser.parse_args(argv)
+    check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """UserError for values that argparse lets through."""
+    least = {"n_gen": 0, "threads": 0, "augment": 0, "align": 0, "checkpoint_every": 0, "seed": 0,
+             "classes_per_task": 1, "gan_width": 1, "solver_epochs": 1,
+             "batch_size": 1, "gan_batch_size": 2, "gan_epochs": 1,
+             "solver_hidden": 1}  # fmt: skip
+    common.check_ranges(args, least)
+    if not (0 < args.gan_lr < 1 and 0 < args.solver_lr < 1):
+        raise common.UserError("--gan-lr and --solver-lr must lie between 0 and 1")
+    if args.align and not args.conditional:
+        raise common.UserError("--align holds old classes still, so it needs --conditional")
+    if args.joint and args.replay == "real":
+        raise common.UserError("--joint has no old tasks to replay: leave --replay out")
+    if args.final_gan and (args.joint or args.replay != "gan"):
+        raise common.UserError("--final-gan: --joint and --replay real or none have no GAN")
+    if args.joint:
+        args.replay = "none"
+    args.out = args.out.replace("{seed}", str(args.seed))
 
 
 def main(argv: list[str] | None = None) -> None:
