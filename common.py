@@ -1346,7 +1346,7 @@ class Run:
 
     So each loop must name all that its body changes: modules, optimizers, dicts, lists, tensors of
     constant shape, or dataclasses of these (and of numbers). A `break` or an error leaves the last
-    good checkpoint. Seconds are kept too: `seconds[t][loop]`.
+    good checkpoint. Seconds are kept too: `seconds[t][loop]`, `seconds[t]["before " + loop]`.
     """
 
     def __init__(self, out: str, identity: dict[str, Any], device: torch.device, every: float):
@@ -1360,7 +1360,8 @@ class Run:
         kept: dict[str, Any] = self.resumed or fresh
         self.task, self.start, self.loops = kept["task"], kept["start"], kept["loops"]
         self.seconds: list[dict[str, float]] = kept["seconds"]  # of each task, by loop
-        self.begun, self.saved = time.perf_counter() - kept["wall_s"], time.perf_counter()
+        self.saved = self.mark = time.perf_counter()
+        self.begun = self.saved - kept["wall_s"]
         self.n_tasks, self.where, self.entered = 1, "", set[str]()
         if self.resumed:
             print(f"continuing from {self.path} in task {self.task + 1}", file=sys.stderr)
@@ -1375,8 +1376,9 @@ class Run:
             if not self.resumed:
                 self.start, self.loops = self._take(state), {}
                 self.seconds = [*self.seconds[:t], {}]
+                self._save_if_due()
             self.resumed, self.entered = None, set()
-            self._save_if_due()
+            self.mark = time.perf_counter()
             yield t
 
     def epochs(self, name: str, n: int, **state: Any) -> Iterator[int]:
@@ -1390,6 +1392,7 @@ class Run:
             self._put(state, self.loops[name])
         seconds = self.seconds[self.task]
         seconds.setdefault(name, 0.0)
+        seconds[f"before {name}"] = time.perf_counter() - self.mark
         bar = tqdm(range(done, n), f"{self.label()} {name}", initial=done, total=n, disable=None,
                    leave=False)  # fmt: skip
         for epoch in bar:
@@ -1399,18 +1402,19 @@ class Run:
             if self._due() and epoch + 1 < n:
                 self.loops[name] = self._take(state) | {"done": epoch + 1}
                 self._save_if_due()
-        self.loops[name] = self._take(state) | {"done": n}
-        self._save_if_due()
+        if done < n or name not in self.loops:
+            self.loops[name] = self._take(state) | {"done": n}
+            self._save_if_due()
+        self.mark = time.perf_counter()
 
     @contextlib.contextmanager
-    def aside(self, name: str, loop: str = "") -> Iterator[None]:
+    def aside(self, name: str, loop: str) -> Iterator[None]:
         """Count the seconds within under `name`, not under the loop that they are spent in."""
         clock, seconds = time.perf_counter(), self.seconds[self.task]
         yield
         spent = time.perf_counter() - clock
         seconds[name] = seconds.get(name, 0.0) + spent
-        if loop:
-            seconds[loop] -= spent
+        seconds[loop] -= spent
 
     def label(self) -> str:
         """The run and its task, for a reader who watches several runs at once."""

@@ -268,8 +268,22 @@ def generator_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
+def fresh_gan(
+    data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace
+) -> "Gan":
+    """"The generator is reset" (Sec. 2): untrained nets, new optimizers."""
+    return Gan(*new_nets(data, method, args), args)
+
+
+def new_nets(data: Data, method: "Method", args: argparse.Namespace) -> list[nn.Module]:
+    """An untrained G and D."""
+    G, D = (net(args.gan, data.shape, args.gan_width, data.K) for net in method.nets)
+    G, D = G.to(data.x.device), D.to(data.x.device)
+    return [net.to(memory_format=torch.channels_last) for net in (G, D)]  # a tenth faster on CPUs
+
+
 class Gan:
-    """A generator, a discriminator and their optimizers; `train_G` and `train_D` may be compiled."""
+    """A generator and a discriminator with optimizers; `train_G`, `train_D` may be compiled."""
 
     def __init__(self, G: nn.Module, D: nn.Module, args: argparse.Namespace):
         self.G, self.D = G, D
@@ -327,12 +341,12 @@ class Method:
 
     replay: Callable = generate  # what stands for earlier tasks
     label: Callable = label_by_solver
-    take: Callable = take_first
+    take: Callable = take_first  # which generated images
     view: Callable = lambda image, args: image  # what the solver sees
-    rate: Callable = lambda progress: 1.0  # factor of the solver's rate, progress 0 to 1 in a task
-    gan: Callable = train_gan
-    keep_gan: bool = False  # from task to task
-    told: bool = False  # the GAN is told the class
+    rate: Callable = lambda progress: 1.0  # factor of the solver's rate; progress in a task: 0 to 1
+    nets: tuple = (Generator, Discriminator)
+    begin_gan: Callable = fresh_gan
+    train_gan: Callable = train_gan
 
 
 @dataclass
@@ -348,11 +362,11 @@ class Record:
 def learn(data: Data, epochs: list[int], method: Method, args: argparse.Namespace, run: common.Run):
     """All tasks in turn; `epochs` [T] of the GAN, 0 where none is trained. -> record, nets."""
     solver = make_solver(data.shape, data.K, args.solver_hidden).to(data.x.device)
-    past = Past(copy.deepcopy(solver), *new_gan(data, method, args))
+    past = Past(copy.deepcopy(solver), *new_nets(data, method, args))
+    past.G.eval()  # it generates with BatchNorm's running statistics (Deviation 5)
     record = Record(R=[accuracies(solver, data)])  # row 0: untrained
     for t in run.tasks(len(data.tasks), solver=solver, past=past, record=record):
-        with run.aside("draw"):
-            mixed = mix(data, t, past, method, args)
+        mixed = mix(data, t, past, method, args)
         describe(mixed, data, t, epochs[t], record, args)
 
         opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
@@ -365,25 +379,15 @@ def learn(data: Data, epochs: list[int], method: Method, args: argparse.Namespac
         print(f"{run.label()}: accuracy by task {' '.join(f'{a:.3f}' for a in record.R[-1])}")
 
         if epochs[t]:  # "the generator is reset and trained on the combined dataset"
-            kept = method.keep_gan and t > 0
-            gan = Gan(*(kept_gan(past) if kept else new_gan(data, method, args)), args)
-            shown = Mix(*(v[: mixed.new] for v in mixed[:3]), mixed.new) if kept else mixed
-            seen = sum(data.tasks[:t], [])
+            gan = method.begin_gan(data, t, past, method, args)
             parts = {"G": gan.G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D}
             for _ in run.epochs("gan", epochs[t], **parts):
-                losses = method.gan(gan, shown, past, seen, args)
+                losses = method.train_gan(gan, mixed, past, sum(data.tasks[:t], []), args)
                 run.check_finite("lower --gan-lr", *losses)
             past.G, past.D = gan.G.eval(), gan.D
             record.grids.append(sample(solver, data, t, past, method, args))
         past.solver = copy.deepcopy(solver)
     return record, past
-
-
-def new_gan(data: Data, method: Method, args: argparse.Namespace) -> list[nn.Module]:
-    """An untrained G, which generates as it is kept (Deviation 5), and D."""
-    kinds = (ToldGenerator, ToldDiscriminator) if method.told else (Generator, Discriminator)
-    G, D = (kind(args.gan, data.shape, args.gan_width, data.K).to(data.x.device) for kind in kinds)
-    return [net.to(memory_format=torch.channels_last) for net in (G, D)]  # a tenth faster on CPUs
 
 
 # --------------------------------------------------------------------------------------------
@@ -475,9 +479,13 @@ def stored_index(data: Data, t: int, args: argparse.Namespace) -> list[Tensor]:
     return chosen
 
 
-def kept_gan(past: Past) -> list[nn.Module]:
-    """G and D of the last task, to be trained on."""
-    return [copy.deepcopy(past.G).train(), copy.deepcopy(past.D)]
+def kept_gan(
+    data: Data, t: int, past: Past, method: Method, args: argparse.Namespace
+) -> Gan:
+    """G and D of the last task, trained on with new optimizers; in the first, untrained nets."""
+    if t == 0:
+        return fresh_gan(data, t, past, method, args)
+    return Gan(copy.deepcopy(past.G).train(), copy.deepcopy(past.D), args)
 
 
 def train_gan_aligned(
@@ -488,9 +496,9 @@ def train_gan_aligned(
     Replay alignment (MeRGAN: Wu et al. 2018, Sec. 3.3), with an L1 distance:
     L_G += λ E|G(z, y) - G_{t-1}(z, y)|.
     """
-    if not seen:
+    if not seen:  # the first task
         return train_gan(gan, mixed, past, seen, args)
-    device = mixed.x.device
+    mixed, device = Mix(*(part[: mixed.new] for part in mixed[:3]), mixed.new), mixed.x.device
     classes = torch.tensor(seen, device=device)
     total = torch.zeros(2, device=device)
     batches = full_batches(mixed.x, args.gan_batch_size)
@@ -527,7 +535,7 @@ def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
     method = Method(replay={"gan": generate, "real": stored, "none": nothing}[args.replay])
     if args.conditional:
-        method.told, method.label = True, label_as_asked
+        method.nets, method.label = (ToldGenerator, ToldDiscriminator), label_as_asked
     if args.soft_labels:
         method.label = softly(method.label)
     if args.balance:
@@ -537,7 +545,7 @@ def method_of(args: argparse.Namespace) -> Method:
     if args.solver_decay:
         method.rate = lambda progress: 1 - progress
     if args.align:
-        method.gan, method.keep_gan = train_gan_aligned, True
+        method.begin_gan, method.train_gan = kept_gan, train_gan_aligned
     return method
 
 

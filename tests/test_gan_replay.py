@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,6 @@ TINY = (
     "--dataset glyphs --train-size 600 --test-size 300 --n-gen 100 --gan-epochs 1 --gan-width 8 "
     "--solver-epochs 1 --solver-hidden 32 --device cpu --threads 1"
 ).split()
-
-
-class NoBar:
-    """Stands for tqdm where a test calls the training functions itself."""
-
-    def update(self, n):
-        pass
 
 
 def parse(*flags):
@@ -62,7 +56,7 @@ def test_losses_against_the_written_out_logarithms():
 
 
 def test_projection_discriminator_against_a_loop():
-    D = gan_replay.Discriminator(parse("--conditional"), (1, 28, 28), 10)
+    D = gan_replay.ToldDiscriminator("conv", (1, 28, 28), 8, 10)
     x, y = torch.randn(4, 1, 28, 28), torch.tensor([3, 0, 3, 9])
     h = D.features(x)
     for i in range(4):
@@ -74,10 +68,9 @@ def test_projection_discriminator_against_a_loop():
 @pytest.mark.parametrize("kind", ["conv", "mlp"])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
 def test_shapes_and_ranges(kind, shape):
-    args = parse("--gan", kind, "--conditional")
-    G = gan_replay.Generator(args, shape, 10)
-    D = gan_replay.Discriminator(args, shape, 10)
-    z, y = torch.randn(5, args.latent), torch.arange(5)
+    G = gan_replay.ToldGenerator(kind, shape, 8, 10)
+    D = gan_replay.ToldDiscriminator(kind, shape, 8, 10)
+    z, y = torch.randn(5, 100), torch.arange(5)
     x = G(z, y)
     assert x.shape == (5, *shape) and x.abs().max() <= 1
     assert D(x, y).shape == (5,)
@@ -120,35 +113,34 @@ class Reader(nn.Module):
         return F.one_hot(c, 10).float() * 5
 
 
-def drawing(G, n, seen, args, balance):
-    """Call `draw` for n images of 4x4 pixels; return the rows it filled and how many it drew."""
-    x = torch.full((n, 1, 4, 4), 255, dtype=torch.uint8)
-    target, y = torch.zeros(n, 10), torch.full((n,), -1)
-    filled, drawn = gan_replay.draw(G, Reader(), x, target, y, seen, args, 0, balance)
-    assert (y[:filled] >= 0).all() and (y[filled:] == -1).all()
-    return x[:filled], target[:filled], y[:filled], drawn
+def taken(G, n, seen, *flags):
+    """n images of 4x4 pixels, as a run with these flags takes them from G: x, target, y."""
+    method = gan_replay.method_of(parse(*flags))
+    data = types.SimpleNamespace(x=torch.zeros(1))
+    past = gan_replay.Past(Reader(), G, None)
+    return method.take(gan_replay.generated(data, seen, past, method, 0), n, seen)
 
 
-def test_drawn_images_are_labelled_by_the_solver():
-    seen = torch.arange(4)
-    x, target, y, drawn = drawing(Stub([0, 1, 2, 3]), 1500, seen, parse(), False)
-    assert len(x) == 1500 and drawn == 2000
+def test_generated_images_are_labelled_by_the_solver():
+    x, target, y = taken(Stub([0, 1, 2, 3]), 1500, [0, 1, 2, 3])
+    assert len(x) == len(target) == len(y) == 1500
     assert torch.equal(y, Reader()(gan_replay.to_float(x)).argmax(1))
     assert torch.equal(target, F.one_hot(y, 10).float())
-    x, soft, _, _ = drawing(Stub([0, 3]), 10, seen, parse("--soft-labels"), False)
+    x, soft, _ = taken(Stub([0, 3]), 10, [0, 1, 2, 3], "--soft-labels")
     assert torch.allclose(soft, Reader()(gan_replay.to_float(x)).softmax(1))
     assert (soft < 1).all()
 
 
-def test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing():
-    seen = torch.arange(4)
-    args = parse("--max-draws", "5")
+def test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing(monkeypatch):
     skewed = Stub([0, 0, 0, 0, 0, 1, 1, 2, 2, 3])
-    y = drawing(skewed, 402, seen, args, True)[2]
+    y = taken(skewed, 402, [0, 1, 2, 3], "--balance")[2]
     assert torch.bincount(y, minlength=10).tolist() == [101, 101, 100, 100, 0, 0, 0, 0, 0, 0]
-    _, _, y, drawn = drawing(Stub([0, 1, 2]), 400, seen, args, True)
+    monkeypatch.setattr(gan_replay, "MAX_DRAWS", 5)
+    drawn, G = [], Stub([0, 1, 2])
+    G.register_forward_hook(lambda *_: drawn.append(1000))
+    y = taken(G, 400, [0, 1, 2, 3], "--balance")[2]
     assert torch.bincount(y, minlength=4).tolist() == [100, 100, 100, 0]
-    assert 5 * 400 <= drawn < 5 * 400 + 1000  # bounded
+    assert sum(drawn) == 2000  # 5 times 400, then no more
 
 
 def test_conditional_rejection_keeps_only_what_the_solver_agrees_with():
@@ -157,9 +149,8 @@ def test_conditional_rejection_keeps_only_what_the_solver_agrees_with():
             c = torch.where((y == 3) & (z[:, 0] > 0), 2, y)
             return (c.float() / 10 - 0.5)[:, None, None, None].expand(-1, 1, 4, 4)
 
-    args, seen = parse("--conditional"), torch.tensor([2, 3])
-    for balance, wrong in ((False, True), (True, False)):
-        x, _, y, _ = drawing(Half([0]), 600, seen, args, balance)
+    for flags, wrong in (([], True), (["--balance"], False)):
+        x, _, y = taken(Half([0]), 600, [2, 3], "--conditional", *flags)
         assert torch.bincount(y, minlength=4).tolist() == [0, 0, 300, 300]
         looks = Reader()(gan_replay.to_float(x)).argmax(1)
         assert bool((looks != y).any()) == wrong
@@ -182,71 +173,82 @@ def test_conditional_rejection_keeps_only_what_the_solver_agrees_with():
 def test_the_mix_has_the_right_size_and_stores_no_more_than_it_says(flags, sizes, stored):
     args = parse("--train-size", "1000", *flags)
     data = gan_replay.load_data(args, CPU)
-    nets = {"old_G": Stub([0, 1, 2]), "old_solver": Reader()}
-    nets["old_G"].forward = lambda z, y: torch.zeros(len(z), 1, 28, 28)
+    G = Stub([0, 1, 2])
+    G.forward = lambda z, y: torch.zeros(len(z), 1, 28, 28)
+    past, record = gan_replay.Past(Reader(), G, None), gan_replay.Record()
     for t in range(3):
-        note = {}
-        x, target, y = gan_replay.mix(nets, data, t, args, note)
-        assert len(x) == len(target) == len(y) == sizes[t]
-        assert note["stored"] == stored[t] and note["new"] == 200
-        assert set(y[:200].tolist()) == set(data["tasks"][t])
+        mixed = gan_replay.mix(data, t, past, gan_replay.method_of(args), args)
+        gan_replay.describe(mixed, data, t, 1, record, args)
+        assert len(mixed.x) == len(mixed.target) == len(mixed.y) == sizes[t]
+        assert record.tasks[t]["stored"] == stored[t] and mixed.new == 200
+        assert set(mixed.y[:200].tolist()) == set(data.tasks[t])
 
 
 def test_a_smaller_memory_is_a_part_of_the_larger_one():
     """What a task stored is given up in part when new tasks come; it is never drawn anew."""
     args = parse("--replay", "real", "--n-gen", "60", "--n-gen-mode", "total")
     data = gan_replay.load_data(args, CPU)
-    first = gan_replay.stored_images(data["y"], data["tasks"], 1, args)[0]
-    later = gan_replay.stored_images(data["y"], data["tasks"], 3, args)[0]
-    assert set(later[:20].tolist()) < set(first.tolist())
+    first = torch.cat(gan_replay.stored_index(data, 1, args))
+    later = gan_replay.stored_index(data, 3, args)[0]
+    assert len(later) == 20 and set(later.tolist()) < set(first.tolist())
 
 
 @pytest.mark.parametrize("preset", ["paper", "improved"])
 def test_nothing_real_is_kept(preset, tmp_path, monkeypatch):
     """Erase the images of every task after it was learned: the result must not change."""
-    flags = ["--preset", preset, "--gan-epochs", "1", "--n-gen", "100", "--max-draws", "2"]
+    flags = ["--preset", preset, "--gan-epochs", "1", "--n-gen", "100"]
     run(tmp_path / "a.json", *flags)
-    learn = gan_replay.learn_task
+    mix, erased = gan_replay.mix, []
 
-    def learn_and_erase(nets, data, t, *rest):
-        learn(nets, data, t, *rest)
-        data["x"][common.indices_of(data["y"], data["tasks"][t])] = 77
+    def erase_and_mix(data, t, *rest):
+        if t:
+            index = common.indices_of(data.y, data.tasks[t - 1])
+            data.x[index] = 77
+            erased.append(len(index))
+        return mix(data, t, *rest)
 
-    monkeypatch.setattr(gan_replay, "learn_task", learn_and_erase)
+    monkeypatch.setattr(gan_replay, "mix", erase_and_mix)
     run(tmp_path / "b.json", *flags)
+    assert len(erased) == 4 and min(erased) > 100
     assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
 
 
-def test_the_gan_is_reset_or_with_align_kept(monkeypatch):
-    args = parse("--preset", "improved")
-    data = {"x": torch.zeros(1), "shape": (1, 28, 28), "K": 10}
-    nets = {}
-    gan_replay.fresh_gan(nets, args, data)
-    first = nets["G"]
-    gan_replay.fresh_gan(nets, args, data, keep=True)
-    assert nets["G"] is first
-    gan_replay.fresh_gan(nets, args, data)
-    assert nets["G"] is not first
+def gan_and_past(data, *flags):
+    """The GAN that a run with these flags begins with, and what it keeps of a past."""
+    args = parse("--preset", "improved", *flags)
+    method = gan_replay.method_of(args)
+    gan = gan_replay.fresh_gan(data, 0, None, method, args)
+    return args, method, gan, gan_replay.Past(None, gan.G, gan.D)
+
+
+def test_the_gan_is_reset_or_with_align_kept():
+    data = types.SimpleNamespace(x=torch.zeros(1), shape=(1, 28, 28), K=10)
+    args, method, gan, past = gan_and_past(data)
+    same = lambda a, b: all(map(torch.equal, a.parameters(), b.parameters()))  # noqa: E731
+    kept = method.begin_gan(data, 1, past, method, args)
+    assert same(kept.G, gan.G) and same(kept.D, gan.D) and kept.G is not gan.G
+    for t, begin in ((0, method.begin_gan), (1, gan_replay.fresh_gan)):
+        assert not same(begin(data, t, past, method, args).G, gan.G)
 
 
 def test_alignment_holds_old_images_still():
     """A strong λ keeps G(z, old class) near the teacher; λ = 0 lets it go."""
     x = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
-    y, seen = torch.full((256,), 2), torch.tensor([0, 1])
+    y = torch.full((256,), 2)
+    mixed = gan_replay.Mix(x, F.one_hot(y, 10).float(), y, 256)
+    data = types.SimpleNamespace(x=x, shape=(1, 28, 28), K=10)
     gaps = {}
-    for weight in ("100", "0"):
+    for weight in ("100", "1e-9"):
         torch.manual_seed(0)
-        args = parse("--preset", "improved", "--align", weight, "--gan-batch-size", "32")
-        nets = {}
-        gan_replay.fresh_gan(nets, args, {"x": x, "shape": (1, 28, 28), "K": 10})
-        nets["G"](torch.randn(512, 100), torch.randint(0, 2, (512,)))  # settle BatchNorm
-        nets["old_G"] = gan_replay.copy.deepcopy(nets["G"]).eval()
+        args, method, gan, _ = gan_and_past(data, "--align", weight, "--gan-batch-size", "32")
+        gan.G(torch.randn(512, 100), torch.randint(0, 2, (512,)))  # settle BatchNorm
+        past = gan_replay.Past(None, gan_replay.copy.deepcopy(gan.G).eval(), None)
         for _ in range(4):
-            gan_replay.train_gan(nets, x, y, seen, args, NoBar())
+            method.train_gan(gan, mixed, past, [0, 1], args)
         z, old = torch.randn(64, 100), torch.randint(0, 2, (64,))
         with torch.no_grad():
-            gaps[weight] = (nets["G"].eval()(z, old) - nets["old_G"](z, old)).abs().mean().item()
-    assert gaps["100"] < 0.7 * gaps["0"]
+            gaps[weight] = (gan.G.eval()(z, old) - past.G(z, old)).abs().mean().item()
+    assert gaps["100"] < 0.7 * gaps["1e-9"]
 
 
 # --------------------------------------------------------------------------------- the sequence
@@ -256,32 +258,30 @@ def test_alignment_holds_old_images_still():
 def test_the_order_of_things(preset, tmp_path, monkeypatch):
     """Which GAN sees what for how long, and that the solver goes on where it was."""
     seen, begun, ended = [], [], []
-    train_gan, train_solver = gan_replay.train_gan, gan_replay.train_solver
+    step, train_solver = gan_replay.gan_step, gan_replay.train_solver
 
-    def gan(nets, x, y, old, *rest):
-        seen.append((id(nets["G"]), len(x), len(old)))
-        return train_gan(nets, x, y, old, *rest)
+    def gan(gan, real, fake, y, more=0.0):
+        seen.append((id(gan.G), len(real), more != 0))
+        return step(gan, real, fake, y, more)
 
-    def solver(nets, x, target, epoch, *rest):
-        begun.append(nets["solver"][1].weight.detach().clone())
-        loss = train_solver(nets, x, target, epoch, *rest)
-        ended.append((nets["solver"][1].weight.detach().clone(),
-                      nets["solver_opt"].param_groups[0]["lr"]))  # fmt: skip
+    def solver(net, opt, *rest):
+        begun.append(net[1].weight.detach().clone())
+        loss = train_solver(net, opt, *rest)
+        ended.append((net[1].weight.detach().clone(), opt.param_groups[0]["lr"]))
         return loss
 
-    monkeypatch.setattr(gan_replay, "train_gan", gan)
+    monkeypatch.setattr(gan_replay, "gan_step", gan)
     monkeypatch.setattr(gan_replay, "train_solver", solver)
     result = run(tmp_path / "r.json", "--preset", preset, "--train-size", "1000", "--n-gen", "100",
                  "--classes-per-task", "4", "--gan-epochs", "1", "2", "--solver-epochs",
-                 "2")  # fmt: skip
-    first, *others = [i for i, _, _ in seen]
+                 "2", "--gan-batch-size", "1000")  # fmt: skip
     assert len(seen) == 3  # one epoch after task 1, two after task 2, none after task 3
-    if preset == "paper":  # from scratch, on the mix
-        assert first not in others and [n for _, n, _ in seen] == [400, 500, 500]
-        assert [old for _, _, old in seen] == [0, 0, 0]
-    else:  # kept, on the new images, held to G_{t-1} on the four old classes
-        assert set(others) == {first} and [n for _, n, _ in seen] == [400, 400, 400]
-        assert [old for _, _, old in seen] == [0, 4, 4]
+    nets, sizes, held = zip(*seen)
+    assert nets[1] == nets[2] != nets[0]  # a GAN for each task
+    if preset == "paper":  # on the mix
+        assert sizes == (400, 500, 500) and held == (False,) * 3
+    else:  # on the new images, held to G_{t-1} on the old classes
+        assert sizes == (400, 400, 400) and held == (False, True, True)
     for (weight, _), later in zip(ended, begun[1:]):
         assert torch.equal(weight, later)
     rates = [rate for _, rate in ended]
@@ -298,7 +298,7 @@ def test_row_0_is_the_untrained_net_and_grids_are_one_a_gan(tmp_path):
     common.seed_everything(0)
     args = parse()
     data = gan_replay.load_data(args, CPU)
-    solver = gan_replay.make_solver(data["shape"], 10, args.solver_hidden)
+    solver = gan_replay.make_solver(data.shape, 10, args.solver_hidden)
     assert result["R"][0] == gan_replay.accuracies(solver, data)
     assert len(result["grids"]) == 5
     assert result["curve"][-1][1:] == result["R"][-1]
@@ -306,13 +306,13 @@ def test_row_0_is_the_untrained_net_and_grids_are_one_a_gan(tmp_path):
 
 def test_images_are_drawn_with_running_statistics(tmp_path, monkeypatch):
     """So that an image does not depend on the batch it is drawn in (Deviation 5)."""
-    training, draw = [], gan_replay.draw
+    training, generated = [], gan_replay.generated
 
-    def spy(G, *rest, **options):
-        training.append(G.training)
-        return draw(G, *rest, **options)
+    def spy(data, seen, past, *rest):
+        training.append(past.G.training)
+        return generated(data, seen, past, *rest)
 
-    monkeypatch.setattr(gan_replay, "draw", spy)
+    monkeypatch.setattr(gan_replay, "generated", spy)
     run(tmp_path / "r.json")
     assert training == [False] * 8  # four replays and four samples for the figure
 
@@ -485,7 +485,7 @@ def test_truncated_mnist_and_foreign_checkpoint(tmp_path, capsys):
 def test_a_diverging_loss_stops_the_run_with_exit_code_1(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(gan_replay, "generator_loss", lambda score: score.mean() * float("nan"))
     line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
-    assert "task 1/5, GAN epoch 1" in line and "--gan-lr" in line
+    assert "task 1/5, gan epoch 1" in line and "--gan-lr" in line
     assert not (tmp_path / "r.json").exists()
 
 
@@ -542,7 +542,7 @@ def test_the_makefile_runs_what_the_report_expects():
 
 def test_the_memory_to_beat_has_the_generators_bytes():
     args = gan_replay.parse_args([])
-    G = gan_replay.Generator(args, (1, 28, 28), 10)
+    G = gan_replay.Generator(args.gan, (1, 28, 28), args.gan_width, 10)
     stored = gan_replay.size_in_bytes(G) // (28 * 28)
     assert f"--n-gen {stored} " in gan_replay.RUNS["bytes"][1]
 

@@ -158,7 +158,7 @@ def test_seconds_are_counted_by_task_and_loop_over_all_starts(tmp_path, monkeypa
 
     monkeypatch.setattr(common.time, "perf_counter", lambda: clock[0])
     whole = work(common.Run(str(tmp_path / "a.json"), {}, CPU, every=1e9))
-    assert whole == ([{"net": 6.0, "evaluation": 2.0}] * 2, 36.0)
+    assert whole == ([{"before net": 0.0, "net": 6.0, "evaluation": 2.0}] * 2, 36.0)
     clock[0] = 0.0
     seconds, wall = killed(work, tmp_path / "b.json", monkeypatch, 3)
     assert seconds == whole[0]
