@@ -16,6 +16,7 @@ from pathlib import Path
 import cuda_check
 import pytest
 from test_devices import TINY, there
+from test_devices import pytestmark as where_torch_knows_python_devices
 
 import common
 
@@ -228,6 +229,7 @@ common.exit_in_one_line(lambda: episodic.main(sys.argv[2:] + ["--device", "auto"
     assert "made on cpu, not on cuda" in found["said"]["cpu to cuda"]
 
 
+@where_torch_knows_python_devices
 @pytest.mark.parametrize("script", TINY)
 def test_its_flags_run_where_devices_cannot_mix(script, tmp_path):
     """The flags of LEARNS and STEPS on a pretended device, at the sizes of the scripts' tests."""
