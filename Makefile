@@ -10,6 +10,7 @@ SEEDS     ?= 0#         seeds of every run, for example "0 1 2"; tables then sho
 DATASET   ?= mnist#     mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, glyphs-rgb or a folder
 DATA      ?= data#      where data sets are, or are downloaded to
 PRESET    ?= auto#      of dgm.py: paper, or laptop; auto: paper if nvidia-smi lists a GPU
+MINUTES   ?= 25#        of make cuda, in all; the checks take the first of them, rows the rest
 LAUNCH    ?=#           put before every training command, for example "srun --gpus=1"
 
 SHELL := /bin/sh
@@ -17,7 +18,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	reproduce-grad_predict reproduce-episodic compare readme report stress bench bench-higher \
+	reproduce-grad_predict reproduce-episodic compare readme report stress cuda bench bench-higher \
 	bench-avalanche
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
@@ -88,6 +89,9 @@ readme: $(READY)  ## draw the figures in reference/ and renew the README's table
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
 	$(PY) tests/stress.py --kills 25 --out reference/stress.json
+
+cuda: $(READY)  ## on a machine with a GPU: check every script on it, then time it, then the papers' rows
+	$(PY) tests/cuda_check.py --minutes $(strip $(MINUTES)) --data-dir $(strip $(DATA))
 
 BENCH_DGM = $(PY) dgm.py --dataset glyphs --train-size 12800 --tasks 2 --threads 1 --device $(strip $(DEVICE))
 bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine idle)

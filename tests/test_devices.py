@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 ALSO = {  # with these flags too
     "gan_replay": ["--preset improved", "--balance"],
     "dgm": ["--method dgma --norm batch", "--memory mergan --mergan align", "--memory dgr",
-            "--real-ratio 0.5 --memory-size 20 --choice herding"],
+            "--real-ratio 0.5 --memory-size 20 --choice herding", "--preset paper"],
     "synthetic_meta": ["--preset improved --init learned", "--source gan", "--bn running"],
     "grad_predict": ["--preset improved", "--boundaries detect", "--method ewc"],
     "episodic": ["--method icarl", "--method rwalk"],
