@@ -733,8 +733,9 @@ def evidence(claim: Claim, runs: dict[str, list[dict]], folder: str, script: str
 
 
 def deviations(script: str) -> str:
-    """The numbered deviations of a script's docstring, as Markdown."""
-    doc = inspect.getdoc(SCRIPTS[script][0])
+    """The numbered deviations of a script, as Markdown."""
+    module = SCRIPTS[script][0]
+    doc = inspect.cleandoc(getattr(module, "DEVIATIONS", module.__doc__))
     block = doc.split("Deviations", 1)[1].split("\n\n")[0].split("\n", 1)[1]
     items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
     return "\n".join(" ".join(item.split()) for item in items if item.strip())
@@ -1084,18 +1085,28 @@ def repeated(reference: str, yours: str) -> str:
     return f"{said}; not {which}.\n" if differ else f"{said}.\n"
 
 
+PARTS = ("what it is about", "the method", "beyond it, and the run", "figures and tables", "flags")
+
+
 def lengths() -> str:
-    """How many lines of every script are the method, and how many are flags and figures."""
+    """How many lines of every script are the paper's method, and how many are all the rest."""
     rows = []
     for script, (module, _) in SCRIPTS.items():
-        lines = inspect.getsource(module).splitlines()
-        flags = next(i for i, line in enumerate(lines) if line.startswith("def parse_args"))
-        method = next(i for i, line in enumerate(lines) if i > flags and line.startswith("# ---"))
-        figures = next(i for i, line in enumerate(lines) if line.startswith("# Figures and tables"))
-        counts = (flags, method - flags, figures - method, len(lines) - figures)
-        rows.append([f"[`{script}.py`]({script}.py)", *map(str, counts)])
-    header = ["lines", "what it is about", "flags", "the method and its runs", "figures and tables"]
-    return common.markdown_table(header, rows)
+        counts = dict.fromkeys(PARTS, 0)
+        part = "what it is about"
+        for line in inspect.getsource(module).splitlines():
+            title = line.removeprefix("# ")
+            if line.startswith("def parse_args") or title == "Flags and checks":
+                part = "flags"
+            elif title.startswith("Figures and tables"):
+                part = "figures and tables"
+            elif title.startswith(("Beyond the paper", "The run")):
+                part = "beyond it, and the run"
+            elif line.startswith("# ---") and part in ("what it is about", "flags"):
+                part = "the method"
+            counts[part] += 1
+        rows.append([f"[`{script}.py`]({script}.py)", *map(str, counts.values())])
+    return common.markdown_table(["lines", *PARTS], rows)
 
 
 def seconds_of(path: Path) -> float:

@@ -61,47 +61,47 @@ MEAN, SD = 0.1307, 0.3081  # that MlpVAE's pictures have, whatever it was shown
 
 
 class Vae(nn.Module):
-    """MlpVAE in the place of gan_replay.Generator: z [B, latent] -> images in [-1, 1]."""
+    """MlpVAE in the place of gan_replay.Generator: z [B, 100] -> images in [-1, 1]."""
 
-    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int):
+    def __init__(self, kind: str, shape: tuple[int, int, int], width: int, K: int):
         super().__init__()
-        self.net = MlpVAE(shape, nhid=args.latent)
+        self.net = MlpVAE(shape, nhid=gan_replay.LATENT)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return (self.net.decoder(z) * SD + MEAN) * 2 - 1
 
 
 def train_vae(
-    nets: dict, x: Tensor, y: Tensor, seen: Tensor, args: argparse.Namespace, bar: tqdm
-) -> tuple[float, float]:
-    """gan_replay.train_gan, for a VAE: one epoch; the mean loss, twice."""
-    vae, total = nets["G"].net, torch.zeros(())
-    batches = torch.randperm(len(x))[: len(x) // args.gan_batch_size * args.gan_batch_size]
-    batches = batches.split(args.gan_batch_size)
+    gan: gan_replay.Gan, mixed: gan_replay.Mix, past: gan_replay.Past, seen: list[int],
+    args: argparse.Namespace,
+) -> list[float]:  # fmt: skip
+    """gan_replay.train_gan, for a VAE: one epoch; the mean loss."""
+    vae, total = gan.G.net, torch.zeros(())
+    batches = gan_replay.full_batches(mixed.x, args.gan_batch_size)
     for index in batches:
-        real = (x[index].float() / 255 - MEAN) / SD
+        real = (mixed.x[index].float() / 255 - MEAN) / SD
         loss = VAE_loss(real, vae(real))
-        nets["G_opt"].zero_grad()
+        gan.opt_G.zero_grad()
         loss.backward()
-        nets["G_opt"].step()
+        gan.opt_G.step()
         total += loss.detach()
-    return (total.item() / len(batches),) * 2
+    return [total.item() / len(batches)]
 
 
 def ours(kind: str, args: argparse.Namespace) -> dict:
     """Seconds and images of gan_replay.run."""
     swap = contextlib.nullcontext()
     if kind == "vae":
-        swap = mock.patch.multiple(gan_replay, Generator=Vae, train_gan=train_vae,
-                                   Discriminator=lambda *_: nn.Linear(1, 1))  # fmt: skip
+        method = gan_replay.Method(nets=(Vae, lambda *_: nn.Linear(1, 1)), train_gan=train_vae)
+        swap = mock.patch.object(gan_replay, "method_of", lambda args: method)
     quiet = io.StringIO()
     with swap, contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         run = gan_replay.run(args)
-    seconds = {key: sum(task[f"{key}_s"] for task in run["timing"]["tasks"])
-               for key in ("draw", "solver", "gan")}  # fmt: skip
+    seconds = {key: sum(task.get(f"{key}_s", 0) for task in run["timing"]["tasks"])
+               for key in ("before solver", "solver", "gan")}  # fmt: skip
     return {"solver_images": sum(task["solver_images"] for task in run["tasks"]),
             "generator_images": sum(task["gan_images"] for task in run["tasks"]),
-            "solver_s": seconds["draw"] + seconds["solver"],
+            "solver_s": seconds["before solver"] + seconds["solver"],
             "generator_s": seconds["gan"]}  # fmt: skip
 
 
@@ -126,16 +126,16 @@ class Pictures(Dataset):
 class Gan(nn.Module):
     """Our G and D, and `generate`, which GenerativeReplayPlugin asks for."""
 
-    def __init__(self, nets: dict, args: argparse.Namespace):
+    def __init__(self, gan: gan_replay.Gan):
         super().__init__()
-        self.G, self.D, self.latent = nets["G"], nets["D"], args.latent
+        self.G, self.D = gan.G, gan.D
 
     @torch.no_grad()
     def generate(self, batch_size: int) -> Tensor:
         return self(batch_size)
 
     def forward(self, n: int) -> Tensor:
-        z = torch.randn(n, self.latent)
+        z = torch.randn(n, gan_replay.LATENT)
         return self.G(z, torch.zeros(n, dtype=torch.int64))
 
 
@@ -170,21 +170,20 @@ def theirs(kind: str, args: argparse.Namespace) -> dict:
     data = gan_replay.load_data(args, torch.device("cpu"))
     scale = Normalize((MEAN,), (SD,)) if kind == "vae" else Normalize((0.5,), (0.5,))
     scenario = nc_benchmark(
-        Pictures(data["x"], data["y"]), Pictures(data["x_test"], data["y_test"]), 5,
+        Pictures(data.x, data.y), Pictures(data.x_test, data.y_test), 5,
         task_labels=False, shuffle=False, train_transform=Compose([scale]), eval_transform=scale,
     )  # fmt: skip
-    solver = gan_replay.make_solver(data["shape"], data["K"], args.solver_hidden)
+    solver = gan_replay.make_solver(data.shape, data.K, args.solver_hidden)
     quiet = {"device": "cpu", "evaluator": None}
     flags = quiet | {"train_epochs": args.gan_epochs[0], "plugins": [GenerativeReplayPlugin()]}
     if kind == "vae":
-        net = MlpVAE(data["shape"], nhid=args.latent)
+        net = MlpVAE(data.shape, nhid=gan_replay.LATENT)
         optimizer = torch.optim.Adam(net.parameters(), args.gan_lr, fused=True)
         generator = VAETraining(model=net, optimizer=optimizer, **flags)
     else:
-        nets: dict = {}
-        gan_replay.fresh_gan(nets, args, data)
-        generator = GanTraining(model=Gan(nets, args), optimizer=nets["D_opt"], **flags)
-        generator.G_opt = nets["G_opt"]
+        gan = gan_replay.fresh_gan(data, 0, None, gan_replay.Method(), args)
+        generator = GanTraining(model=Gan(gan), optimizer=gan.opt_D, **flags)
+        generator.G_opt = gan.opt_G
     counts, train = {"generator_images": 0, "generator_s": 0.0}, generator.train
 
     def timed(experience: object) -> None:
@@ -226,7 +225,7 @@ def main() -> None:
     parser.add_argument("--out", default="bench_avalanche.json")
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--data-dir", default="data")
-    # n_gen is a fifth of it, and a multiple of the 1,000 that gan_replay.draw makes at once
+    # n_gen is a fifth of it, and a multiple of the 1,000 that gan_replay.generated makes at once
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--times", type=int, default=3)

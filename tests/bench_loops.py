@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_pil_image, to_tensor
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import common  # noqa: E402
@@ -52,9 +51,9 @@ def seconds(run: Callable[[], object], times: int) -> float:
     return statistics.median(taken[1:])
 
 
-def plain_loop(net: nn.Module, data: dict, args: argparse.Namespace) -> None:
+def plain_loop(net: nn.Module, data: gan_replay.Data, args: argparse.Namespace) -> None:
     """An epoch as tutorials write it."""
-    loader = DataLoader(Pictures(data["x"], data["y"]), args.batch_size, shuffle=True)
+    loader = DataLoader(Pictures(data.x, data.y), args.batch_size, shuffle=True)
     optimizer = torch.optim.Adam(net.parameters(), args.solver_lr)
     for x, y in loader:
         loss = F.cross_entropy(net(x * 2 - 1), y)
@@ -63,7 +62,9 @@ def plain_loop(net: nn.Module, data: dict, args: argparse.Namespace) -> None:
         optimizer.step()
 
 
-def layers_alone(nets: dict, data: dict, args: argparse.Namespace, times: int) -> float:
+def layers_alone(
+    gan: gan_replay.Gan, data: gan_replay.Data, args: argparse.Namespace, times: int
+) -> float:
     """Seconds that the layers of one GAN step take, each on its own, forwards and backwards.
 
     A step: G on B, D on 2 B with gradients of its weights, D on B with gradients of its input only.
@@ -71,13 +72,13 @@ def layers_alone(nets: dict, data: dict, args: argparse.Namespace, times: int) -
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     calls: list[tuple[nn.Module, tuple[int, ...]]] = []
     hooks = [m.register_forward_hook(lambda m, x, _: calls.append((m, tuple(x[0].shape))))
-             for name in ("G", "D") for m in nets[name].modules() if isinstance(m, kinds)]
-    B, y = args.gan_batch_size, data["y"]
-    nets["G"](torch.randn(B, args.latent), y[:B])
+             for net in (gan.G, gan.D) for m in net.modules() if isinstance(m, kinds)]
+    B, y = args.gan_batch_size, data.y
+    gan.G(torch.randn(B, gan_replay.LATENT), y[:B])
     G = len(calls)
-    nets["D"](torch.zeros(2 * B, *data["shape"]), y[: 2 * B])
+    gan.D(torch.zeros(2 * B, *data.shape), y[: 2 * B])
     D = len(calls)
-    nets["D"](torch.zeros(B, *data["shape"]), y[:B])
+    gan.D(torch.zeros(B, *data.shape), y[:B])
     for hook in hooks:
         hook.remove()
     total = 0.0
@@ -111,19 +112,18 @@ def main() -> None:
     args = gan_replay.parse_args(["--dataset", "glyphs", "--train-size", str(given.images),
                                   "--test-size", "100"])  # fmt: skip
     data = gan_replay.load_data(args, torch.device("cpu"))
-    solver = gan_replay.make_solver(data["shape"], data["K"], args.solver_hidden)
-    nets = {"solver": solver, "solver_opt": torch.optim.Adam(solver.parameters(), args.solver_lr)}
-    n = given.images
-    with tqdm(disable=True) as bar:
-        ours = seconds(lambda: gan_replay.train_solver(
-            nets, data["x"], data["y"], 0, args, lambda step: None, bar), given.times)  # fmt: skip
-        theirs = seconds(lambda: plain_loop(solver, data, args), max(1, given.times // 2))
-        gan_replay.fresh_gan(nets, args, data)
-        nets["old_G"] = nets["G"]
-        few = data["x"][: 50 * args.gan_batch_size], data["y"][: 50 * args.gan_batch_size]
-        step = seconds(lambda: gan_replay.train_gan(
-            nets, *few, torch.tensor([]), args, bar), given.times) / 50  # fmt: skip
-    alone = layers_alone(nets, data, args, 20)
+    solver = gan_replay.make_solver(data.shape, data.K, args.solver_hidden)
+    opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)
+    n, method = given.images, gan_replay.Method()
+    target = F.one_hot(data.y, data.K).float()
+    whole = gan_replay.Mix(data.x, target, data.y, n)
+    ours = seconds(lambda: gan_replay.train_solver(
+        solver, opt, whole, 0, method, args, lambda step, steps: None), given.times)  # fmt: skip
+    theirs = seconds(lambda: plain_loop(solver, data, args), max(1, given.times // 2))
+    gan = gan_replay.fresh_gan(data, 0, None, method, args)
+    few = gan_replay.Mix(*(part[: 50 * args.gan_batch_size] for part in whole[:3]), 0)
+    step = seconds(lambda: gan_replay.train_gan(gan, few, None, [], args), given.times) / 50
+    alone = layers_alone(gan, data, args, 20)
     result = {"solver_images_per_s": n / ours, "dataloader_images_per_s": n / theirs,
               "solver_ratio": theirs / ours, "gan_step_s": step, "layers_alone_s": alone,
               "layers_share": alone / step,

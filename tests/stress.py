@@ -40,7 +40,7 @@ import synthetic_meta  # noqa: E402
 
 # name: module, its tests' smallest run, more flags, what it calls to sample and to evaluate.
 SCRIPTS = {
-    "gan_replay": (gan_replay, test_gan_replay.TINY, [], {"sampling": "draw",
+    "gan_replay": (gan_replay, test_gan_replay.TINY, [], {"sampling": "mix",
                                                           "evaluation": "accuracies"}),
     "dgm": (dgm, test_dgm.TINY, [], {"sampling": "replay", "evaluation": "evaluate"}),
     "synthetic_meta": (synthetic_meta, test_synthetic_meta.TINY, ["--meta-steps", "12"],
