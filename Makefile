@@ -77,15 +77,16 @@ compare: $(READY)  ## the paper's number, the reference's and yours, row by row
 report: $(READY)  ## RESULTS.md: every claim, judged from the runs in reference/
 	$(PY) report.py --readme README.md
 
-readme: $(READY)  ## draw the figures in reference/ and renew the README's tables from its JSON
-	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme README.md
-	$(PY) dgm.py --report reference/dgm --figures reference/dgm --readme README.md
+readme: $(READY)  ## draw the figures in reference/ and renew the tables in docs/ from its JSON
+	$(PY) gan_replay.py --report reference/gan_replay --figures reference/gan_replay --readme docs/gan_replay.md
+	$(PY) dgm.py --report reference/dgm --figures reference/dgm --readme docs/dgm.md
 	$(foreach folder,$(wildcard reference/dgm-*),\
-		$(PY) dgm.py --report $(folder) --figures $(folder) --readme README.md &&) true
+		$(PY) dgm.py --report $(folder) --figures $(folder) --readme docs/dgm.md &&) true
 	$(PY) synthetic_meta.py --report reference/synthetic_meta --figures reference/synthetic_meta \
-		--readme README.md
-	$(PY) grad_predict.py --report reference/grad_predict --figures reference/grad_predict --readme README.md
-	$(PY) episodic.py --report reference/episodic --figures reference/episodic --readme README.md
+		--readme docs/synthetic_meta.md
+	$(PY) grad_predict.py --report reference/grad_predict --figures reference/grad_predict \
+		--readme docs/grad_predict.md
+	$(PY) episodic.py --report reference/episodic --figures reference/episodic --readme docs/episodic.md
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
 	$(PY) tests/stress.py --kills 25 --out reference/stress.json

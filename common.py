@@ -1633,7 +1633,10 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
 
 def fill_between_markers(path: str | Path, name: str, text: str) -> None:
-    """Replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` in a text file."""
+    """Replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` in a text file.
+
+    Links in `text` to files are seen from this folder; in the page they are seen from the page's.
+    """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     try:
         old = Path(path).read_text(encoding="utf-8")
@@ -1641,5 +1644,7 @@ def fill_between_markers(path: str | Path, name: str, text: str) -> None:
         _, tail = rest.split(end)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} must be a text file with {begin} and {end}, once each") from error
+    here = os.path.dirname(path) or "."
+    text = re.sub(r"\]\((?!\w+:|#)([^)]+)\)", lambda m: f"]({os.path.relpath(m[1], here)})", text)
     new = f"{head}{begin}\n{text.strip()}\n{end}{tail}"
     write_text(path, new)

@@ -904,7 +904,7 @@ def report(args: argparse.Namespace) -> None:
 # --------------------------------------------------------------------------------------------
 
 
-# What --preset improved changes; each is a flag (see README.md for what each one buys).
+# What --preset improved changes; each is a flag (docs/gan_replay.md: what each buys).
 IMPROVED = dict(
     conditional=True, soft_labels=True, align=10.0, augment=0.15, gan_epochs=[15],
     solver_epochs=10, solver_decay=True,
@@ -1033,7 +1033,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
 
 DEVIATIONS = """
-Deviations, and choices where the paper is silent (README.md measures those that matter):
+Deviations, and choices where the paper is silent (docs/gan_replay.md has more):
  1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400, 5 epochs a task, batches
     of 128, Adam 1e-3, its moments new in each task. GAN: DCGAN of 64 and 32 channels (the MLP: 256
     and 512 units), non-saturating loss, batches of 64 (a last, smaller one is left out), Adam 1e-3,

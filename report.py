@@ -66,7 +66,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="the scatter of all methods; empty: benchmark.png in --runs")
     add("--compare", default="", metavar="DIR",
         help="write nothing; print the table of all methods from --runs and from DIR")
-    add("--readme", default="", metavar="FILE", help="also renew there how long the scripts are")
+    add("--readme", default="", metavar="FILE", help="also renew the blocks of this page")
     add("--plan", default="", metavar="DATASET",
         help="write nothing; say which of --results are there, and how long the others took us")
     add("--results", default=[], nargs="+", metavar="FILE",
@@ -258,7 +258,7 @@ CLAIMS = {
               ("none", "ngen12000"), of("ACC", "BWT"),
               lambda acc, bwt, ours, ours_bwt: (ours > acc, ours_bwt > bwt), "averages.png",
               "Our BWT is far milder than the paper's. Its nets and schedules are not given, so we "
-              "cannot say why; a GAN that learns more slowly (README, row “DCGAN's learning rate”) "
+              "cannot say why; a GAN that learns more slowly (row “DCGAN's learning rate”) "
               "goes more than half of the way there."),
         Claim("Sec. 4", "“the further in the past a task is the worse the performance”",
               ("ngen12000",), by_task,
@@ -411,7 +411,7 @@ CLAIMS = {
               lambda a, _a, b, bwt, c, _c, d, bwt2: (b > a and bwt > 0, d > c and bwt2 > 0),
               "improved.png",
               "On pixels in [0, 1] a BWT above 0 alone proves little: the net is still learning "
-              "all along, and SGD at half the rate has it too (README)."),
+              "all along, and SGD at half the rate has it too."),
         # A dead network's NaN fulfils no condition.
         Claim("Fig. 1(b)", "with predicted gradients “the performance on old tasks is maintained "
               "or even improved”", ("scalar", "std-scalar"), of("ACC (%)", "BWT (%)"),
@@ -1043,7 +1043,7 @@ def page(folder: str, figure: str, base: str) -> str:
         stress_table(folder).strip(),
         *tested_at(folder),
         "## Deviations",
-        "Where a script departs from its paper, or the paper is silent; README.md has the reasons.",
+        "Where a script departs from its paper, or the paper is silent; docs/ has the reasons.",
     ]
     for script in SCRIPTS:
         out += [f"### {script}.py", deviations(script)]
@@ -1083,6 +1083,35 @@ def repeated(reference: str, yours: str) -> str:
     said = f"{len(shared) - len(differ)} of {len(shared)} runs have the reference's very numbers"
     which = ", ".join(f"{name} (seed {seed})" for name, seed in differ)
     return f"{said}; not {which}.\n" if differ else f"{said}.\n"
+
+
+# The number of each paper that the README shows: what it is, row, metric, and the paper's value.
+HEADLINES = {
+    "gan_replay": (("BWT, n_gen = 12k", "ngen12000", "BWT"),
+                   ("BWT, `improved`", "improved", "BWT")),
+    "dgm": (("A_10 of DGMw", "dgmw", "A_10 (%)"), ("A_10, `improved`", "improved", "A_10 (%)")),
+    "synthetic_meta": (("ACC, synthetic", "synthetic", "ACC"), ("ACC, real", "real", "ACC"),
+                       ("ACC, `improved`", "improved", "ACC")),
+    "grad_predict": (("ACC, Eq. (5)", "scalar", "ACC (%)"), ("ACC, plain SGD", "sgd", "ACC (%)"),
+                     ("ACC, `improved`", "improved", "ACC (%)")),
+}  # fmt: skip
+
+
+def headlines(folder: str) -> str:
+    """A row per number of HEADLINES: the paper's, ours; and how many of its claims held."""
+    rows = []
+    for script, numbers in HEADLINES.items():
+        runs = read(folder, script)
+        verdicts = [judged(claim, script, runs)[1] for claim in CLAIMS[script]
+                    if "control" not in claim.item]  # fmt: skip
+        held = f"{verdicts.count('✅')} of {len(verdicts)}"
+        for i, (what, name, metric) in enumerate(numbers):
+            value = SCRIPTS[script][0].PAPER.get(name, {}).get(metric)
+            shown = "–" if value is None else f"{value:.{common.metric_digits(metric)}f}"
+            first = (f"`{script}.py`", held) if i == 0 else ("", "")
+            rows.append([first[0], what, shown.replace("-", "−"),
+                         common.metric(runs.get(name, []), metric), first[1]])  # fmt: skip
+    return common.markdown_table(["script", "number", "paper", "ours", "claims held"], rows)
 
 
 PARTS = ("what it is about", "the method", "beyond it, and the run", "figures and tables", "flags")
@@ -1172,6 +1201,7 @@ def main(argv: list[str] | None = None) -> None:
     common.write_text(args.out, page(args.runs, str(Path(figure).resolve()), base))
     if args.readme:
         common.fill_between_markers(args.readme, "lengths", lengths())
+        common.fill_between_markers(args.readme, "headlines", headlines(args.runs))
     print(f"{args.out} and {figure} are written")
 
 

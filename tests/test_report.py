@@ -159,7 +159,7 @@ def test_make_reproduce_makes_two_runs_at_a_time_with_one_thread_each(flags, job
 
 def test_every_make_target_that_is_spoken_of_exists():
     rules = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("*.py"), *ROOT.glob("tests/*.py")]
+    pages = [*PAGES, *ROOT.glob("*.py"), *ROOT.glob("tests/*.py")]
     named = {name for page in pages for name in
              re.findall(r"`make (?:-\w+ )*([a-z][\w-]*)", page.read_text())}  # fmt: skip
     assert {"report", "demo", "stress", "bench"} <= named and named <= rules, named - rules
@@ -218,6 +218,7 @@ def test_growth_is_drawn_from_json_and_only_where_there_is_some(runs, tmp_path, 
 # No measured number is typed: neither in README.md's own words nor in the notes of the claims
 # --------------------------------------------------------------------------------------------
 
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COUNT = r"(?:\d[\d.,]*|half an?|two|three|four|five|six|seven|eight|nine|ten|twenty)"
 MEASURED = {  # what a measured result looks like, when somebody types it
     "mean ± deviation": r"\d\s*±\s*\d",
@@ -265,7 +266,8 @@ def typed_results(words):
 
 
 def test_no_measured_number_is_typed():
-    assert typed_results(own_words((ROOT / "README.md").read_text())) == []
+    for page in PAGES:
+        assert typed_results(own_words(page.read_text(encoding="utf-8"))) == [], page
     notes = [claim.note for claims in report.CLAIMS.values() for claim in claims]
     assert typed_results(own_words(" ".join(notes))) == []
 
@@ -289,12 +291,27 @@ def test_a_setting_is_no_result(setting):
     assert typed_results(own_words(setting)) == []
 
 
-def test_links_from_the_readme_arrive():
-    """Headings of RESULTS.md as GitHub names them, and files."""
-    text = (ROOT / "README.md").read_text()
-    headings = re.findall(r"^#+ (.*)", (ROOT / "RESULTS.md").read_text(), flags=re.MULTILINE)
-    names = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
-    anchors = re.findall(r"\]\(RESULTS\.md#([^)]*)\)", text)
-    assert len(anchors) >= len(report.SCRIPTS) and set(anchors) <= names
-    for link in re.findall(r"\]\(([^)#]*)", text):
-        assert (ROOT / link).exists(), link
+def headings(page):
+    """As GitHub names them in links."""
+    found = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_arrive(page):
+    """Files, and headings in them."""
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!\w+:)([^)]*)\)", text)
+    links += re.findall(r"^\[\w+\]: (\S+\.md)", text, re.M)
+    assert links
+    for link in links:
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in headings(target), link
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 200 and len(text.encode()) <= 16_000
+    assert max(len(line) for line in text.splitlines() if line.startswith("|")) <= 110
