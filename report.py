@@ -1134,7 +1134,7 @@ def lengths() -> str:
             elif line.startswith("# ---") and part in ("what it is about", "flags"):
                 part = "the method"
             counts[part] += 1
-        rows.append([f"[`{script}.py`]({script}.py)", *map(str, counts.values())])
+        rows.append([f"`{script}.py`", *map(str, counts.values())])
     return common.markdown_table(["lines", *PARTS], rows)
 
 
