@@ -988,6 +988,34 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
     parser.error = error
 
 
+def with_row(argv: list[str], rows: dict[str, tuple], demo: dict[str, str]) -> list[str]:
+    """`--row NAME` replaced by the flags of that row of the script's table, before all others.
+
+    `--row demo/NAME` is the same row in miniature. `--rows` lists all of them and ends.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    errors_in_one_line(parser)
+    parser.add_argument("--row", default="")
+    parser.add_argument("--rows", action="store_true")
+    given, rest = parser.parse_known_args(argv)
+    if given.rows:
+        for name, (item, flags, label) in rows.items():
+            print(f"{name:<24} {item:<24} {flags}   # {label}")
+        sys.exit(0)
+    if not given.row:
+        return rest
+    small = given.row.removeprefix("demo/")
+    if given.row.startswith("demo/") and small in demo:
+        flags = f"{demo[small]} {demo['']}"
+    elif given.row in rows:
+        flags = rows[given.row][1]
+    else:
+        close = difflib.get_close_matches(given.row, rows, 1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise UserError(f"--row {given.row}: there is none; {meant}see --rows")
+    return [*shlex.split(flags), *rest]
+
+
 def check_ranges(args: argparse.Namespace, least: dict[str, float]) -> None:
     """UserError unless the numbers of each flag lie between `least` and 2**31 - 1.
 

@@ -677,8 +677,8 @@ def run(args: argparse.Namespace) -> dict:
 # Figures and tables, from the JSON of finished runs alone
 # --------------------------------------------------------------------------------------------
 
-# name: (the paper's item, flags, what a reader is told). `make reproduce-gan_replay` runs them all.
-RUNS = {
+# name: (the paper's item, flags, what a reader is told). `make gan_replay` runs them all.
+ROWS = {
     "ngen12000": ("Figs. 1, 4; table", "--n-gen 12000", "GAN replay, n_gen = {n_gen}"),
     "ngen1200": ("Figs. 2, 5; table", "--n-gen 1200", "GAN replay, n_gen = {n_gen}"),
     "ngen120000": ("Figs. 3, 6; table", "--n-gen 120000", "GAN replay, n_gen = {n_gen}"),
@@ -714,6 +714,29 @@ RUNS = {
     "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 2294 "
                        "--balance", "the improved solver, {n_gen} images stored"),
     "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
+}  # fmt: skip
+# What is drawn from which rows: `make gan_replay/figure1`.
+ITEMS = {
+    "figure1": ("ngen12000",), "figure2": ("ngen1200",), "figure3": ("ngen120000",),
+    "figure4": ("ngen12000",), "figure5": ("ngen1200",), "figure6": ("ngen120000",),
+    "table": ("ngen12000", "ngen1200", "ngen120000", "none", "joint", "real", "bytes", "mlp",
+              "balance", "rate"),
+    "cost": ("digits", "total12000", "real", "improved"),
+    "tradeoff": ("total300", "total1200", "total4000", "total12000", "ngen12000", "bytes"),
+    "improved": ("improved", "improved-reset", "improved-unconditional", "improved-hard",
+                 "improved-plain", "improved-constant", "improved-gan5", "improved-reject",
+                 "improved-bytes", "joint-improved"),
+}  # fmt: skip
+# The same in miniature: a thirtieth of the images, half the GAN's width.
+DEMO = {
+    "": "--dataset glyphs --train-size 2000 --test-size 1000 --gan-epochs 8 --gan-batch-size 16 "
+        "--gan-width 32",
+    "ngen120000": "--n-gen 2000", "ngen12000": "--n-gen 400", "ngen1200": "--n-gen 40",
+    "none": "--replay none", "joint": "--joint", "real": "--replay real --n-gen 2000",
+    "bytes": "--replay real --n-gen-mode total --n-gen 60 --balance",
+    "total300": "--n-gen-mode total --n-gen 10", "total1200": "--n-gen-mode total --n-gen 40",
+    "total4000": "--n-gen-mode total --n-gen 130", "total12000": "--n-gen-mode total --n-gen 400",
+    "improved": "--preset improved --n-gen 400",
 }  # fmt: skip
 METRICS = ("ACC", "BWT", "FWT", "forgetting")
 PAPER = {  # the table of Sec. 4
@@ -792,7 +815,7 @@ def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
 
 def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
     """The trade-off Sec. 4 proposes: accuracy, BWT and time against a fixed total of images."""
-    totals = [runs[name] for name in RUNS if name.startswith("total") and name in runs]
+    totals = [runs[name] for name in ROWS if name.startswith("total") and name in runs]
     n = [some[0]["args"]["n_gen"] for some in totals]
     values = (
         ("final accuracy", lambda run: run["metrics"]["ACC"]),
@@ -852,16 +875,16 @@ def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "gan_replay")
     common.check_writable(Path(args.figures) / "tables.md")
-    common.name_missing(runs, RUNS, "gan_replay", args.report)
+    common.name_missing(runs, ROWS, "gan_replay", args.report)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
-    runs = {name: runs[name] for name in RUNS if name in runs}
+    runs = {name: runs[name] for name in ROWS if name in runs}
     for name, (first, *_) in runs.items():
-        first["label"] = RUNS[name][2].format(**first["args"])
+        first["label"] = ROWS[name][2].format(**first["args"])
         if len(first["R"]) != len(first["R"][0]) + 1 and not name.startswith("joint"):
-            raise common.UserError(f"{first['path']} is not a run of {RUNS[name][1]}: remove it")
+            raise common.UserError(f"{first['path']} is not a run of {ROWS[name][1]}: remove it")
     if not runs:
         raise common.UserError(f"--report {args.report}: name the results NAME-seedS.json, NAME "
-                               f"one of {', '.join(RUNS)}")  # fmt: skip
+                               f"one of {', '.join(ROWS)}")  # fmt: skip
     one = next(iter(runs.values()))[0]["args"]
     paper = PAPER if one["dataset"] == "mnist" and not one["train_size"] else {}
 
@@ -889,7 +912,7 @@ def report(args: argparse.Namespace) -> None:
     tables = {}
     for part in ("results", "improved"):
         own = {k: v for k, v in runs.items() if ("improved" in k) == (part == "improved")}
-        tables[f"gan_replay {part}"] = common.results_table(own, RUNS, METRICS, paper)
+        tables[f"gan_replay {part}"] = common.results_table(own, ROWS, METRICS, paper)
     tables["gan_replay speed"] = speed_table(speed)
     if "ngen12000" in runs:
         tables["gan_replay memory"] = memory_table(runs["ngen12000"][0])
@@ -973,6 +996,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="hold out so many training images and measure on them instead of the test images")
     run = parser.add_argument_group("run")
     add = run.add_argument
+    add("--row", metavar="NAME", help="the flags of a row, then yours; demo/NAME: in miniature")
+    add("--rows", action="store_true", help="list the rows, and end")
     add("--seed", type=int, default=0, help="seed of everything random")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
@@ -1019,10 +1044,10 @@ def check(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """What the command line asks for: a comparison, a report or (as a rule) a training run."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
     args = parse_args(argv)
     if args.compare:
-        table = common.comparison(*args.compare, "gan_replay", RUNS, METRICS, PAPER)
+        table = common.comparison(*args.compare, "gan_replay", ROWS, METRICS, PAPER)
         return print(table, end="")
     if args.report or "--report" in argv:
         return report(args)

@@ -1,0 +1,139 @@
+"""Rows and items stand once, in the scripts; make runs what an item needs, and says what cannot be."""
+
+import importlib
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import common
+from tools import plan
+
+ROOT = Path(__file__).parent.parent
+TABLES = {script: plan.literals(ROOT / file) for script, file in plan.SCRIPTS.items()}
+EACH = pytest.mark.parametrize("script", TABLES)
+PAPERS = {  # every figure and table of the four papers
+    "gan_replay": "figure1 figure2 figure3 figure4 figure5 figure6 table tradeoff",
+    "dgm": "table1 table2 table3 table4 figure2 figure3a figure3b figure4 figure5",
+    "synthetic_meta": "figure1 figure3 figure4 figure5",
+    "grad_predict": "figure1 boundaries distillation",
+}
+
+
+def make(*words, code=0):
+    """What `make -n` with these words would run, or says on stderr if it ends with `code`."""
+    alone = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    done = subprocess.run(["make", "-n", "VENV=", *words], cwd=ROOT, env=alone,
+                          capture_output=True, encoding="utf-8")  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@EACH
+def test_the_tables_are_literals_and_say_what_the_script_says(script):
+    module = importlib.import_module(script)
+    table = TABLES[script]
+    assert table["ROWS"] == module.ROWS and table["ITEMS"] == module.ITEMS
+    assert table["DEMO"] == module.DEMO
+    assert table["DEMO"].keys() - {""} <= table["ROWS"].keys()
+
+
+@EACH
+def test_every_row_is_in_an_item_and_every_item_has_rows_that_exist(script):
+    used = {}
+    for other, table in TABLES.items():
+        for item, names in table["ITEMS"].items():
+            for name in names:
+                if not name.startswith("@"):
+                    of, _, row = name.rpartition(":")
+                    used.setdefault(of or other, set()).add(row)
+                    assert row in TABLES[of or other]["ROWS"], f"{other}/{item}: {name}"
+    paper = {row for row in TABLES[script]["ROWS"] if row.endswith("-paper")}  # PRESET=paper
+    assert TABLES[script]["ROWS"].keys() - paper == used[script]
+
+
+@pytest.mark.parametrize("script", PAPERS)
+def test_every_figure_and_table_of_the_papers_is_an_item(script):
+    assert set(PAPERS[script].split()) <= TABLES[script]["ITEMS"].keys()
+
+
+@EACH
+def test_every_row_passes_the_check_of_flags(script):
+    module = importlib.import_module(script)
+    for name in [*module.ROWS, *(f"demo/{row}" for row in module.DEMO if row)]:
+        argv = common.with_row(["--row", name, "--seed", "3"], module.ROWS, module.DEMO)
+        assert module.parse_args(argv).seed == 3
+
+
+def test_an_item_runs_its_rows_and_no_other():
+    text = make("dgm/table1", "SEEDS=0 1", "DATASET=glyphs", "PRESET=laptop")
+    runs = re.findall(r"(\S+) --row (\S+) .*--seed (\d)", text)
+    rows = TABLES["dgm"]["ITEMS"]["table1"]
+    assert len(runs) == 2 * len(rows)
+    assert {row for _, row, _ in runs} == {name.rpartition(":")[2] for name in rows}
+    assert text.count("--report results/glyphs/dgm") == 1
+
+
+def test_an_item_brings_its_own_data_and_the_runs_that_others_need():
+    text = make("dgm/table2", "DATASET=glyphs", "PRESET=laptop")
+    assert "--dataset glyphs" not in text and "--dataset imagenet50" in text
+    lines = [line for line in text.splitlines() if "--row" in line]
+    order = [re.search(r"--row (\S+)", line)[1] for line in lines]
+    assert order.index("dgmw") < order.index("r50")  # whose generator it uses
+
+
+def test_a_paper_runs_all_its_rows_on_these_data():
+    text = make("grad_predict", "DATASET=glyphs")
+    assert set(re.findall(r"--row (\S+)", text)) == TABLES["grad_predict"]["ROWS"].keys()
+    assert text.count("--record-death") == text.count("--row")
+    paper = make("dgm/table1", "DATASET=glyphs", "PRESET=paper")
+    assert "--row dgmw-paper" in paper and "--row dgmw " not in paper
+
+
+@pytest.mark.parametrize("words", ["VENV=/home/me/my env", "DATA=my data", "DATA=it's",
+                                   'DATASET="pets"', "DATASET=my pets"])  # fmt: skip
+def test_spaces_and_quotes_are_refused_in_one_line_before_anything_is_made(words):
+    line = make("demo", words, code=2)
+    assert line.count("\n") == 1 and "spaces or quotes" in line
+
+
+def test_two_folders_of_one_name_do_not_share_results(tmp_path):
+    for place in "ab":
+        (tmp_path / place / "pets-of-a-test/train").mkdir(parents=True)
+    mark = ROOT / "results/pets-of-a-test/.data-is-there"
+    mark.parent.mkdir(parents=True)
+    try:
+        mark.write_text(f"{tmp_path}/a/pets-of-a-test\n", encoding="utf-8")
+        assert "--row" in make("gan_replay/figure1", f"DATASET={tmp_path}/a/pets-of-a-test")
+        line = make("gan_replay/figure1", f"DATASET={tmp_path}/b/pets-of-a-test", code=2)
+        assert "move it away" in line and line.count("\n") == 1
+    finally:
+        mark.unlink()
+        mark.parent.rmdir()
+
+
+def test_help_lists_every_item_with_its_hours():
+    done = subprocess.run(["make", "help", "VENV="], cwd=ROOT, capture_output=True, check=True,
+                          encoding="utf-8")  # fmt: skip
+    for script, table in TABLES.items():
+        for item in table["ITEMS"]:
+            assert re.search(rf"make {script}/{item} .* rows +\d+\.\d h", done.stdout)
+    assert (ROOT / "Makefile").read_text(encoding="utf-8").count("\n") <= 180
+
+
+def test_an_unknown_row_is_one_line():
+    with pytest.raises(common.UserError, match="did you mean improved"):
+        common.with_row(["--row", "improvd"], TABLES["gan_replay"]["ROWS"], {})
+    with pytest.raises(common.UserError, match="see --rows"):
+        common.with_row(["--row", "demo/nothing"], TABLES["gan_replay"]["ROWS"], {"": ""})
+
+
+def test_a_row_comes_before_the_flags_of_a_user(capsys):
+    rows = {"one": ("Fig. 1", "--lr 0.1 --out 'a b'", "a label")}
+    assert common.with_row(["--lr", "3", "--row", "one"], rows, {}) == [
+        "--lr", "0.1", "--out", "a b", "--lr", "3"]  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        common.with_row(["--rows"], rows, {})
+    assert not stop.value.code and "one" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Tools that read results and the scripts' tables; no learning."""
