@@ -142,6 +142,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="hold out so many training images and measure on them instead of the test images")
     run = parser.add_argument_group("run")
     add = run.add_argument
+    add("--row", metavar="NAME", default=argparse.SUPPRESS,
+        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
+    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
     add("--seed", type=int, default=0, help="seed of everything random")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
@@ -802,8 +805,8 @@ def run(args: argparse.Namespace) -> dict:
 # Figures and tables, from the JSON of finished runs alone
 # --------------------------------------------------------------------------------------------
 
-# name: (the paper's item, flags, what a reader is told). `make reproduce-episodic` runs them.
-RUNS = {
+# name: (the paper's item, flags, what a reader is told). `make episodic` runs them.
+ROWS = {
     "none": ("–", "--method none", "nothing stored (naive bound)"),
     "samples": ("–", "--method samples", "{memory_size} stored images, no brake"),
     "icarl": ("Table 1, iCaRL-S", "--method icarl", "iCaRL, {memory_size} images"),
@@ -826,11 +829,28 @@ RUNS = {
     "rwalk-pairs": ("Table 1, RWalk-S", "--preset source --method rwalk", "pairs, MLP: RWalk-S"),
     "ewc-alone-pairs": ("–", "--preset source --method ewc --memory-size 0",
                         "pairs, MLP: EWC, nothing stored"),
+    # on ImageNet-50 alone: the classifier of dgm.py --preset laptop there
+    "icarl-k1000": (
+        "DGM's Table 2",
+        "--method icarl --classes-per-task 10 --epochs 20 --width 24 --norm batch "
+        "--memory-size 1000", "iCaRL, {memory_size} images"),
+    "icarl-k2000": (
+        "DGM's Table 2",
+        "--method icarl --classes-per-task 10 --epochs 20 --width 24 --norm batch "
+        "--memory-size 2000", "iCaRL, {memory_size} images"),
 }  # fmt: skip
-# DGM's Table 2, on ImageNet-50 alone: the classifier of dgm.py --preset laptop there
-TABLE_2 = "--method icarl --classes-per-task 10 --epochs 20 --width 24 --norm batch --memory-size"
-RUNS |= {f"icarl-k{K}": ("DGM's Table 2", f"{TABLE_2} {K}", "iCaRL, {memory_size} images")
-         for K in (1000, 2000)}  # fmt: skip
+ITEMS = {  # `make episodic/table`
+    "table": ("none", "samples", "icarl", "ewc", "pi", "rwalk", "joint", "ewc-alone", "icarl-head",
+              "icarl-balanced", "samples-2000", "icarl-2000"),
+    "pairs": ("samples-pairs", "icarl-pairs", "ewc-pairs", "pi-pairs", "rwalk-pairs",
+              "ewc-alone-pairs"),
+    "table2": ("@imagenet50", "icarl-k1000", "icarl-k2000"),
+}  # fmt: skip
+DEMO = {  # the same in miniature
+    "": "--dataset glyphs --train-size 2000 --test-size 600 --tasks 4 --epochs 4 --width 8 "
+        "--batch-size 16 --replay-batch-size 16",
+    "none": "--method none", "icarl": "--method icarl",
+}  # fmt: skip
 PAPER = {  # DGM's Table 1, MNIST; the first four are quoted there from Chaudhry et al. (2018)
     "icarl": {"A_10 (%)": 55.8}, "ewc": {"A_10 (%)": 79.7}, "rwalk": {"A_10 (%)": 82.5},
     "pi": {"A_10 (%)": 78.7}, "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
@@ -846,7 +866,7 @@ def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
     for some in runs.values():
         values = np.array([run["metrics"]["A"] for run in some])  # [seeds, T]
         n = [task["classes"] for task in some[0]["tasks"]]
-        label = RUNS[some[0]["name"]][2].format(**some[0]["args"])
+        label = ROWS[some[0]["name"]][2].format(**some[0]["args"])
         line = ax.plot(n, values.mean(0), marker="o", ms=4, label=label)[0]
         ax.fill_between(n, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
     ax.set(xlabel="classes met", ylabel="accuracy on them", ylim=(0, 1.02))
@@ -869,10 +889,10 @@ def report(args: argparse.Namespace) -> None:
     runs = common.read_results(args.report, "episodic")
     common.check_writable(Path(args.figures) / "tables.md")
     data = Path(next(iter(runs.values()))[0]["args"]["dataset"]).name
-    asked = {name: run for name, run in RUNS.items()
+    asked = {name: run for name, run in ROWS.items()
              if name.startswith("icarl-k") == (data == "imagenet50")}  # fmt: skip
     common.name_missing(runs, asked, "episodic", args.report)
-    runs = {name: runs[name] for name in RUNS if name in runs}
+    runs = {name: runs[name] for name in ROWS if name in runs}
     if not runs:
         raise common.UserError(f"{args.report} has none of the runs above")
     for name, (first, *_) in runs.items():
@@ -889,7 +909,7 @@ def report(args: argparse.Namespace) -> None:
     every = [run["args"] for some in runs.values() for run in some]
     paper = PAPER if all(whole.items() <= given.items() for given in every) else {}
     metrics = [*metric_names(runs), "forgetting", "kept (MB)"]
-    table = common.results_table(runs, RUNS, metrics, paper)
+    table = common.results_table(runs, ROWS, metrics, paper)
     common.write_text(Path(args.figures) / "tables.md", f"## episodic results\n\n{table}")
     if args.readme:
         common.fill_between_markers(args.readme, "episodic results", table)
@@ -898,14 +918,14 @@ def report(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """What the command line asks for: a comparison, a report or (as a rule) a training run."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
     args = parse_args(argv)
     if args.compare:
         names, paper = metric_names(common.read_results(args.compare[0], "episodic")), {}
         if max(map(classes_of, names)) <= 10:  # Table 1
             names, paper = ["A_5 (%)", "A_10 (%)"], PAPER
         metrics = [*names, "forgetting"]
-        return print(common.comparison(*args.compare, "episodic", RUNS, metrics, paper), end="")
+        return print(common.comparison(*args.compare, "episodic", ROWS, metrics, paper), end="")
     if args.report or "--report" in argv:
         return report(args)
     common.check_writable(args.out)

@@ -996,8 +996,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="hold out so many training images and measure on them instead of the test images")
     run = parser.add_argument_group("run")
     add = run.add_argument
-    add("--row", metavar="NAME", help="the flags of a row, then yours; demo/NAME: in miniature")
-    add("--rows", action="store_true", help="list the rows, and end")
+    add("--row", metavar="NAME", default=argparse.SUPPRESS,
+        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
+    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
     add("--seed", type=int, default=0, help="seed of everything random")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")

@@ -1,4 +1,4 @@
-"""Rows and items stand once, in the scripts; make runs what an item needs, and says what cannot be."""
+"""Rows and items stand once, in the scripts; make runs what an item needs, and no more."""
 
 import importlib
 import os
