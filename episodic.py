@@ -45,7 +45,6 @@ import math
 import shlex
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +59,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
-from tqdm import tqdm
 
 # A preset only moves defaults, so that each change can be undone by its flag.
 PRESETS = {
@@ -465,14 +463,14 @@ class Brake:
         lists = {"pi": 2, "ewc": 2, "rwalk": 3}[self.args.method]
         return 4 * lists * sum(p.numel() for p in self.params)
 
-    def state(self) -> dict:
+    def state_dict(self) -> dict:
         """For a checkpoint."""
         return {"anchor": self.anchor, "importance": self.importance, "fisher": self.fisher,
                 "score": self.score, "walk": self.walk, "path": self.path,
                 "since": self.since}  # fmt: skip
 
-    def load(self, state: dict) -> None:
-        """Undo `state`."""
+    def load_state_dict(self, state: dict) -> None:
+        """Undo `state_dict`."""
         for name, tensors in state.items():
             setattr(self, name, [v.to(p.device) for v, p in zip(tensors, self.params)])
 
@@ -560,8 +558,8 @@ def batches(task: dict, args: argparse.Namespace) -> list[tuple[Tensor, Tensor]]
 
 def train_epoch(
     net: nn.Module, brake: Brake, optimizer: torch.optim.Optimizer, task: dict, data: dict, i: int,
-    args: argparse.Namespace, bar: tqdm,
-) -> Tensor:
+    args: argparse.Namespace,
+) -> float:
     """Epoch i (from 0) of a task: the mean loss."""
     parts = batches(task, args)
     n_seen, steps = task["n_seen"], len(parts)
@@ -591,53 +589,42 @@ def train_epoch(
         else:
             optimizer.step()
         total += loss.detach()
-        bar.update()
-    return total / steps
+    return total.item() / steps
 
 
-def learn_task(
-    net: nn.Module, brake: Brake, memory: list[Tensor], data: dict, t: int, state: dict,
-    record: dict, args: argparse.Namespace, save: Callable[[], None],
-) -> None:
-    """One task from epoch state["epoch"] on; then what is kept of it, and the test."""
-    done, T = state["done"], len(data["tasks"])
-    if not done["epoch"]:
-        state["task"] = start_task(net, memory, data, t, args)
-        state["optimizer"] = torch.optim.Adam(net.parameters(), args.lr, fused=True)
-        brake.begin_task()
-        record["tasks"].append({"losses": [], "seconds": 0.0})
-    task, note = state["task"], record["tasks"][t]
-    steps = epoch_size(task, args)[2]
-    label = f"{Path(args.out).stem}, task {t + 1}/{T}"  # make runs two at a time
-    with tqdm(desc=label, total=args.epochs * steps, unit="it", disable=None,
-              initial=done["epoch"] * steps, leave=False) as bar:  # fmt: skip
-        while done["epoch"] < args.epochs:
-            clock = time.perf_counter()
-            loss = train_epoch(net, brake, state["optimizer"], task, data, done["epoch"], args, bar)
-            loss = loss.item()
-            if not math.isfinite(loss):
-                raise common.RunError(
-                    f"task {t + 1}, epoch {done['epoch'] + 1}: the loss is {loss}; lower --lr or "
-                    f"--weight, which needs a new start: delete {args.out}.ckpt if it is there"
-                )
-            note["losses"].append(round(loss, 5))
-            note["seconds"] += time.perf_counter() - clock
-            done["epoch"] += 1
-            save()
-    clock = time.perf_counter()
-    if args.method in BRAKES:
-        brake.end_task()
-    renew_memory(memory, net, data, t, args)
+def learn(
+    net: nn.Module, brake: Brake, data: dict, args: argparse.Namespace, run: common.Run
+) -> tuple[list, list]:
+    """All tasks in turn: R [T + 1, T], and a note on each task."""
+    memory: list[Tensor] = []  # of every class met, which images are stored
     net.eval()
-    row, top5 = evaluate(scorer(net, memory, data, args), data, len(memory))
-    record["R"].append(row)
-    images = sum(len(index) for index in memory)
-    note.update(classes=len(memory), images=images, image_bytes=images * data["x"][0].numel(),
-                other_bytes=brake.kept() if args.method in BRAKES else 0, top5=top5)  # fmt: skip
-    note["seconds"] += time.perf_counter() - clock
-    text = "" if top5 < 0 else f", top-5 {top5:.4f}"
-    print(f"{label}: accuracy so far {sum(row[: t + 1]) / (t + 1):.4f}{text}", flush=True)
-    done.update(task=t + 1, epoch=0)
+    R, notes = [evaluate(net, data, len(data["order"]))[0]], []  # row 0: untrained
+    for t in run.tasks(len(data["tasks"]), net=net, brake=brake, memory=memory, R=R, notes=notes):
+        task = start_task(net, memory, data, t, args)
+        optimizer = torch.optim.Adam(net.parameters(), args.lr, fused=True)
+        brake.begin_task()
+        losses: list[float] = []
+        parts = {"net": net, "brake": brake, "optimizer": optimizer, "losses": losses}
+        for i in run.epochs("net", args.epochs, **parts):
+            loss = train_epoch(net, brake, optimizer, task, data, i, args)
+            run.check_finite("lower --lr or --weight", loss)
+            losses.append(round(loss, 5))
+        if args.method in BRAKES:
+            brake.end_task()
+        renew_memory(memory, net, data, t, args)
+        net.eval()
+        row, top5 = evaluate(scorer(net, memory, data, args), data, len(memory))
+        R.append(row)
+        images = sum(len(index) for index in memory)
+        notes.append({
+            "losses": losses, "classes": len(memory), "images": images,
+            "image_bytes": images * data["x"][0].numel(),
+            "other_bytes": brake.kept() if args.method in BRAKES else 0, "top5": top5,
+        })  # fmt: skip
+        text = "" if top5 < 0 else f", top-5 {top5:.4f}"
+        mean = sum(row[: t + 1]) / (t + 1)
+        print(f"{run.label()}: accuracy so far {mean:.4f}{text}", flush=True)
+    return R, notes
 
 
 def evaluate(score: Callable, data: dict, n_seen: int) -> tuple[list[float], float]:
@@ -698,22 +685,21 @@ def marks(data: dict) -> list[int]:
     return [k for k in ((K // 2, K) if K <= 10 else (3 * K // 5, K)) if k in ends]
 
 
-def joint(data: dict, args: argparse.Namespace) -> dict[str, float]:
+def joint(data: dict, args: argparse.Namespace, run: common.Run) -> dict[str, float]:
     """JT: a new net on all images of the first k classes, for every mark k; the metrics."""
     metrics: dict[str, float] = {}
-    for k in marks(data):
+    at = marks(data)
+    for t in run.tasks(len(at), metrics=metrics):
+        k = at[t]
         net = Net(args, data["shape"], len(data["order"])).to(data["x"].device)
         index = common.indices_of(data["y"], data["order"][:k])
         task = {"index": index, "rank": data["rank"][data["y"][index]], "n_new": len(index),
                 "q": torch.empty(len(index), 0, device=index.device), "n_old": 0,
                 "n_seen": k}  # fmt: skip
         brake, optimizer = Brake(net, args), torch.optim.Adam(net.parameters(), args.lr, fused=True)
-        total = args.epochs * epoch_size(task, args)[2]
-        with tqdm(desc=f"joint, {k} classes", total=total, disable=None, leave=False) as bar:
-            for i in range(args.epochs):
-                loss = train_epoch(net, brake, optimizer, task, data, i, args, bar).item()
-                if not math.isfinite(loss):
-                    raise common.RunError(f"joint, epoch {i + 1}: the loss is {loss}; lower --lr")
+        for i in run.epochs("joint", args.epochs, net=net, optimizer=optimizer):
+            loss = train_epoch(net, brake, optimizer, task, data, i, args)
+            run.check_finite("lower --lr", loss)
         net.eval()
         row, top5 = evaluate(lambda x, net=net, k=k: net(x)[:, :k], data, k)
         met = [a for a, task in zip(row, data["tasks"]) if set(task) <= set(data["order"][:k])]
@@ -722,6 +708,19 @@ def joint(data: dict, args: argparse.Namespace) -> dict[str, float]:
         if top5 >= 0:
             metrics[f"top-5 A_{k} (%)"] = 100 * top5
     return metrics
+
+
+def metrics_of(R: list, notes: list[dict], data: dict) -> dict:
+    """Those of common.summarise, A_k and top-5 at the marks, and what is kept."""
+    metrics = common.summarise(R)
+    by_classes = {note["classes"]: t for t, note in enumerate(notes)}
+    for k in marks(data):
+        note = notes[by_classes[k]]
+        metrics[f"A_{k} (%)"] = 100 * metrics["A"][by_classes[k]]
+        if note["top5"] >= 0:
+            metrics[f"top-5 A_{k} (%)"] = 100 * note["top5"]
+    last = notes[-1]
+    return metrics | {"kept (MB)": (last["image_bytes"] + last["other_bytes"]) / 1e6}
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -733,71 +732,22 @@ def run(args: argparse.Namespace) -> dict:
     common.seed_everything(args.seed)
     data = load_data(args, device)
     common.tell_classes(data["classes"])
-    T, K = len(data["tasks"]), len(data["order"])
-    result = {"schema": common.SCHEMA, "script": "episodic", "seed": args.seed,
-              "classes": data["classes"], "data": data["about"],
-              "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
-    begun = time.perf_counter()
+    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT} | {"data": data["about"]}
+    here = common.Run(args.out, identity, device, args.checkpoint_every)
     if args.joint:
-        metrics = joint(data, args)
-        seconds = time.perf_counter() - begun
-        return result | {"metrics": metrics, "R": [[metrics["ACC"]] * T], "tasks": [],
-                         "timing": {"wall_s": seconds},
-                         "environment": environment | common.peak_memory(device)}  # fmt: skip
-
-    # done: finished tasks, epochs of the current task, seconds in all. record: what becomes JSON.
-    net = Net(args, data["shape"], K).to(device)
-    brake, memory = Brake(net, args), []
-    state: dict = {"done": {"task": 0, "epoch": 0, "seconds": 0.0}}
-    net.eval()
-    untrained = evaluate(net, data, K)[0]
-    record: dict = {"R": [untrained], "tasks": []}
-    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT}
-    identity["data"] = data["about"]
-    checkpoint = f"{args.out}.ckpt"
-    stored = common.load_checkpoint(checkpoint, identity)
-    environment["machines"] = worked = common.machines(stored, device)
-    if stored:  # continue as if nothing had happened
-        old = stored["state"]
-        state["done"], record = old["done"], old["record"]
-        net.load_state_dict(old["net"])
-        brake.load(old["brake"])
-        memory = [index.to(device) for index in old["memory"]]
-        state["task"] = {k: v.to(device) if isinstance(v, Tensor) else v
-                         for k, v in old["task"].items()}  # fmt: skip
-        state["optimizer"] = torch.optim.Adam(net.parameters(), args.lr, fused=True)
-        state["optimizer"].load_state_dict(old["optimizer"])
-        common.set_rng_state(stored["rng"], device)
-        print(f"continuing from {checkpoint} in task {state['done']['task'] + 1}", file=sys.stderr)
-    done = state["done"]
-    begun, saved = time.perf_counter() - done["seconds"], time.perf_counter()
-
-    def save() -> None:
-        nonlocal saved
-        if time.perf_counter() - saved >= args.checkpoint_every:
-            done["seconds"] = time.perf_counter() - begun
-            whole = {"done": done, "record": record, "net": net.state_dict(), "memory": memory,
-                     "brake": brake.state(), "task": state["task"],
-                     "optimizer": state["optimizer"].state_dict()}  # fmt: skip
-            common.save_checkpoint(checkpoint, identity, whole, device, worked)
-            saved = time.perf_counter()
-
-    for t in range(done["task"], T):
-        learn_task(net, brake, memory, data, t, state, record, args, save)
-    metrics = common.summarise(record["R"])
-    by_classes = {note["classes"]: t for t, note in enumerate(record["tasks"])}
-    for k in marks(data):
-        note = record["tasks"][by_classes[k]]
-        metrics[f"A_{k} (%)"] = 100 * metrics["A"][by_classes[k]]
-        if note["top5"] >= 0:
-            metrics[f"top-5 A_{k} (%)"] = 100 * note["top5"]
-    last = record["tasks"][-1]
-    metrics["kept (MB)"] = (last["image_bytes"] + last["other_bytes"]) / 1e6
-    seconds = [note.pop("seconds") for note in record["tasks"]]
-    return result | {
-        "metrics": metrics, **record,
-        "timing": {"wall_s": time.perf_counter() - begun, "tasks": seconds},
-        "environment": environment | common.peak_memory(device),
+        metrics: dict = joint(data, args, here)
+        R, notes = [[metrics["ACC"]] * len(data["tasks"])], []
+    else:
+        net = Net(args, data["shape"], len(data["order"])).to(device)
+        R, notes = learn(net, Brake(net, args), data, args, here)
+        metrics = metrics_of(R, notes, data)
+    return {
+        "schema": common.SCHEMA, "script": "episodic", "seed": args.seed,
+        "args": {k: v for k, v in vars(args).items() if k not in REPORT},
+        "classes": data["classes"], "data": data["about"],
+        "metrics": metrics, "R": R, "tasks": notes,
+        "timing": {"wall_s": here.wall_s(), "tasks": here.seconds},
+        "environment": environment | {"machines": here.machines} | common.peak_memory(device),
     }  # fmt: skip
 
 

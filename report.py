@@ -675,7 +675,7 @@ def label_of(script: str, name: str, run: dict) -> str:
     """What the script calls this run; another script's is named SCRIPT/NAME."""
     if "/" in name:
         script, name = name.split("/")
-    return SCRIPTS[script][0].RUNS[name][2].format(**run["args"])
+    return SCRIPTS[script][0].ROWS[name][2].format(**run["args"])
 
 
 def judged(claim: Claim, script: str, runs: dict[str, list[dict]]) -> tuple[str, str]:
@@ -941,7 +941,7 @@ def hours_table(folder: str) -> str:
     """What `make reproduce` costs: of each script the first seed's runs, their hours, versions."""
     rows, every = [], []
     for script, (module, _) in SCRIPTS.items():
-        paths = [Path(folder, script, f"{name}-seed0.json") for name in module.RUNS]
+        paths = [Path(folder, script, f"{name}-seed0.json") for name in module.ROWS]
         runs = [common.read_json(path) for path in paths if path.exists()]
         if runs:
             rows.append(hours_row(script, runs))

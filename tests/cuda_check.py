@@ -358,7 +358,7 @@ def steps(device: str, scripts: list[str]) -> dict:
 
 def rows_of(script: str) -> list[tuple[str, str]]:
     """Name and flags of what stands in the paper, at the paper's size, on MNIST."""
-    return [(name, flags) for name, (item, flags, _) in MODULES[script].RUNS.items()
+    return [(name, flags) for name, (item, flags, _) in MODULES[script].ROWS.items()
             if not (item.startswith("–") or "laptop" in flags or "Table 2" in item)]
 
 

@@ -214,7 +214,7 @@ def damaged(name: str, tries: int, chance: random.Random, folder: Path) -> tuple
     results = folder / "results"
     results.mkdir()
     good = (folder / "whole.json").read_bytes()
-    content, known = json.loads(good), next(iter(module.RUNS))
+    content, known = json.loads(good), next(iter(module.ROWS))
     for _ in range(tries):
         (results / f"{known}-seed0.json").write_bytes(damage(good, chance))
         argv = ["--report", str(results), "--figures", str(folder / "figures")]
