@@ -80,7 +80,7 @@ def learn(
 
     tasks [T, C]; `batches` holds for each task its batches x [B, C, H, W], y [B]. The weights that
     have a rate are trained.
-    """  # fmt: skip
+    """
     v = {name: torch.zeros_like(w[name]) for name in rates}
     for task, own in zip(tasks, batches):
         S.train()  # BatchNorm takes the statistics of the batch
@@ -331,33 +331,25 @@ class Method:
 
 @dataclass
 class Record:
-    """What becomes JSON."""
+    """What becomes JSON, and what it is made from."""
 
     curve: list = field(default_factory=list)  # rows of [meta-step, meta-loss, μ, α ...]
     grids: list = field(default_factory=list)  # [meta-step, images of each class]
     judge: dict = field(default_factory=dict)  # of the GAN's images
+    losses: list = field(default_factory=list)  # meta-losses since the last row of the curve
 
 
 def meta_train(
     nets: Nets, data: Data, record: Record, method: Method, args: argparse.Namespace,
     run: common.Run,
 ) -> None:
-    """Train G, α and μ, each time for a new learner and a new order of the tasks."""
-    losses: list[Tensor] = []  # since the last row of the curve
+    """Train G, α and μ, at each step with a new learner and a new order of the tasks."""
     show(nets, data, 0, record, args)
-    parts = {"nets": nets, "record": record, "losses": losses}
-    for step in run.epochs("meta-training", args.meta_steps, **parts):
-        loss = meta_loss(nets, data, method, args)  # L(S(x_r; w_m), y_r)
-        losses.append(update(nets, loss, step, args))  # Eq. (1)
-
-        show(nets, data, step + 1, record, args)
-        if (step + 1) % 10 == 0 or step + 1 == args.meta_steps:
-            mean = torch.stack(losses).mean().item()
-            losses.clear()
-            run.check_finite("lower --gen-lr or --lr", mean)
-            rates, momentum = hyperparameters(nets)
-            rates = [rate.item() for rate in rates.values()]
-            record.curve.append([step + 1, mean, momentum.item(), *rates])
+    for step in run.epochs("meta-training", args.meta_steps, nets=nets, record=record):
+        loss = meta_loss(nets, data, method, args)  # L(S(x_r; w_m), y_r), after m steps of SGD
+        loss = update(nets, loss, step, args)  # Eq. (1): θ <- θ - η ∇_θ L
+        note(nets, loss, step + 1, record, args, run)  # the curve
+        show(nets, data, step + 1, record, args)  # Figure 3
 
 
 # --------------------------------------------------------------------------------------------
@@ -373,62 +365,14 @@ class Tested:
     masked: dict[str, list]  # [T]: at the end, among the task's own classes
 
 
-def evaluate(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> dict:
-    """Everything that the figures and tables need, from new learners with seeds of their own.
-
-    R [T + 1, T] is the mean over the learners, its columns the tasks in the order they were met.
-    `by_steps`, `by_batch`, `controls` hold final accuracies, a list over learners, by mode.
-    """
-    seeds = [10_000 * (args.seed + 1) + i for i in range(args.learner_seeds)]
-    fewer = seeds[: -(-len(seeds) // 2)]  # half of them: it is the long part
-    tested = [new_learner(pool(args.pool, seed, nets, data, method), seed, args.steps,
-                          args.batch_size, nets, data, method, args, each_task=True)
-              for seed in seeds]  # fmt: skip
-    learners = {}
-    for mode in modes(args):
-        R = np.array([one.R[mode] for one in tested])  # [learners, T + 1, T]
-        seen = [[float(np.mean(row[: t + 1])) for t, row in enumerate(r[1:])] for r in R]
-        masked = [one.masked[mode] for one in tested]
-        learners[mode] = {
-            "R": R.mean(0).tolist(), "seen": seen, "last": R[:, -1].tolist(), "masked": masked,
-        }  # fmt: skip
-    again = functools.partial(measure, fewer, nets, data, method, args)
-    return {
-        "R": learners[modes(args)[0]]["R"], "learners": learners,
-        "by_steps": {str(m): again(steps=m) for m in args.horizons},
-        "by_batch": {str(b): again(batch_size=b) for b in args.batches},
-        "controls": controls(fewer, nets, data, method, args),
-    }  # fmt: skip
-
-
-def measure(
-    seeds: list[int], nets: Nets, data: Data, method: Method, args: argparse.Namespace,
-    steps: int = 0, batch_size: int = 0, n: int = 0,
-) -> dict[str, list[float]]:
-    """Accuracy after the last task, by mode, a list over new learners; 0: as the flags say."""
-    tested = [new_learner(pool(n or args.pool, seed, nets, data, method), seed,
-                          steps or args.steps, batch_size or args.batch_size, nets, data, method,
-                          args) for seed in seeds]  # fmt: skip
-    return final(tested, args)
-
-
-def final(tested: list[Tested], args: argparse.Namespace) -> dict[str, list[float]]:
-    """Accuracy after the last task, by mode, a list over learners."""
-    return {mode: [float(np.mean(one.R[mode][-1])) for one in tested] for mode in modes(args)}
-
-
-@torch.no_grad()
-def pool(n: int, seed: int, nets: Nets, data: Data, method: Method) -> Tensor:
-    """The images of one learner, [K * n, C, H, W], by class."""
-    torch.manual_seed(seed + 2**32)  # not the numbers that the learner's weights come from
-    return method.images(n, nets, data)
-
-
 def new_learner(
     x: Tensor, seed: int, steps: int, batch_size: int, nets: Nets, data: Data, method: Method,
     args: argparse.Namespace, each_task: bool = False,
 ) -> Tested:
-    """Train a new learner on x [K * n, ...], by class; test it at the end, or after each task."""
+    """Train one on x [K * n, C, H, W], by class; test it at the end, or before and after each task.
+
+    Its weights and tasks are drawn from `seed`.
+    """
     torch.manual_seed(seed)
     S, n, device = nets.S, len(x) // data.K, x.device
     start = method.start(nets, method) | buffers(S, device)
@@ -497,6 +441,61 @@ def accuracies(
         x, y = data.x_test[rows], data.y_test[rows]
         out += common.accuracy_by_task(logits, x, y, owner, size)
     return out
+
+
+@torch.no_grad()
+def pool(n: int, seed: int, nets: Nets, data: Data, method: Method) -> Tensor:
+    """The images of one learner, [K * n, C, H, W], by class."""
+    torch.manual_seed(seed + 2**32)  # not the numbers that the learner's weights come from
+    return method.images(n, nets, data)
+
+
+def new_learners(
+    seeds: list[int], nets: Nets, data: Data, method: Method, args: argparse.Namespace,
+    steps: int = 0, batch_size: int = 0, n: int = 0, each_task: bool = False,
+) -> list[Tested]:
+    """A new learner for each seed, n images of each class for it; 0: as the flags say."""
+    steps, size, n = steps or args.steps, batch_size or args.batch_size, n or args.pool
+    return [new_learner(pool(n, seed, nets, data, method), seed, steps, size, nets, data, method,
+                        args, each_task) for seed in seeds]  # fmt: skip
+
+
+def final(tested: list[Tested], args: argparse.Namespace) -> dict[str, list[float]]:
+    """Accuracy after the last task, by mode, a list over learners."""
+    return {mode: [float(np.mean(one.R[mode][-1])) for one in tested] for mode in modes(args)}
+
+
+def measure(
+    seeds: list[int], nets: Nets, data: Data, method: Method, args: argparse.Namespace, **how: int
+) -> dict[str, list[float]]:
+    """`final` of new learners; `how` as in `new_learners`."""
+    return final(new_learners(seeds, nets, data, method, args, **how), args)
+
+
+def evaluate(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> dict:
+    """Everything that the figures and tables need, from new learners with seeds of their own.
+
+    R [T + 1, T] is the mean over the learners, its columns the tasks in the order they were met.
+    `by_steps`, `by_batch`, `controls` hold final accuracies, a list over learners, by mode.
+    """
+    seeds = [10_000 * (args.seed + 1) + i for i in range(args.learner_seeds)]
+    fewer = seeds[: -(-len(seeds) // 2)]  # half of them: it is the long part
+    tested = new_learners(seeds, nets, data, method, args, each_task=True)
+    learners = {}
+    for mode in modes(args):
+        R = np.array([one.R[mode] for one in tested])  # [learners, T + 1, T]
+        seen = [[float(np.mean(row[: t + 1])) for t, row in enumerate(r[1:])] for r in R]
+        masked = [one.masked[mode] for one in tested]
+        learners[mode] = {
+            "R": R.mean(0).tolist(), "seen": seen, "last": R[:, -1].tolist(), "masked": masked,
+        }  # fmt: skip
+    again = functools.partial(measure, fewer, nets, data, method, args)
+    return {
+        "R": learners[modes(args)[0]]["R"], "learners": learners,
+        "by_steps": {str(m): again(steps=m) for m in args.horizons},
+        "by_batch": {str(b): again(batch_size=b) for b in args.batches},
+        "controls": controls(fewer, nets, data, method, args),
+    }  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------
@@ -870,13 +869,28 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
                 common.about_data(data))  # fmt: skip
 
 
+def note(
+    nets: Nets, loss: Tensor, step: int, record: Record, args: argparse.Namespace, run: common.Run
+) -> None:
+    """Every 10 steps a row of the curve, with the mean meta-loss; RunError if that is NaN."""
+    record.losses.append(loss)
+    if step % 10 and step != args.meta_steps:
+        return
+    mean = torch.stack(record.losses).mean().item()
+    record.losses.clear()
+    run.check_finite("lower --gen-lr or --lr", mean)
+    rates, momentum = hyperparameters(nets)
+    record.curve.append([step, mean, momentum.item(), *(rate.item() for rate in rates.values())])
+
+
 @torch.no_grad()
 def show(nets: Nets, data: Data, step: int, record: Record, args: argparse.Namespace) -> None:
     """Figure 3 at the beginning, on the way and at the end: SHOWN of G's images of every class.
 
     As bytes: 0 and 255 are -2 and 2 deviations. Takes no random numbers from the run.
     """
-    if not nets.G or step not in {0, args.meta_steps // 20, args.meta_steps // 4, args.meta_steps}:
+    n = args.meta_steps
+    if nets.G is None or step not in {0, n // 20, n // 4, n}:
         return
     was = common.rng_state(data.x.device)
     torch.manual_seed(args.seed)
@@ -927,7 +941,8 @@ def run(args: argparse.Namespace) -> dict:
         "schema": common.SCHEMA, "script": "synthetic_meta", "seed": args.seed,
         "args": {k: v for k, v in vars(args).items() if k not in REPORT},
         "classes": names, "data": data.about,
-        "metrics": metrics_of(tested, args), "trained": trained(nets.S), **vars(record), **tested,
+        "metrics": metrics_of(tested, args), "trained": trained(nets.S),
+        "curve": record.curve, "grids": record.grids, "judge": record.judge, **tested,
         "timing": {"wall_s": here.wall_s(), "meta_s": trained_s},
         "environment": environment | {"machines": here.machines} | peak,
     }  # fmt: skip
