@@ -24,32 +24,33 @@ import common
 import synthetic_meta as sm
 
 
-def with_higher(nets: dict, data: dict, args: argparse.Namespace) -> torch.Tensor:
+def with_higher(
+    nets: sm.Nets, data: sm.Data, method: sm.Method, args: argparse.Namespace
+) -> torch.Tensor:
     """The same as sm.meta_loss for one learner, as the examples of `higher` do it."""
     import higher
 
-    S, device = nets["S"], data["x"].device
+    S, device = nets.S, data.x.device
     n = args.steps * args.batch_size // args.classes_per_task
     S.train()
     with torch.no_grad():
-        for name, value in sm.start(nets, data, args).items():
+        for name, value in method.start(nets, method).items():
             S.get_parameter(name).copy_(value)
-    x = sm.draw_images(nets, data, args, n)
-    chosen = torch.randint(len(data["y"]), (args.real_batch,), device=device)
-    x_r = data["standard"](data["x"][chosen])
-    y = torch.arange(data["K"], device=device).repeat_interleave(n)
-    tasks = sm.draw_tasks(data["K"], args, device)
+    x, y = method.images(n, nets, data), sm.labels(n, data)
+    chosen = torch.randint(len(data.y), (args.real_batch,), device=device)
+    x_r = data.standard(data.x[chosen])
+    tasks = method.tasks(data.K, args.classes_per_task).to(device)
     rows = sm.draw_batches(tasks, n, args.steps, args.batch_size)
-    batches = x[rows.flatten()].split(args.batch_size)
+    batches = [zip(*of_task) for of_task in zip(x[rows], y[rows])]
     rates, momentum = sm.hyperparameters(nets)
     groups = [{"params": [p], "lr": args.lr} for p in S.parameters()]
-    optimizer = torch.optim.SGD(groups, lr=args.lr, momentum=args.momentum)
+    optimizer = torch.optim.SGD(groups, lr=args.lr, momentum=sm.MOMENTUM)
     override = {"lr": list(rates.values()), "momentum": [momentum] * len(rates)}
     with higher.innerloop_ctx(S, optimizer, override=override) as (learner, inner):
-        for step, (images, labels) in enumerate(zip(batches, y[rows])):
-            task = tasks[step // args.steps]
-            inner.step(sm.inner_loss(learner(images), labels, task, args.inner_loss))
-        return F.cross_entropy(learner(x_r), data["y"][chosen])
+        for task, own in zip(tasks, batches):
+            for images, labels in own:
+                inner.step(method.inner_loss(learner(images), labels, task))
+        return F.cross_entropy(learner(x_r), data.y[chosen])
 
 
 def one(kind: str, steps: int) -> dict:
@@ -57,19 +58,18 @@ def one(kind: str, steps: int) -> dict:
     torch.set_num_threads(1)
     args = sm.parse_args(["--dataset", "glyphs", "--train-size", "5000", "--steps", str(steps)])
     common.seed_everything(0)
-    data = sm.load_data(args, torch.device("cpu"))
-    nets = sm.make_nets(data, args)
+    data, method = sm.load_data(args, torch.device("cpu")), sm.method_of(args)
+    nets = sm.make_nets(data, method, args)
     loss_of = sm.meta_loss if kind == "ours" else with_higher
     seconds = []
     for _ in range(8):
         torch.manual_seed(1)
         begun = time.perf_counter()
-        loss = loss_of(nets, data, args)
-        nets["hyper_opt"].zero_grad()
-        nets["G_opt"].zero_grad()
+        loss = loss_of(nets, data, method, args)
+        nets.opt.zero_grad()
         loss.backward()
         seconds.append(time.perf_counter() - begun)
-    tensors = [nets["log_rates"], nets["momentum"], *nets["G"].parameters()]
+    tensors = [nets.log_rates, nets.logit_momentum, *nets.G.parameters()]
     grads = [p.grad for p in tensors]
     probe = torch.cat([g.flatten() for g in grads])  # all of it, weighed at random
     weights = torch.randn(len(probe), generator=torch.Generator().manual_seed(0))

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 MARKS = ("results", "improved", "controls", "tasks", "speed")
 TINY = (
     "--dataset glyphs --image-size 8 --train-size 400 --test-size 200 --steps 2 --batch-size 8 "
-    "--pool 12 --channels 4 4 --latent 4 --gen-hidden 8 --gen-width 4 --real-batch 20 "
+    "--pool 12 --channels 4 4 --gen-width 4 --real-batch 20 "
     "--meta-steps 3 --learner-seeds 2 --horizons 2 3 --batches 8 30 --device cpu --threads 1"
 ).split()
 
@@ -42,11 +42,11 @@ def numbers(path):
 
 
 def build(*flags, seed=0):
-    """args, data and nets of a run that has not begun."""
+    """nets, data, method and args of a run that has not begun."""
     args = parse(*flags)
     common.seed_everything(seed)
-    data = sm.load_data(args, CPU)
-    return args, data, sm.make_nets(data, args)
+    data, method = sm.load_data(args, CPU), sm.method_of(args)
+    return sm.make_nets(data, method, args), data, method, args
 
 
 # ------------------------------------------------------------------- the meta-gradient, Eq. (1)
@@ -73,22 +73,22 @@ def restore_dtype():
     ],
 )
 def test_the_meta_gradient_against_central_differences(flags, restore_dtype):
-    args, data, _ = build(*flags.split())
+    _, data, method, args = build(*flags.split())
     torch.set_default_dtype(torch.float64)
-    nets = sm.make_nets(data, args)
-    single = data["standard"]
-    data["standard"] = lambda x: single(x).double()
+    nets = sm.make_nets(data, method, args)
+    single = data.standard
+    data.standard = lambda x: single(x).double()
 
     def loss():
         torch.manual_seed(1)  # the same noise, learner, order and real images each time
-        return sm.meta_loss(nets, data, args)
+        return sm.meta_loss(nets, data, method, args)
 
-    places = [(nets["log_rates"], i) for i in range(len(nets["log_rates"]))]
-    places += [(nets["momentum"], ())]
-    first, last = list(nets["G"].parameters())[0], list(nets["G"].parameters())[-1]
+    places = [(nets.log_rates, i) for i in range(len(nets.log_rates))]
+    places += [(nets.logit_momentum, ())]
+    first, last = list(nets.G.parameters())[0], list(nets.G.parameters())[-1]
     places += [(first, (1, 2)), (first, (3, 10)), (last, 0)]
     if args.init.startswith("learned"):
-        places += [(v, (0,) * v.ndim) for v in nets["init"].values()]
+        places += [(v, (0,) * v.ndim) for v in nets.init.values()]
     tensors = list({id(t): t for t, _ in places}.values())
     grads = dict(zip(map(id, tensors), torch.autograd.grad(loss(), tensors)))
     assert any(g.abs().sum() > 0 for g in grads.values())
@@ -105,11 +105,11 @@ def test_the_meta_gradient_against_central_differences(flags, restore_dtype):
 
 
 def test_every_learned_quantity_has_a_gradient():
-    args, data, nets = build("--init", "learned-all")
-    sm.meta_loss(nets, data, args).backward()
-    for v in (nets["log_rates"], nets["momentum"], *nets["init"].values()):
+    nets, data, method, args = build("--init", "learned-all")
+    sm.meta_loss(nets, data, method, args).backward()
+    for v in (nets.log_rates, nets.logit_momentum, *nets.init.values()):
         assert v.grad.abs().max() > 0
-    assert all(p.grad is not None for p in nets["G"].parameters())
+    assert all(p.grad is not None for p in nets.G.parameters())
 
 
 def test_sgd_with_momentum_is_torchs_step_for_step():
@@ -129,9 +129,8 @@ def test_sgd_with_momentum_is_torchs_step_for_step():
         optimizer.zero_grad()
         loss(theirs).backward()
         optimizer.step()
-        now = {k: w[k].clone().requires_grad_() for k in rates}
-        grads = torch.autograd.grad(loss(now), list(now.values()))
-        w, v = sm.sgd_step(w, v, grads, rates, torch.tensor(0.8))
+        now = {k: w[k].detach().clone().requires_grad_() for k in rates}
+        w, v = sm.sgd_step(loss(now), w | now, v, rates, torch.tensor(0.8))
         for k in rates:
             torch.testing.assert_close(w[k], theirs[k].detach())
     assert torch.equal(w["fixed"], torch.ones(1))
@@ -141,22 +140,23 @@ def test_sgd_with_momentum_is_torchs_step_for_step():
     "flags", ["", "--source mlp", "--no-bn-logits", "--bn none --no-bn-logits"]
 )
 def test_learning_is_the_same_with_and_without_the_graph(flags):
-    args, data, nets = build(*flags.split())
+    nets, data, method, args = build(*flags.split())
     tasks = torch.arange(10).view(5, 2)
     images = torch.randn(120, 1, 8, 8)
     rows = sm.draw_batches(tasks, 12, 2, 8)
-    y = torch.arange(10).repeat_interleave(12)
+    y = sm.labels(12, data)
     rates, momentum = sm.hyperparameters(nets)
-    start, S = sm.start(nets, data, args), nets["S"]
+    start, S = method.start(nets, method), nets.S
     ends = []
-    for keep in (True, False):
+    for step in (sm.sgd_step, sm.sgd_step_alone):
+        batches = [zip(images[of_task], y[of_task]) for of_task in rows]
         w = start | sm.buffers(S, CPU)
-        ends.append(sm.learn(S, w, images[rows], y[rows], tasks, rates, momentum, args, keep))
-    for name in nets["trained"]:
+        way = sm.learn(S, w, tasks, batches, rates, momentum, method.inner_loss, step)
+        ends.append(list(way)[-1])
+    for name in sm.trained(S):
         torch.testing.assert_close(ends[0][name], ends[1][name])
         assert not torch.equal(ends[0][name], start[name])
-    assert ends[0][nets["trained"][0]].grad_fn is not None
-    assert ends[1][nets["trained"][0]].grad_fn is None
+        assert ends[0][name].grad_fn is not None and ends[1][name].grad_fn is None
 
 
 def test_inner_losses_by_hand():
@@ -170,7 +170,8 @@ def test_inner_losses_by_hand():
         pair -= (row[c].exp() / (row[c].exp() + row[other].exp())).log() / 6
         each -= (row[c].sigmoid().log() + (1 - row[other].sigmoid()).log()) / 6
     for kind, value in (("all", every), ("task", pair), ("each", each)):
-        assert sm.inner_loss(logits, y, task, kind).item() == pytest.approx(value.item(), rel=1e-5)
+        inner_loss = sm.method_of(parse("--inner-loss", kind)).inner_loss
+        assert inner_loss(logits, y, task).item() == pytest.approx(value.item(), rel=1e-5)
 
 
 # ------------------------------------------------------------------ tasks, batches, initial nets
@@ -178,16 +179,16 @@ def test_inner_losses_by_hand():
 
 @pytest.mark.parametrize("C", [2, 5])
 def test_tasks_are_disjoint_and_hold_every_class(C):
-    args = parse("--classes-per-task", str(C), "--batch-size", "20", "--batches", "20")
     orders = set()
     for seed in range(20):
         torch.manual_seed(seed)
-        tasks = sm.draw_tasks(10, args, CPU)
+        tasks = sm.method_of(parse()).tasks(10, C)
         assert tasks.shape == (10 // C, C) and sorted(tasks.flatten().tolist()) == list(range(10))
         orders.add(tuple(tasks.flatten().tolist()))
     assert len(orders) > 15
-    fixed = parse("--order", "fixed")
-    assert sm.draw_tasks(10, fixed, CPU).flatten().tolist() == list(range(10))
+    fixed = sm.method_of(parse("--order", "fixed")).tasks(10, C)
+    assert fixed.shape == (10 // C, C) and fixed.flatten().tolist() == list(range(10))
+    assert sm.all_at_once(10, C).tolist() == [list(range(10))]
 
 
 @pytest.mark.parametrize("n, steps, size", [(100, 5, 40), (12, 2, 8), (12, 5, 8), (7, 2, 30)])
@@ -195,10 +196,9 @@ def test_batches_are_balanced_and_no_image_outlives_its_task(n, steps, size):
     torch.manual_seed(0)
     tasks = torch.randperm(10).view(5, 2)
     rows = sm.draw_batches(tasks, n, steps, size)
-    assert rows.shape == (5 * steps, size)
+    assert rows.shape == (5, steps, size)
     used = []
-    for t, task in enumerate(tasks):
-        mine = rows[t * steps : (t + 1) * steps]
+    for task, mine in zip(tasks, rows):
         for batch in mine:
             classes = torch.bincount(batch // n, minlength=10)
             assert classes[task].tolist() == [size // 2] * 2 and classes.sum() == size
@@ -211,33 +211,33 @@ def test_batches_are_balanced_and_no_image_outlives_its_task(n, steps, size):
 
 
 def test_draw_images_takes_each_class_from_where_it_should():
-    args, data, nets = build("--source", "real")
-    x = sm.draw_images(nets, data, args, 15).view(10, 15, -1)
+    nets, data, method, args = build("--source", "real")
+    x = method.images(15, nets, data).view(10, 15, -1)
     for c in range(10):
-        own = data["standard"](data["x"][data["y"] == c]).flatten(1)
+        own = data.standard(data.x[data.y == c]).flatten(1)
         assert all((own == image).all(1).any() for image in x[c])
         assert len(x[c].unique(dim=0)) == 15
 
 
 def test_mirrored_filters_are_orthogonal_and_have_their_negatives():
     torch.manual_seed(0)
-    f = sm.mirrored_filters(torch.Size([18, 1, 3, 3])).flatten(1)
+    f = sm.mirrored_filters(torch.Size([18, 1, 3, 3]), CPU).flatten(1)
     torch.testing.assert_close(f[:9], -f[9:])
     torch.testing.assert_close(f[:9] @ f[:9].T, 2 * torch.eye(9), atol=1e-5, rtol=0)
-    assert sm.mirrored_filters(torch.Size([50, 2, 3, 3])).shape == (50, 2, 3, 3)
-    odd = sm.mirrored_filters(torch.Size([7, 1, 3, 3])).flatten(1)
+    assert sm.mirrored_filters(torch.Size([50, 2, 3, 3]), CPU).shape == (50, 2, 3, 3)
+    odd = sm.mirrored_filters(torch.Size([7, 1, 3, 3]), CPU).flatten(1)
     torch.testing.assert_close(odd.norm(dim=1), torch.full((7,), math.sqrt(2)))
 
 
 def test_a_new_learner_has_kaimings_scale_and_a_small_last_layer():
-    args, data, nets = build("--channels", "64", "64", "--no-bn-logits", "--bias", "-2")
-    w = sm.initial_weights(nets["S"], args, CPU)
+    nets, _, method, _ = build("--channels", "64", "64", "--no-bn-logits", "--bias", "-2")
+    w = method.start(nets, method)
     assert w["conv1.weight"].std().item() == pytest.approx(math.sqrt(2 / 9), rel=0.1)
     assert w["conv2.weight"].std().item() == pytest.approx(math.sqrt(2 / 576), rel=0.1)
     assert w["fc.weight"].std().item() == pytest.approx(0.1 * math.sqrt(2 / 256), rel=0.1)
     assert w["norm1.weight"].eq(1).all() and w["norm1.bias"].eq(0).all()
     assert w["fc.bias"].eq(-2).all()
-    again = sm.initial_weights(nets["S"], args, CPU)
+    again = method.start(nets, method)
     assert not torch.equal(w["conv1.weight"], again["conv1.weight"])
 
 
@@ -246,37 +246,38 @@ def test_a_new_learner_has_kaimings_scale_and_a_small_last_layer():
 
 @pytest.mark.parametrize("mode", ["batch", "running"])
 def test_accuracies_against_a_loop(mode):
-    args, data, nets = build()
-    w = sm.start(nets, data, args) | sm.buffers(nets["S"], CPU)
+    nets, data, method, args = build()
+    S = nets.S
+    w = method.start(nets, method) | sm.buffers(S, CPU)
     tasks = torch.randperm(10, generator=torch.Generator().manual_seed(1)).view(5, 2)
-    x, y = data["standard"](data["x_test"]), data["y_test"]
-    nets["S"].train(mode == "batch")
+    x, y = data.standard(data.x_test), data.y_test
+    S.train(mode == "batch")
     before = w["norm1.running_mean"].clone()
     for seen in (0, 2, 5):
         want = [0.0] * 5
         for group in (tasks[:seen], tasks[seen:]):
             if len(group):
                 rows = torch.isin(y, group)
-                got = sm.call(nets["S"], {k: v.clone() for k, v in w.items()}, x[rows]).argmax(1)
+                got = sm.call(S, {k: v.clone() for k, v in w.items()}, x[rows]).argmax(1)
                 for t, task in enumerate(tasks):
                     if (group == task[0]).any():
                         mine = torch.isin(y[rows], task)
                         want[t] = (got[mine] == y[rows][mine]).float().mean().item()
-        assert sm.accuracies(nets["S"], w, data, tasks, mode, seen) == pytest.approx(want)
-    masked = sm.accuracies(nets["S"], w, data, tasks, mode, 5, masked=True)
+        assert sm.accuracies(S, w, data, tasks, mode, seen) == pytest.approx(want)
+    masked = sm.accuracies(S, w, data, tasks, mode, 5, masked=True)
     assert torch.equal(before, w["norm1.running_mean"])  # a test leaves no trace
     for t, task in enumerate(tasks):
         rows = torch.isin(y, task)
-        nets["S"].train(mode == "batch")
-        logits = sm.call(nets["S"], {k: v.clone() for k, v in w.items()}, x[rows])
+        S.train(mode == "batch")
+        logits = sm.call(S, {k: v.clone() for k, v in w.items()}, x[rows])
         got = task[logits[:, task].argmax(1)]
         assert masked[t] == pytest.approx((got == y[rows]).float().mean().item())
 
 
 def test_running_statistics_are_those_of_the_learners_own_batches():
-    args, data, nets = build()
-    S = nets["S"].train()
-    w = sm.start(nets, data, args) | sm.buffers(S, CPU)
+    nets, _, method, _ = build()
+    S = nets.S.train()
+    w = method.start(nets, method) | sm.buffers(S, CPU)
     x = torch.randn(8, 1, 8, 8)
     sm.call(S, w, x)
     h = F.conv2d(x, w["conv1.weight"], stride=2, padding=1)
@@ -309,7 +310,7 @@ def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
 
 def test_meta_training_lowers_the_loss_and_beats_real_images(tmp_path):
     flags = ("--preset improved --image-size 16 --train-size 2000 --test-size 500 --batch-size 20 "
-             "--steps 4 --pool 40 --channels 18 32 --gen-hidden 64 --gen-width 16 --lr 0.005 "
+             "--steps 4 --pool 40 --channels 18 32 --gen-width 16 --lr 0.005 "
              "--meta-steps 140 --real-batch 200 --horizons 4 --batches 20 --learner-seeds 4"
              ).split()  # fmt: skip
     made = run(tmp_path / "made.json", *flags)
@@ -322,23 +323,24 @@ def test_meta_training_lowers_the_loss_and_beats_real_images(tmp_path):
     assert made["metrics"]["ACC"] > sum(same) / len(same) + 0.08
 
 
-def test_rates_stay_below_their_cap():
-    args, data, nets = build("--hyper-lr", "0.5", "--max-lr", "0.021")
-    before = nets["log_rates"].detach().clone()
+def test_rates_stay_below_their_cap(monkeypatch):
+    monkeypatch.setattr(sm, "MAX_LR", 0.021)
+    nets, data, method, args = build("--hyper-lr", "0.5")
+    before = nets.log_rates.detach().clone()
     for step in range(3):
-        sm.meta_step(nets, data, step, args)
+        sm.update(nets, sm.meta_loss(nets, data, method, args), step, args)
         rates, momentum = sm.hyperparameters(nets)
         assert max(rates.values()) <= 0.021 * (1 + 1e-6) and 0 < momentum < 1
-    assert not torch.equal(before, nets["log_rates"])
+    assert not torch.equal(before, nets.log_rates)
 
 
 def test_every_meta_step_has_an_order_of_its_own(monkeypatch):
-    args, data, nets = build()
+    nets, data, method, args = build()
     seen = []
     good = sm.learn
-    monkeypatch.setattr(sm, "learn", lambda *a, **k: seen.append(a[4]) or good(*a, **k))
+    monkeypatch.setattr(sm, "learn", lambda *a, **k: seen.append(a[2]) or good(*a, **k))
     for _ in range(3):
-        sm.meta_loss(nets, data, args)
+        sm.meta_loss(nets, data, method, args)
     assert len({tuple(t.flatten().tolist()) for t in seen}) == 3
 
 
@@ -361,14 +363,14 @@ def test_running_norm_is_torchs_batchnorm(shape):
 
 def test_initial_weights_are_new_or_not_as_asked():
     for init, same in (("fresh", False), ("fixed", True), ("learned", True), ("learned-all", True)):
-        args, data, nets = build("--init", init)
-        a, b = sm.start(nets, data, args), sm.start(nets, data, args)
+        nets, data, method, args = build("--init", init)
+        a, b = method.start(nets, method), method.start(nets, method)
         assert torch.equal(a["conv1.weight"], b["conv1.weight"]) == same
         known = init in ("fixed", "learned-all")  # the last layer is new otherwise
         assert torch.equal(a["fc.weight"], b["fc.weight"]) == known
         old = a["conv1.weight"].detach().clone()
-        sm.meta_step(nets, data, 0, args)
-        moved = not torch.equal(old, sm.start(nets, data, args)["conv1.weight"])
+        sm.update(nets, sm.meta_loss(nets, data, method, args), 0, args)
+        moved = not torch.equal(old, method.start(nets, method)["conv1.weight"])
         assert moved == (init != "fixed")
 
 
@@ -401,7 +403,7 @@ def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(flags, tmp_pa
 
     target = tmp_path / "stopped.json"
     monkeypatch.setattr(common, "save_checkpoint", save_and_stop)
-    for _ in range(20):
+    for _ in range(40):
         try:
             run(target, *flags)
         except KeyboardInterrupt:
@@ -457,9 +459,8 @@ def fails(capsys, argv, code=2):
         ("--batches 40 41", "multiples of 2"),
         ("--lr 0", "between 0 and 1"),
         ("--lr nan", "between 0 and 1"),
-        ("--lr 0.4", "not be above --max-lr"),
-        ("--momentum 1", "between 0 and 1"),
-        ("--clip 0", "--clip must be above 0"),
+        ("--lr 0.4", "must not be above 0.3"),
+        ("--gen-lr 1", "between 0 and 1"),
         ("--bias nan", "--bias"),
         ("--bias -3", "--bias: BatchNorm on the logits takes it away"),
         ("--frozen-convs 2", "needs --bn none"),
@@ -493,7 +494,7 @@ def test_a_diverging_loss_names_step_and_checkpoint(tmp_path, capsys, monkeypatc
     good = sm.meta_loss
     monkeypatch.setattr(sm, "meta_loss", lambda *args: good(*args) * math.nan)
     line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
-    assert "meta-step 3" in line and "r.json.ckpt" in line and "--gen-lr" in line
+    assert "meta-training epoch 3" in line and "r.json.ckpt" in line and "--gen-lr" in line
     assert not (tmp_path / "r.json").exists()
 
 
