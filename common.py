@@ -1390,9 +1390,10 @@ class Run:
         self.seconds: list[dict[str, float]] = kept["seconds"]  # of each task, by loop
         self.saved = self.mark = time.perf_counter()
         self.begun = self.saved - kept["wall_s"]
-        self.n_tasks, self.where, self.entered = 1, "", set[str]()
+        self.n_tasks, self.where, self.entered = 0, "", set[str]()
         if self.resumed:
-            print(f"continuing from {self.path} in task {self.task + 1}", file=sys.stderr)
+            where = f" in task {self.task + 1}" if self.start else ""
+            print(f"continuing from {self.path}{where}", file=sys.stderr)
 
     def tasks(self, n: int, **state: Any) -> Iterator[int]:
         """0 ... n - 1, or from the task that a killed run was in."""
@@ -1409,8 +1410,11 @@ class Run:
             self.mark = time.perf_counter()
             yield t
 
-    def epochs(self, name: str, n: int, **state: Any) -> Iterator[int]:
-        """0 ... n - 1, or from where a killed run was; `name` is unique in its task."""
+    def epochs(self, name: str, n: int, unit: str = "epoch", **state: Any) -> Iterator[int]:
+        """0 ... n - 1, or from where a killed run was; `name` is unique in its task.
+
+        Works without `tasks` too: then the code before is run again from the seed.
+        """
         if name in self.entered:
             raise ValueError(f"two loops of one task are called {name}")
         self.entered.add(name)
@@ -1424,7 +1428,7 @@ class Run:
         bar = tqdm(range(done, n), f"{self.label()} {name}", initial=done, total=n, disable=None,
                    leave=False)  # fmt: skip
         for epoch in bar:
-            self.where, clock = f"{name} epoch {epoch + 1}", time.perf_counter()
+            self.where, clock = f"{name} {unit} {epoch + 1}", time.perf_counter()
             yield epoch
             seconds[name] += time.perf_counter() - clock
             if self._due() and epoch + 1 < n:
@@ -1446,7 +1450,7 @@ class Run:
 
     def label(self) -> str:
         """The run and its task, for a reader who watches several runs at once."""
-        return f"{self.name}, task {self.task + 1}/{self.n_tasks}"
+        return f"{self.name}, task {self.task + 1}/{self.n_tasks}" if self.n_tasks else self.name
 
     def check_finite(self, what: str, *values: float) -> None:
         """RunError when a loss is NaN or infinite; `what` says which flags to lower."""

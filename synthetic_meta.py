@@ -952,8 +952,8 @@ def run(args: argparse.Namespace) -> dict:
 # Figures and tables, from the JSON of finished runs alone
 # --------------------------------------------------------------------------------------------
 
-# name: (the paper's item, flags, what a reader is told). `make reproduce-synthetic_meta` runs them.
-RUNS = {
+# name: (the paper's item, flags, what a reader is told). `make synthetic_meta` runs them.
+ROWS = {
     "synthetic": ("Figs. 1, 3, 4, 5", "--inner-loss all", "synthetic data"),
     "real": ("Figs. 1, 4, 5", "--source real", "real data, its rates learned"),
     "gan": ("Fig. 4", "--source gan", "conditional GAN's images, rates learned"),
@@ -983,6 +983,24 @@ RUNS = {
     "improved-narrow": ("–", "--preset improved --channels 18 32", "(a), 32 channels, not 128"),
     "improved-trained": ("–", "--preset improved --frozen-convs 0",
         "(a), convolutions trained too"),
+}  # fmt: skip
+# What is drawn from which rows: `make synthetic_meta/figure1`.
+ITEMS = {
+    "figure1": ("synthetic", "real"), "figure3": ("synthetic", "improved", "improved-learned"),
+    "figure4": ("synthetic", "real", "gan", "mlp", "improved", "improved-learned"),
+    "figure5": ("synthetic", "real", "improved", "improved-learned"),
+    "controls": ("task", "running", "real-running", "plain-logits", "one-rate", "fixed-order",
+                 "fixed-init"),
+    "improved": ("improved", "improved-learned", "improved-all", "improved-real",
+                 "improved-learned-real", "improved-task", "improved-first", "improved-gaussian",
+                 "improved-narrow", "improved-trained"),
+}  # fmt: skip
+DEMO = {  # the same in miniature
+    "": "--dataset glyphs --image-size 16 --train-size 3000 --test-size 1000 --channels 18 32 "
+        "--gen-width 16 --meta-steps 80 --real-batch 200 --learner-seeds 4 --horizons 5 15 "
+        "--batches 40 200",
+    "synthetic": "--inner-loss all", "real": "--source real", "mlp": "--source mlp",
+    "improved": "--preset improved", "improved-learned": "--preset improved --init learned",
 }  # fmt: skip
 METRICS = ("ACC", "no transduction", "masked", "longest", "one pass, shuffled", "on real images")
 COLORS = {"synthetic": "C2", "real": "C1", "gan": "C0", "mlp": "C3", "improved": "C4",
@@ -1175,14 +1193,14 @@ def speed_table(bench: dict) -> str:
 def report(args: argparse.Namespace) -> None:
     """Draw every figure and table that the results in --report allow; name what is missing."""
     runs = common.read_results(args.report, "synthetic_meta")
-    if not runs.keys() & RUNS.keys():
-        names = ", ".join(RUNS)
+    if not runs.keys() & ROWS.keys():
+        names = ", ".join(ROWS)
         raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
     common.check_writable(Path(args.figures) / "tables.md")
-    common.name_missing(runs, RUNS, "synthetic_meta", args.report)
-    runs = {name: runs[name] for name in RUNS if name in runs}
+    common.name_missing(runs, ROWS, "synthetic_meta", args.report)
+    runs = {name: runs[name] for name in ROWS if name in runs}
     for name, (first, *_) in runs.items():
-        first["label"] = RUNS[name][2].format(**first["args"])
+        first["label"] = ROWS[name][2].format(**first["args"])
 
     def figure(file: str, draw, chosen, title: str, rows: int = 1, columns: int = 1, **size):
         fig = Figure(layout="constrained", dpi=150, **size)
@@ -1209,7 +1227,7 @@ def report(args: argparse.Namespace) -> None:
     tables = {}
     for part in ("results", "improved"):
         own = {k: v for k, v in runs.items() if ("improved" in k) == (part == "improved")}
-        tables[f"synthetic_meta {part}"] = common.results_table(own, RUNS, METRICS, PAPER)
+        tables[f"synthetic_meta {part}"] = common.results_table(own, ROWS, METRICS, PAPER)
     tables |= {"synthetic_meta controls": controls_table(runs),
                "synthetic_meta tasks": tasks_table(runs)}  # fmt: skip
     if (bench := Path(args.report) / "bench.json").exists():
@@ -1300,6 +1318,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="hold out so many training images and measure on them instead of the test images")
     run = parser.add_argument_group("run")
     add = run.add_argument
+    add("--row", metavar="NAME", default=argparse.SUPPRESS,
+        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
+    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
     add("--seed", type=int, default=0, help="seed of everything random")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
@@ -1362,10 +1383,10 @@ def check(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """What the command line asks for: a comparison, a report or (as a rule) a training run."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
     args = parse_args(argv)
     if args.compare:
-        table = common.comparison(*args.compare, "synthetic_meta", RUNS, METRICS, PAPER)
+        table = common.comparison(*args.compare, "synthetic_meta", ROWS, METRICS, PAPER)
         return print(table, end="")
     if args.report or "--report" in argv:
         return report(args)

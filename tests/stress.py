@@ -44,7 +44,7 @@ SCRIPTS = {
                                                           "evaluation": "accuracies"}),
     "dgm": (dgm, test_dgm.TINY, [], {"sampling": "replay", "evaluation": "evaluate"}),
     "synthetic_meta": (synthetic_meta, test_synthetic_meta.TINY, ["--meta-steps", "12"],
-                       {"sampling": "draw_images", "evaluation": "accuracies"}),
+                       {"sampling": "draw_batches", "evaluation": "accuracies"}),
     "grad_predict": (grad_predict, test_grad_predict.TINY,
                      ["--preset", "improved", "--iterations", "60"],
                      {"sampling": "draw", "evaluation": "test"}),
