@@ -736,7 +736,7 @@ def deviations(script: str) -> str:
     """The numbered deviations of a script, as Markdown."""
     module = SCRIPTS[script][0]
     doc = inspect.cleandoc(getattr(module, "DEVIATIONS", module.__doc__))
-    block = doc.split("Deviations", 1)[1].split("\n\n")[0].split("\n", 1)[1]
+    block = doc[re.search(r"^ *1\. ", doc, flags=re.M).start() :].split("\n\n")[0]
     items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
     return "\n".join(" ".join(item.split()) for item in items if item.strip())
 

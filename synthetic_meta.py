@@ -345,7 +345,7 @@ def meta_train(
 ) -> None:
     """Train G, α and μ, at each step with a new learner and a new order of the tasks."""
     show(nets, data, 0, record, args)
-    for step in run.epochs("meta-training", args.meta_steps, nets=nets, record=record):
+    for step in run.epochs("meta-training", args.meta_steps, "step", nets=nets, record=record):
         loss = meta_loss(nets, data, method, args)  # L(S(x_r; w_m), y_r), after m steps of SGD
         loss = update(nets, loss, step, args)  # Eq. (1): θ <- θ - η ∇_θ L
         note(nets, loss, step + 1, record, args, run)  # the curve
@@ -1246,7 +1246,7 @@ def report(args: argparse.Namespace) -> None:
 # Flags and checks
 # --------------------------------------------------------------------------------------------
 
-# What --preset improved changes; each is a flag (README.md says which were undone).
+# What --preset improved changes; each is a flag (docs/ says which were undone).
 IMPROVED = dict(
     inner_loss="each", bias=-3.0, bn="none", bn_logits=False, norm_last=True, frozen_convs=2,
     filters="mirrored", channels=[18, 128], lr=0.002, gen_lr=2e-3, hyper_lr=0.02, real_batch=250,
@@ -1397,7 +1397,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
 
 
-DEVIATIONS = """Choices where the paper is silent, too (README.md measures those that matter):
+DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md has more):
 
  1. Not given: sizes, rates. S: 3x3 convolutions of stride 2, 16 and 32 channels. G: two linear
     layers, two transposed convolutions. Adam (0.9, 0.99), 4e-3 falling to 0 on a cosine, 667

@@ -494,7 +494,7 @@ def test_a_diverging_loss_names_step_and_checkpoint(tmp_path, capsys, monkeypatc
     good = sm.meta_loss
     monkeypatch.setattr(sm, "meta_loss", lambda *args: good(*args) * math.nan)
     line = fails(capsys, [*TINY, "--out", str(tmp_path / "r.json")], code=1)
-    assert "meta-training epoch 3" in line and "r.json.ckpt" in line and "--gen-lr" in line
+    assert "meta-training step 3" in line and "r.json.ckpt" in line and "--gen-lr" in line
     assert not (tmp_path / "r.json").exists()
 
 
