@@ -15,9 +15,9 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test reproduce reproduce-gan_replay reproduce-dgm reproduce-synthetic_meta \
-	reproduce-grad_predict reproduce-episodic compare readme report stress bench bench-higher \
-	bench-avalanche
+.PHONY: help install demo test margins reproduce reproduce-gan_replay reproduce-dgm \
+	reproduce-synthetic_meta reproduce-grad_predict reproduce-episodic compare readme report stress \
+	bench bench-higher bench-avalanche
 
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
@@ -48,6 +48,10 @@ test: $(READY)  ## the whole suite, offline, five minutes on two cores
 	@$(MAKE) --no-print-directory -j2 -k $(if $(filter output-sync,$(.FEATURES)),-O) $(TESTS)
 $(TESTS): test-%: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/$*.py
+
+# What seeds measured with this version of torch stays; for another one: PYTHON= with VENV= (empty).
+margins: $(READY)  ## thresholds of tests that train, from ten seeds with this version of torch
+	OMP_NUM_THREADS=1 $(PY) tests/learning.py --seeds 10 --jobs 2 --out reference/margins.json
 
 # Two runs at a time, one thread each; under make -n the plan itself.
 DEMO_TARGETS := figures/demo/gan_replay/tables.md figures/demo/dgm/tables.md \
