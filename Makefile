@@ -57,6 +57,10 @@ install: $(READY)  ## the virtual environment with all packages
 test: $(READY)  ## the whole suite, offline, some minutes on two cores
 	@$(PY) tests/run.py
 
+# What seeds measured with this version of torch stays; for another one: PYTHON= with VENV= (empty).
+margins: $(READY)  ## thresholds of tests that train, from ten seeds with this version of torch
+	OMP_NUM_THREADS=1 $(PY) tests/learning.py --seeds 10 --jobs 2 --out reference/margins.json
+
 # Two runs at a time, one thread each; under make -n the plan itself.
 DEMO := $(SCRIPTS:%=figures/demo/%/tables.md)
 demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
@@ -92,9 +96,6 @@ readme: $(READY)  ## draw the figures in reference/ and renew the tables in docs
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
 	$(PY) tests/stress.py --kills 25 --out reference/stress.json
-
-margins: $(READY)  ## ten seeds of what learning tests measure, by version of torch (VENV=... chooses it)
-	$(PY) tests/learning.py --seeds 10 --out reference/margins.json
 
 cuda: $(READY)  ## on a machine with a GPU: check every script on it, then time it, then the papers' rows
 	$(PY) tests/cuda_check.py --minutes $(strip $(MINUTES)) --data-dir $(strip $(DATA))

@@ -42,7 +42,7 @@ Deviations, and choices where the paper is silent (README.md gives the reasons a
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
     python dgm.py --preset laptop  # many GPUs: torchrun --nproc-per-node=N dgm.py ...
-    # A_3 98 % in half a minute, A_10 96.7 % in 8 minutes, on one core of an AMD EPYC
+    # A_3 97 to 100 % in half a minute; 8 minutes, numbers: RESULTS.md; one core of an AMD EPYC
 """
 
 import argparse
