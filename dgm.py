@@ -37,7 +37,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -603,15 +603,14 @@ def train_gan(
 class Method:
     """What the rows of the tables exchange; each default is the paper's."""
 
-    masking: type = DGMw
-    veto: Callable = veto
-    replay: Callable = replay
+    masking: type = DGMw  # or DGMa
+    veto: Callable = veto  # Eq. (5)
+    replay: Callable = replay  # what stands for earlier classes
     generator: type = Generator
-    features: Callable = dcgan_features  # of D
+    features: Callable = dcgan_features  # D's layers
     rate: Callable = lambda left: 1.0  # factor of Adam's rate; left of the task: 1 to 0
     finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
     lesson: Callable | None = None  # the images for `finish`, if it needs any
-    view: Callable = lambda image: image  # what it sees of them
     store: Callable = lambda *_: None  # real images of the task
 
 
@@ -631,7 +630,7 @@ def learn(data: Data, method: Method, args: argparse.Namespace, run: common.Run)
     record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
     kept = Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        G.grow()  # as many free weights (units) as task 1 had (Sec. 3.2)
+        G.grow()  # as many weights (units) are free as in the first task (Sec. 3.2)
         task = begin(data, t, kept, method, args)
 
         gan = Gan(G, new_critic(data, len(task.seen), method, args), args)
@@ -732,7 +731,7 @@ ROUND = 100  # steps between two chances of a checkpoint
 
 def train_classifier(
     net: nn.Module, x: Tensor, label: Tensor, steps: int, lr: float, decay: bool, B: int,
-    method: Method, args: argparse.Namespace, run: common.Run,
+    args: argparse.Namespace, run: common.Run,
 ) -> None:
     """`steps` steps of B images of x uint8 [N, C, S, S], of classes label [N]; D's score rests."""
     used = [p for name, p in net.named_parameters() if not name.startswith("adv")]
@@ -742,17 +741,17 @@ def train_classifier(
         net.train()
         for step in range(i * ROUND, min(steps, (i + 1) * ROUND)):
             opt.param_groups[0]["lr"] = lr * (1 - step / steps) if decay else lr
-            total += classifier_step(net, opt, used, x, label, B, method, args)
+            total += classifier_step(net, opt, used, x, label, B, args)
         run.check_finite("lower the rate", total.item())
 
 
 def classifier_step(
     net: nn.Module, opt: torch.optim.Adam, used: list[Tensor], x: Tensor, label: Tensor, B: int,
-    method: Method, args: argparse.Namespace,
+    args: argparse.Namespace,
 ) -> Tensor:
     """One step of cross entropy; the loss, a scalar."""
     index = torch.randint(len(x), (B,), device=x.device)
-    image = method.view(to_float(x[index]))
+    image = distort(to_float(x[index]), args)
     loss = F.cross_entropy(net(image)[1], label[index], label_smoothing=args.label_smoothing)
     opt.zero_grad()
     loss.backward(inputs=used)
@@ -768,7 +767,7 @@ def finish(
     net = own_classifier(data, len(task.seen), method, args) if args.separate_classifier else D
     x, label = method.lesson(task, kept, data, args)
     steps, lr = args.classifier_steps, args.classifier_lr
-    train_classifier(net, x, label, steps, lr, True, 2 * task.B, method, args, run)
+    train_classifier(net, x, label, steps, lr, True, 2 * task.B, args, run)
     return net
 
 
@@ -794,6 +793,13 @@ def generated_lesson(
         real = kept.stored + same_share(kept.stored, data, task.t, task.n, args)
         put_real(x, label, real, data, task.n, args)
     return x, label
+
+
+def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
+    """The images [B, C, S, S] as the classifier sees them in these steps."""
+    if args.augment:
+        x = augment(x, args.augment)
+    return flip(x) if args.flip else x
 
 
 def augment(x: Tensor, most: float) -> Tensor:
@@ -834,8 +840,7 @@ def learn_alone(data: Data, method: Method, args: argparse.Namespace, run: commo
         task = begin(data, t, kept, method, args)
         record.tasks.append({"trace": [], "losses": []})
         net, steps = new_critic(data, len(task.seen), method, args), args.epochs * task.steps
-        train_classifier(net, task.x, task.label, steps, args.lr, args.lr_decay, task.B, method,
-                         args, run)  # fmt: skip
+        train_classifier(net, task.x, task.label, steps, args.lr, args.lr_decay, task.B, args, run)
         record.R.append(evaluate(net, data))
         note_result(record, net, data, task, run)
     return record, G
@@ -857,7 +862,7 @@ def learn_joint(
         else:
             net, B = new_critic(data, ks[j], method, args), min(args.batch_size, len(x))
             steps, lr, decay = args.epochs * (len(x) // B), args.lr, args.lr_decay
-        train_classifier(net, x, label, steps, lr, decay, B, method, args, run)
+        train_classifier(net, x, label, steps, lr, decay, B, args, run)
         met = [set(task) <= set(data.order[: ks[j]]) for task in data.tasks]
         accuracy = statistics.fmean(a for a, yes in zip(evaluate(net, data), met) if yes)
         metrics |= {"ACC": accuracy, f"A_{ks[j]} (%)": 100 * accuracy}
@@ -988,9 +993,6 @@ def complete(method: Method, args: argparse.Namespace) -> None:
     """What the flags exchange that other generators have, too (beyond/generators.py)."""
     if args.lr_decay:
         method.rate = lambda left: min(1.0, 2 * left)
-    views = [functools.partial(augment, most=args.augment)] * bool(args.augment)
-    views += [flip] * args.flip
-    method.view = lambda image: functools.reduce(lambda x, view: view(x), views, image)
     if args.classifier_steps:
         method.finish = finish
     method.lesson = generated_lesson if args.classifier_images == "drawn" else real_lesson
@@ -1072,7 +1074,7 @@ def top5(net: Critic, data: Data) -> float:
     return common.top_k_accuracy(logits, data.label[data.y_test[index]], min(5, n_seen))
 
 
-def note_epoch(record: Record, i: int, losses: list[float], trace: list[float] = ()) -> None:
+def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()) -> None:
     """After epoch i of the GAN: its losses, and some of its masks."""
     if i == 1:
         record.tasks.append({"trace": [], "losses": []})
@@ -1698,7 +1700,7 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     add("--classes-per-task", type=int, default=1, help="classes in a task (Sec. 4)")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
     add("--epochs", type=int, default=101, help="I, epochs per task (Eq. 3; our choice)")
-    add("--batch-size", type=int, default=64, help="images a step (our choice)")
+    add("--batch-size", type=int, default=64, help="images per step (our choice)")
     add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
         help="resnet: residual G and D; resnet18: with ResNet-18 as D. --preset paper takes "
         "resnet for cifar10, resnet18 for imagenet50, dcgan for the others (Sec. 4)")
@@ -1713,9 +1715,9 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
         help="the rate falls to 0: the GAN's over the second half of a task (our choice)")
     add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3; our choice)")
     add("--gp-batch-size", type=int, default=32,
-        help="images a step that it is measured on; 0: the batch (our choice)")
+        help="images per step that it is measured on; 0: the batch (our choice)")
     add("--replay-batch-size", type=int, default=32,
-        help="replayed images a step; 0: the batch (our choice)")
+        help="replayed images per step; 0: the batch (our choice)")
     add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3)")
     add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
     add("--critic-replay", action=yes_no, default=True,

@@ -64,8 +64,7 @@ class OneGo:
 
 def train(net, x, label, steps, B, *flags):
     """Train a classifier at Adam's usual rate."""
-    args = parse(*flags)
-    dgm.train_classifier(net, x, label, steps, 1e-3, True, B, dgm.method_of(args), args, OneGo())
+    dgm.train_classifier(net, x, label, steps, 1e-3, True, B, parse(*flags), OneGo())
 
 
 def after_each_task(monkeypatch, do):
