@@ -240,16 +240,14 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
         """Images [B, C, S, S] as task t generates them, z [B, 128] and classes y [B]."""
-        one_hot = F.one_hot(y, self.K).to(z.dtype)
-        h = torch.cat([one_hot, z[:, self.K :]], dim=1)  # [B, 128]
-        h = self.hidden(h, list(zip(self.W, masks, self.own[t].norms)))  # [B, p, S/2, S/2]
+        h = self.told(z, y)  # [B, 128]
+        for W, m, norm in zip(self.W, masks, self.own[t].norms):
+            h = self.layer(h, W, m, norm, up)  # [B, p, base, base], then twice the side
         return torch.tanh(self.own[t].last(h))
 
-    def hidden(self, h: Tensor, layers: list[tuple]) -> Tensor:
-        """All masked layers: [B, 128] -> [B, p, S/2, S/2]."""
-        for W, m, norm in layers:
-            h = self.layer(h, W, m, norm, up)
-        return h
+    def told(self, z: Tensor, y: Tensor) -> Tensor:
+        """z [B, 128] whose first K numbers are the one-hot class."""
+        return torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)
 
     def layer(self, x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
               act: Callable = F.relu) -> Tensor:
@@ -273,7 +271,7 @@ class Generator(nn.Module):
                 self.W[layer], self.used[layer] = nn.Parameter(wider), self.none(wider)
                 self.used[layer][: used.shape[0], :p] = used
             gained = more
-        # e = 0: "mask elements set to 0.5"
+        # "real-valued embeddings e are initialized with 0", so that masks begin at 0.5
         self.e = nn.ParameterList(torch.zeros(u.shape, device=u.device) for u in self.used)
         self.own.append(TaskLayers(self.widths(), self.C, *self.last).to(self.W[0].device))
 
@@ -667,14 +665,14 @@ class ResidualGenerator(Generator):
     def sizes(self, width: int, base: int, d: int) -> list[tuple[int, int, int]]:
         return [(LATENT, width, base)] + [(width, width, 3)] * 2 * d
 
-    def hidden(self, h: Tensor, layers: list[tuple]) -> Tensor:
-        """[B, 128] -> [B, p, S, S]."""
-        h = self.layer(h, *layers[0], up)
-        for first, second in zip(layers[1::2], layers[2::2]):
+    def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
+        projection, *layers = zip(self.W, masks, self.own[t].norms)
+        h = self.layer(self.told(z, y), *projection, up)  # [B, p, base, base]
+        for first, second in zip(layers[::2], layers[1::2]):  # a block: twice the side
             shortcut = F.interpolate(h, scale_factor=2)
             h = self.layer(shortcut, *first, convolve)
             h = self.layer(h, *second, convolve, functools.partial(add_shortcut, shortcut))
-        return h
+        return torch.tanh(self.own[t].last(h))
 
 
 def convolve(x: Tensor, W: Tensor) -> Tensor:
