@@ -170,7 +170,7 @@ results/%/.data-is-there: | $(READY)
 SPACE := $() $()
 PLAN := .plan/$(NAME)-$(strip $(PRESET))-$(subst $(SPACE),-,$(strip $(SEEDS))).mk
 -include $(PLAN)
-$(PLAN): tools/plan.py $(SCRIPTS:%=%.py)
+$(PLAN): tools/plan.py $(SCRIPTS:%=%.py) $(wildcard beyond/*.py)
 	@mkdir -p $(@D)
 	@$(PYTHON) tools/plan.py --data $(NAME) --preset $(strip $(PRESET)) --seeds $(SEEDS) > $@.$$$$ \
 		&& mv $@.$$$$ $@

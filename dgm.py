@@ -1273,8 +1273,8 @@ def run(args: argparse.Namespace) -> dict:
 # Figures and tables, from the JSON of finished runs alone
 # --------------------------------------------------------------------------------------------
 
-# name: (the paper's item, flags, what a reader is told). `make reproduce-dgm` runs them.
-RUNS = {
+# name: (the paper's item, flags, what a reader is told). `make dgm` runs them.
+ROWS = {
     "dgmw-paper": ("Tables 1, 3, 4", "--method dgmw", "DGMw, --preset paper"),
     "dgma-paper": ("Tables 1, 4", "--method dgma", "DGMa, --preset paper"),
     "joint-paper": ("Table 1, JT", "--joint", "joint training, --preset paper"),
@@ -1298,25 +1298,60 @@ RUNS = {
     "split-dgma": ("–", "--preset laptop --classes-per-task 2 --method dgma", "DGMa, laptop"),
     "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
     "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
+    # On ImageNet-50 alone: classifiers on what the generator of the row dgmw generates.
+    "k1000": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=1000, laptop"),
+    "k2000": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=2000, laptop"),
+    "k1000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 --choice herding "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
+        "DGMw, K=1000, herded, laptop"),
+    "k2000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 --choice herding "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
+        "DGMw, K=2000, herded, laptop"),
+    "r75": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.75 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.75, laptop"),
+    "r50": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.5 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.5, laptop"),
+    "r25": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.25 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.25, laptop"),
+    "r10": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.1 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.1, laptop"),
 }  # fmt: skip
-# Table 2, for data of more than ten classes: name -> (flags, label, the paper's four numbers)
-REAL = {
-    "k1000": ("--memory-size 1000", "K=1000", (36.87, 18.84, 69.13, 43.12)),
-    "k2000": ("--memory-size 2000", "K=2000", (41.93, 22.56, 69.20, 51.84)),
-    "k1000-herding": ("--memory-size 1000 --choice herding", "K=1000, herded", ()),
-    "k2000-herding": ("--memory-size 2000 --choice herding", "K=2000, herded", ()),
-    "r75": ("--real-ratio 0.75", "r=0.75", (50.80, 38.22, 78.27, 64.64)),
-    "r50": ("--real-ratio 0.5", "r=0.5", (48.80, 40.72, 79.40, 71.72)),
-    "r25": ("--real-ratio 0.25", "r=0.25", (46.93, 35.04, 75.80, 65.60)),
-    "r10": ("--real-ratio 0.1", "r=0.1", (41.67, 30.48, 71.80, 61.04)),
-}
-KEPT = "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator"  # of the run dgmw
-RUNS |= {name: ("Table 2, Figure 2", f"--preset laptop {flags} {KEPT}", f"DGMw, {label}, laptop")
-         for name, (flags, label, _) in REAL.items()}  # fmt: skip
-TABLE_2 = {"joint": (57.35, 49.88, 84.70, 78.24),
-           "icarl-k1000": (29.38, 28.98, 69.98, 59.49), "icarl-k2000": (39.38, 29.96, 70.57, 60.07),
-           **{k: v[2] for k, v in REAL.items()},
-           "dgmw": (32.14, 17.82, 62.53, 40.76)}  # fmt: skip
+# What is drawn from which rows: `make dgm/table1`; with PRESET=paper the rows of that preset.
+ITEMS = {
+    "table1": ("dgmw", "dgma", "joint", "none", "generators:mergan",
+               "generators:mergan-align", "generators:dgr", "generators:ewc",
+               "episodic:icarl", "episodic:ewc", "episodic:rwalk", "episodic:pi"),
+    "table2": ("@imagenet50", "joint", "dgmw", "k1000", "k2000", "k1000-herding", "k2000-herding",
+               "r75", "r50", "r25", "r10", "episodic:icarl-k1000", "episodic:icarl-k2000"),
+    "table3": ("dgmw", "dgma", "generators:mergan", "generators:mergan-align"),
+    "table4": ("dgmw", "dgma"),
+    "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10"),
+    "figure3a": ("dgmw", "dgma"), "figure3b": ("dgmw", "dgma"), "figure4": ("dgmw", "dgma"),
+    "figure5": ("dgmw", "dgma", "improved", "generators:mergan-align", "no-veto"),
+    "ablations": ("joint-raw", "raw", "no-veto"),
+    "residual": ("@cifar10", "dgmw-residual"),
+    "improved": ("improved", "improved-plain", "joint-improved"),
+    "split": ("split-none", "split-dgmw", "split-dgma", "split-improved", "split-joint"),
+}  # fmt: skip
+DEMO = {  # the same in miniature
+    "": "--dataset glyphs --train-size 3000 --test-size 1000 --tasks 4 --epochs 16 --batch-size 16 "
+        "--classifier-steps 400",
+    "dgmw": "--preset laptop --method dgmw", "dgma": "--preset laptop --method dgma",
+    "joint": "--preset laptop --joint", "none": "--preset laptop --replay none",
+    "improved": "--preset improved",
+}  # fmt: skip
+REAL = ("k1000", "k2000", "k1000-herding", "k2000-herding", "r75", "r50", "r25", "r10")
+TABLE_2 = {  # ImageNet-50: the paper's A_30, A_50 and their top-5
+    "joint": (57.35, 49.88, 84.70, 78.24),
+    "icarl-k1000": (29.38, 28.98, 69.98, 59.49), "icarl-k2000": (39.38, 29.96, 70.57, 60.07),
+    "k1000": (36.87, 18.84, 69.13, 43.12), "k2000": (41.93, 22.56, 69.20, 51.84),
+    "k1000-herding": (), "k2000-herding": (),  # not in the paper
+    "r75": (50.80, 38.22, 78.27, 64.64), "r50": (48.80, 40.72, 79.40, 71.72),
+    "r25": (46.93, 35.04, 75.80, 65.60), "r10": (41.67, 30.48, 71.80, 61.04),
+    "dgmw": (32.14, 17.82, 62.53, 40.76),
+}  # fmt: skip
 PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README says
     "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
     "dgma": {"A_5 (%)": 99.17, "A_10 (%)": 97.92},
@@ -1349,11 +1384,11 @@ for rows in PAPER_ELSEWHERE.values():
 
 
 def all_rows() -> dict[str, tuple[str, str, str]]:
-    """RUNS, and in their midst the rows of Table 1's other generators."""
+    """ROWS, and in their midst the rows of Table 1's other generators."""
     from beyond import generators  # the one arrow outwards: it goes when tools/ draws the tables
 
-    rows = list(RUNS.items())
-    place = list(RUNS).index("raw")
+    rows = list(ROWS.items())
+    place = list(ROWS).index("raw")
     return dict([*rows[:place], *generators.ROWS.items(), *rows[place:]])
 
 
@@ -1552,7 +1587,7 @@ def rows_for(data: str, wide: bool, paper: bool = False) -> list[str]:
     if data in PAPER_ELSEWHERE:
         return [*table_1, *(["dgmw-residual"] if data == "cifar10" and not paper else [])]
     if paper:
-        return [*table_1, *(name for name in RUNS if "improved" in name or "split" in name)]
+        return [*table_1, *(name for name in ROWS if "improved" in name or "split" in name)]
     return [name for name in all_rows()
             if not name.endswith("-paper") and name not in ("dgmw-residual", *REAL)]  # fmt: skip
 
@@ -1567,10 +1602,10 @@ def report(args: argparse.Namespace) -> None:
     rows = all_rows()
     paper = any(name.endswith("-paper") for name in runs if name in rows)
     asked = [name for name in rows_for(data, wide, paper)]
-    own = {name: RUNS[name] for name in asked if name in RUNS}
+    own = {name: ROWS[name] for name in asked if name in ROWS}
     common.name_missing(runs, own, "dgm", args.report)
     for name in asked:
-        if name not in RUNS and name not in runs:
+        if name not in ROWS and name not in runs:
             print(f"missing: python -m beyond.generators {rows[name][1]} --dataset {dataset} "
                   f"--seed 0 --out {args.report}/{name}-seed0.json", file=sys.stderr)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
@@ -1755,6 +1790,9 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
         help="hold out so many training images and measure on them instead of the test images")
     run = parser.add_argument_group("run")
     add = run.add_argument
+    add("--row", metavar="NAME", default=argparse.SUPPRESS,
+        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
+    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
     add("--seed", type=int, default=0, help="seed of everything random")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
@@ -1850,7 +1888,7 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """What the command line asks for: a comparison, a report or (as a rule) a training run."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
     args = parse_args(argv)
     if args.compare:
         runs = common.read_results(args.compare[0], "dgm")

@@ -355,7 +355,7 @@ def run(args: argparse.Namespace) -> dict:
 # Rows, flags
 # --------------------------------------------------------------------------------------------
 
-# name: (the paper's item, flags, what a reader is told)
+# name: (the paper's item, flags, what a reader is told). They stand in dgm.py's tables.
 ROWS = {
     "mergan-paper": ("Table 1", "--memory mergan", "MeRGAN, joint retraining, --preset paper"),
     "mergan-align-paper": ("Table 1", "--memory mergan-align",
@@ -369,6 +369,8 @@ ROWS = {
     "dgr": ("Table 1", "--preset laptop --memory dgr", "DGR, laptop"),
     "ewc": ("Table 1", "--preset laptop --memory ewc", "EWC-M, laptop"),
 }  # fmt: skip
+ITEMS: dict = {}
+DEMO: dict = {}
 # As dgm.PRESETS; what stands here goes before what stands there.
 PRESETS = (
     ("paper", "*", "digits", dict(ngf=37)),
@@ -417,7 +419,7 @@ def check(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """A training run."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
     args = parse_args(argv)
     common.check_writable(args.out)
     command = shlex.join(["python", "-m", "beyond.generators", *argv])

@@ -24,18 +24,30 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {"gan_replay": "gan_replay.py", "dgm": "dgm.py", "synthetic_meta": "synthetic_meta.py",
-           "grad_predict": "grad_predict.py", "episodic": "episodic.py"}  # fmt: skip
+           "grad_predict": "grad_predict.py", "episodic": "episodic.py",
+           "generators": "beyond/generators.py"}  # fmt: skip
 
 
 def literals(path: Path) -> dict[str, dict]:
     """ROWS, ITEMS and DEMO of a script."""
     found: dict[str, dict] = {"ROWS": {}, "ITEMS": {}, "DEMO": {}}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            if name in found:
-                found[name] = ast.literal_eval(node.value)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name) and target.id in found:
+                found[target.id] = ast.literal_eval(node.value)
     return found
+
+
+def start(script: str) -> str:
+    """What Python is told to run it."""
+    file = SCRIPTS[script]
+    return file if "/" not in file else "-m " + file.removesuffix(".py").replace("/", ".")
+
+
+def folder(script: str) -> str:
+    """Where its results lie: the generators' beside DGM's, in whose tables they stand."""
+    return "dgm" if script == "generators" else script
 
 
 class Plan:
@@ -54,14 +66,13 @@ class Plan:
                 continue
             other, _, row = name.rpartition(":")
             of = other or script
-            paper = f"{row}-paper"
-            if of == "dgm" and self.preset == "paper" and paper in self.tables["dgm"]["ROWS"]:
-                row = paper
+            if self.preset == "paper" and f"{row}-paper" in self.tables[of]["ROWS"]:
+                row = f"{row}-paper"
             rows.append((of, row))
         return data, rows
 
     def result(self, data: str, script: str, row: str, seed: str) -> str:
-        return f"results/{data}/{script}/{row}-seed{seed}.json"
+        return f"results/{data}/{folder(script)}/{row}-seed{seed}.json"
 
     def rules(self) -> str:
         """Calls of the Makefile's templates, and the targets of a script's items."""
@@ -76,22 +87,23 @@ class Plan:
                 lines.append(f"$(eval $(call item,{script},{item},{data},{' '.join(needs)}))")
                 if data == self.data:
                     every |= dict.fromkeys(needs)
-            lines.append(f"figures/{self.data}/{script}/tables.md: {' '.join(every)}")
+            if table["ITEMS"]:
+                lines.append(f"figures/{self.data}/{script}/tables.md: {' '.join(every)}")
         for data, script, row in runs:
             flags = self.tables[script]["ROWS"][row][1]
             kept = re.search(r"--generator \S*/([\w-]+)-seed", flags)
             for seed in self.seeds:
                 needs = self.result(data, script, kept[1], seed) if kept else ""
-                start = SCRIPTS[script]
-                lines.append(f"$(eval $(call run,{script},{row},{seed},{data},{start},{needs}))")
+                words = [folder(script), row, seed, data, start(script), needs]
+                lines.append(f"$(eval $(call run,{','.join(words)}))")
         every = [self.result(data, script, row, seed) for data, script, row in runs
                  if data == self.data for seed in self.seeds]  # fmt: skip
         lines.append(f"RESULTS := {' '.join(every)}")
         for script, table in self.tables.items():
             demo = [f"results/demo/{script}/{row}-seed0.json" for row in table["DEMO"] if row]
-            lines += [f"$(eval $(call demo_run,{script},{row},{SCRIPTS[script]}))"
+            lines += [f"$(eval $(call demo_run,{script},{row},{start(script)}))"
                       for row in table["DEMO"] if row]  # fmt: skip
-            lines.append(f"figures/demo/{script}/tables.md: {' '.join(demo)}")
+            lines.append(f"figures/demo/{script}/tables.md: {' '.join(demo)}" if demo else "")
         return "\n".join(lines) + "\n"
 
     def items(self) -> str:
@@ -109,8 +121,8 @@ class Plan:
 def seconds(data: str, script: str, row: str) -> float:
     """How long a row took us, the mean of its seeds; 0 where reference/ does not have it."""
     found = []
-    for folder in (f"{script}-{data}", script):
-        for path in (ROOT / "reference" / folder).glob(f"{row}-seed*.json"):
+    for place in (f"{folder(script)}-{data}", folder(script)):
+        for path in (ROOT / "reference" / place).glob(f"{row}-seed*.json"):
             found.append(json.loads(path.read_text(encoding="utf-8"))["timing"]["wall_s"])
         if found:
             return statistics.fmean(found)
