@@ -675,7 +675,13 @@ def label_of(script: str, name: str, run: dict) -> str:
     """What the script calls this run; another script's is named SCRIPT/NAME."""
     if "/" in name:
         script, name = name.split("/")
-    return SCRIPTS[script][0].ROWS[name][2].format(**run["args"])
+    return rows_of(script)[name][2].format(**run["args"])
+
+
+def rows_of(script: str) -> dict[str, tuple[str, str, str]]:
+    """All rows of a script's tables, those of beyond/ among them."""
+    module = SCRIPTS[script][0]
+    return module.all_rows() if hasattr(module, "all_rows") else module.ROWS
 
 
 def judged(claim: Claim, script: str, runs: dict[str, list[dict]]) -> tuple[str, str]:
@@ -940,8 +946,8 @@ def tested_at(folder: str) -> list[str]:
 def hours_table(folder: str) -> str:
     """What `make reproduce` costs: of each script the first seed's runs, their hours, versions."""
     rows, every = [], []
-    for script, (module, _) in SCRIPTS.items():
-        paths = [Path(folder, script, f"{name}-seed0.json") for name in module.ROWS]
+    for script in SCRIPTS:
+        paths = [Path(folder, script, f"{name}-seed0.json") for name in rows_of(script)]
         runs = [common.read_json(path) for path in paths if path.exists()]
         if runs:
             rows.append(hours_row(script, runs))

@@ -44,6 +44,7 @@ import episodic  # noqa: E402
 import gan_replay  # noqa: E402
 import grad_predict as gp  # noqa: E402
 import synthetic_meta as sm  # noqa: E402
+from beyond import generators  # noqa: E402
 
 CPU = torch.device("cpu")
 FILE = ROOT / "reference/margins.json"
@@ -128,20 +129,21 @@ def gan_replay_alignment(seed: int, folder: Path) -> Numbers:
     """log10 of how far G(z, old class) moves from the teacher while G learns noise as class 2."""
     torch.manual_seed(seed)
     x = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
-    y, seen, moved = torch.full((256,), 2), torch.tensor([0, 1]), {}
+    y, moved = torch.full((256,), 2), {}
+    data = gan_replay.Data(x, y, x, y, [[0, 1], [2]], torch.tensor([0, 0, 1]), 10, (1, 28, 28), {})
+    mixed = gan_replay.Mix(x, F.one_hot(y, 10).float(), y, len(x))
     for weight in ("100", "0"):
         torch.manual_seed(seed)
         args = gan_replay.parse_args(["--preset", "improved", "--align", weight, "--dataset",
                                       "glyphs", "--gan-batch-size", "32", "--gan-width", "8"])
-        nets: dict = {}
-        gan_replay.fresh_gan(nets, args, {"x": x, "shape": (1, 28, 28), "K": 10})
-        nets["G"](torch.randn(512, 100), torch.randint(0, 2, (512,)))  # settle BatchNorm
-        nets["old_G"] = copy.deepcopy(nets["G"]).eval()
+        gan = gan_replay.fresh_gan(data, 0, None, gan_replay.method_of(args), args)
+        gan.G(torch.randn(512, 100), torch.randint(0, 2, (512,)))  # settle BatchNorm
+        past = gan_replay.Past(None, copy.deepcopy(gan.G).eval(), None)
         for _ in range(4):
-            gan_replay.train_gan(nets, x, y, seen, args, mock.Mock())
+            gan_replay.train_gan_aligned(gan, mixed, past, [0, 1] if args.align else [], args)
         z, old = torch.randn(200, 100), torch.randint(0, 2, (200,))
         with torch.no_grad():
-            gap = (nets["G"].eval()(z, old) - nets["old_G"](z, old)).abs().mean()
+            gap = (gan.G.eval()(z, old) - past.G(z, old)).abs().mean()
         moved[f"align {weight}"] = math.log10(gap)
     return moved
 
@@ -154,36 +156,36 @@ DGM = ("--preset laptop --dataset glyphs --batch-size 16 --ngf 8 --ndf 8 --class
        "--augment 0.1 ")  # fmt: skip
 
 
-def train_dgm(seed: int, folder: Path, flags: str) -> tuple[dict, dict]:
-    """The result of a run of dgm.py and the nets that it ends with; a tenth of EWC's images."""
-    kept, learn = {}, dgm.learn_task
+def train_dgm(script: ModuleType, seed: int, folder: Path, flags: str) -> tuple[dict, nn.Module]:
+    """The result of a run of dgm.py or beyond/generators.py, and its G; a tenth of EWC's images."""
+    kept, learn = {}, script.learn
 
-    def spy(nets: dict, *rest: Any) -> None:
-        learn(nets, *rest)
-        kept.update(nets)
+    def spy(*rest: Any) -> tuple:
+        record, kept["G"] = learn(*rest)
+        return record, kept["G"]
 
-    few = mock.patch.object(dgm.consolidate, "__defaults__", (50,))
-    with mock.patch.object(dgm, "learn_task", spy), few:
-        return train(dgm, seed, folder, DGM + flags), kept
+    few = mock.patch.object(generators.consolidate, "__defaults__", (50,))
+    with mock.patch.object(script, "learn", spy), few:
+        return train(script, seed, folder, DGM + flags), kept.get("G")
 
 
-def dgm_judge(seed: int, flags: str) -> Callable[[nn.Module], float]:
-    """What share of the drawn images of all digits but the last a net that saw real ones knows."""
+def dgm_judge(seed: int, folder: Path, flags: str) -> Callable[[nn.Module], float]:
+    """What share of a generator's images of digits 0 and 1 a classifier of real ones knows."""
     args = dgm.parse_args([*(DGM + flags).split(), "--seed", str(seed)])
     torch.manual_seed(seed)
     data = dgm.load_data(args, CPU)
-    judge = dgm.Critic(data["shape"], 16, len(data["order"]), "batch")
-    dgm.train_classifier(judge, data["x"], data["y"], 300, 1e-3, True, args, "", 64)
+    judge = dgm.Critic(data.shape, 16, len(data.order), "batch")
+    run = common.Run(str(folder / "judge"), {}, CPU, every=math.inf)
+    dgm.train_classifier(judge, data.x, data.y, 300, 1e-3, True, 64, args, run)
     judge.eval()
 
     @torch.no_grad()
     def share(G: nn.Module) -> float:
         torch.manual_seed(seed)
-        found = []
-        for c in data["order"][:-1]:
-            x = dgm.draw(G, c, torch.full((500,), c), torch.randn(500, 128))
-            found.append((judge(x)[1].argmax(1) == c).float().mean().item())
-        return mean(found)
+        y = torch.tensor([0, 1]).repeat_interleave(500)
+        x = torch.cat([dgm.generate(G, int(data.owner[c]), y[y == c], torch.randn(500, 128))
+                       for c in (0, 1)])  # fmt: skip
+        return (judge(x)[1].argmax(1) == y).float().mean().item()
 
     return share
 

@@ -230,7 +230,7 @@ common.exit_in_one_line(lambda: episodic.main(sys.argv[2:] + ["--device", "auto"
 
 
 @where_torch_knows_python_devices
-@pytest.mark.parametrize("script", TINY)
+@pytest.mark.parametrize("script", cuda_check.MODULES)
 def test_its_flags_run_where_devices_cannot_mix(script, tmp_path):
     """The flags of LEARNS and STEPS on a pretended device, at the sizes of the scripts' tests."""
     paper = ["--preset", "paper"] * (script == "dgm")  # its TINY says laptop

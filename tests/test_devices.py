@@ -9,6 +9,7 @@ import pytest
 import test_dgm
 import test_episodic
 import test_gan_replay
+import test_generators
 import test_grad_predict
 import test_synthetic_meta
 from torch.utils import backend_registration
@@ -20,6 +21,7 @@ TINY = {
     "synthetic_meta": test_synthetic_meta.TINY,
     "grad_predict": test_grad_predict.TINY,
     "episodic": test_episodic.TINY,
+    "beyond.generators": test_generators.TINY,
 }
 pytestmark = pytest.mark.skipif(
     not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
@@ -29,11 +31,12 @@ pytestmark = pytest.mark.skipif(
 
 ALSO = {  # with these flags too
     "gan_replay": ["--preset improved", "--balance"],
-    "dgm": ["--method dgma --norm batch", "--memory mergan --mergan align", "--memory dgr",
+    "dgm": ["--method dgma --norm batch",
             "--real-ratio 0.5 --memory-size 20 --choice herding", "--preset paper"],
     "synthetic_meta": ["--preset improved --init learned", "--source gan", "--bn running"],
     "grad_predict": ["--preset improved", "--boundaries detect", "--method ewc"],
     "episodic": ["--method icarl", "--method rwalk"],
+    "beyond.generators": ["--memory mergan-align", "--memory dgr", "--memory ewc"],
 }  # fmt: skip
 
 

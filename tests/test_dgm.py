@@ -559,31 +559,6 @@ def test_flip_mirrors_half_of_the_images(monkeypatch):
     assert (left ^ right).all() and 400 < left.sum() < 600
 
 
-# ------------------------------------------------------------------------------------- learning
-
-
-def test_dgm_remembers_what_no_replay_forgets(tmp_path, monkeypatch):
-    """Three digits drawn from fonts: classified, and drawn so that another net knows them."""
-    flags = ["--train-size", "2000", "--test-size", "800", "--epochs", "18", "--ngf", "8",
-             "--ndf", "8", "--classifier-steps", "60", "--augment", "0.1"]  # fmt: skip
-    seen = []
-    after_each_task(monkeypatch, lambda kept, *rest: seen.append(kept.G))
-    with_replay = run(tmp_path / "a.json", *flags)["metrics"]["ACC"]
-    G = seen[-1]
-    monkeypatch.undo()
-    without = run(tmp_path / "b.json", *flags, "--replay", "none")["metrics"]["ACC"]
-    assert without < 0.34 and with_replay > 0.8
-    data = dgm.load_data(parse(*flags), CPU)
-    judge = dgm.Critic(data.shape, 16, 3, "batch")
-    train(judge, data.x, data.label[data.y], 300, 64, *flags)
-    judge.eval()
-    for t in range(3):
-        x = dgm.generate(G, t, torch.full((200,), t), torch.randn(200, 128))
-        with torch.no_grad():
-            named = judge(x)[1].argmax(1)
-        assert (named == t).float().mean() > 0.9
-
-
 # -------------------------------------------------------------------------- same bytes, resumed
 
 
@@ -750,7 +725,7 @@ def test_other_ways_to_run(flags, shape, tmp_path):
 def test_every_row_on_photographs_passes_the_check_of_flags(dataset):
     for name in dgm.rows_for(dataset, dataset == "imagenet50"):
         flags = dgm.all_rows()[name][1].format(seed=0).split()
-        own = name in dgm.RUNS
+        own = name in dgm.ROWS
         args = (dgm if own else generators).parse_args([*flags, "--dataset", dataset])
         assert args.critic_replay == (dataset == "cifar10") and args.augment == 0.1
         assert not own or args.keep_generator == (dataset == "imagenet50")
@@ -830,18 +805,6 @@ def test_a_colour_data_set_has_a_table_of_its_own_beside_its_own_paper_values(tm
     assert "A_10 (%) | 51.70 | 33.30 (1) |" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dataset, count", [("glyphs-rgb", 4), ("cifar10", 5), ("imagenet50", 12)])
-def test_the_makefile_runs_the_rows_of_table_1_on_colour_data(dataset, count):
-    plan = subprocess.run(
-        ["make", "-n", "reproduce-dgm", "VENV=", "PRESET=laptop", f"DATASET={dataset}"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in ("dgmw", "dgma", "joint", "none"):
-        line = next(v for v in plan.splitlines() if f"/{dataset}/dgm/{name}-seed0.json" in v)
-        assert f"dgm.py {dgm.RUNS[name][1]} --dataset {dataset} " in line
-    assert plan.count("dgm.py --preset") == count
-
-
 def test_table_2_and_figure_2_of_more_than_ten_classes(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for split, n in (("train", 12), ("test", 4)):
@@ -887,28 +850,6 @@ def test_top_5_by_hand():
     data = SimpleNamespace(y_test=torch.tensor([5, 3, 3]), x_test=torch.zeros(3, 1, 2, 2),
                            order=[3, 5], label=torch.tensor([9, 9, 9, 0, 9, 1]))  # fmt: skip
     assert dgm.top5(Net(), data) == pytest.approx(2 / 3)  # class 3 is last in the second row
-
-
-def test_the_makefile_runs_what_the_report_expects():
-    plans = {}
-    kinds = [f"{preset} {dataset}" for preset in ("paper", "laptop")
-             for dataset in ("mnist", "imagenet50", "cifar10")]  # fmt: skip
-    for plan in kinds:
-        preset, dataset = plan.split()
-        plans[plan] = subprocess.run(
-            ["make", "-n", "reproduce-dgm", "VENV=", "SEEDS=0", f"PRESET={preset}",
-             f"DATASET={dataset}"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        for name in dgm.rows_for(dataset, dataset == "imagenet50", preset == "paper"):
-            assert f"/{name}-seed0.json" in plans[plan], (plan, name)
-    for name, (_, flags, _) in dgm.all_rows().items():
-        kind = "paper mnist" if name.endswith("-paper") else "laptop mnist"
-        kind = "laptop imagenet50" if name in dgm.REAL else kind
-        plan = plans["laptop cifar10" if name == "dgmw-residual" else kind]
-        line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
-        script = "dgm.py" if name in dgm.RUNS else "-m beyond.generators"
-        assert f"{script} {flags} --dataset" in line
 
 
 def test_the_script_runs_from_the_command_line(tmp_path):

@@ -521,7 +521,7 @@ def test_other_ways_to_run(flags, tmp_path):
 def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     folder, figures = tmp_path / "results", tmp_path / "figures"
     for name in ("synthetic", "real", "gan", "mlp", "improved"):
-        flags = sm.RUNS[name][1].split()
+        flags = sm.ROWS[name][1].split()
         run(folder / f"{name}-seed0.json", *flags, "--gan-epochs", "1")
     run(folder / "synthetic-seed1.json", "--seed", "1")
     rows = [{"kind": kind, "steps": 5, "seconds": seconds, "peak_mb": 900.0}
@@ -549,13 +549,3 @@ def test_a_report_of_unknown_names_says_which_are_known(tmp_path, capsys):
     run(tmp_path / "run-seed0.json")
     line = fails(capsys, ["--report", str(tmp_path), "--figures", str(tmp_path / "f")])
     assert "NAME-seedS.json" in line and "improved-learned" in line
-
-
-def test_the_makefile_runs_what_the_report_expects():
-    plan = subprocess.run(
-        ["make", "-n", "reproduce-synthetic_meta", "VENV=", "SEEDS=0"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name, (_, flags, _) in sm.RUNS.items():
-        line = next(v for v in plan.splitlines() if f"/{name}-seed0.json" in v)
-        assert f"synthetic_meta.py {flags} --dataset" in line
