@@ -1509,12 +1509,14 @@ def restore(value: Any, kept: Any, device: torch.device) -> Any:
         value.update(new)
     elif isinstance(value, list):
         value[:] = [restore(None, old, device) for old in kept]
-    elif isinstance(value, Tensor) and value.shape == kept.shape:
+    elif isinstance(kept, Tensor):
+        if not isinstance(value, Tensor) or value.shape != kept.shape:
+            return kept.to(device, copy=True)  # what is kept must not change with the value
         value.data.copy_(kept)
     elif isinstance(kept, (dict, list)):
         return restore(type(kept)(), kept, device)
     else:
-        return kept.to(device) if isinstance(kept, Tensor) else kept
+        return kept
     return value
 
 

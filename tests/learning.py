@@ -193,13 +193,14 @@ def dgm_judge(seed: int, folder: Path, flags: str) -> Callable[[nn.Module], floa
 def dgm_three_digits(seed: int, folder: Path) -> Numbers:
     """Three digits, one by one: ACC, and what share of the old ones that G draws are known."""
     flags = "--train-size 2000 --test-size 1000 --tasks 3 --epochs 12 "
-    share, found = dgm_judge(seed, flags), {}
-    kinds = {"dgm": "", "no memory": "--memory ewc --ewc-lambda 0", "none": "--replay none"}
-    for name, kind in kinds.items():
-        result, nets = train_dgm(seed, folder, flags + kind)
+    share, found = dgm_judge(seed, folder, flags), {}
+    kinds = {"dgm": (dgm, ""), "no memory": (generators, "--memory ewc --ewc-lambda 0"),
+             "none": (dgm, "--replay none")}  # fmt: skip
+    for name, (script, kind) in kinds.items():
+        result, G = train_dgm(script, seed, folder, flags + kind)
         found[name] = result["metrics"]["ACC"]
         if name != "none":  # which has no generator
-            found[f"drawn, {name}"] = share(nets["G"])
+            found[f"drawn, {name}"] = share(G)
     return found
 
 
@@ -211,18 +212,18 @@ def dgm_others(seed: int, folder: Path) -> Numbers:
     flags = "--train-size 1000 --test-size 1000 --tasks 2 --epochs 12 "
     args = dgm.parse_args([*(DGM + flags).split(), "--seed", str(seed)])
     data = dgm.load_data(args, CPU)
-    first, second = (dgm.to_float(data["x"][data["y"] == c]).mean(0) for c in (0, 1))
+    first, second = (dgm.to_float(data.x[data.y == c]).mean(0) for c in (0, 1))
     way, found = second - first, {}
-    kinds = {"none": "--memory none", "dgr": "--memory dgr", "mergan": "--memory mergan",
-             "align": "--memory mergan --mergan align",
-             "align 0": "--memory mergan --mergan align --align-weight 0",
+    kinds = {"none": "--replay none", "dgr": "--memory dgr", "mergan": "--memory mergan",
+             "align": "--memory mergan-align", "align 0": "--memory mergan-align --align-weight 0",
              "ewc": "--memory ewc", "ewc 0": "--memory ewc --ewc-lambda 0"}  # fmt: skip
     for name, kind in kinds.items():
-        result, nets = train_dgm(seed, folder, flags + kind)
+        script = dgm if name == "none" else generators
+        result, G = train_dgm(script, seed, folder, flags + kind)
         found[name] = result["metrics"]["ACC"]
         if name not in ("none", "dgr"):  # DGR's classes are left to chance
             torch.manual_seed(seed)
-            x = dgm.draw(nets["G"], 0, torch.full((1000,), 0), torch.randn(1000, 128))
+            x = dgm.generate(G, 0, torch.full((1000,), 0), torch.randn(1000, 128))
             gone = ((x.mean(0) - first) * way).sum() / way.square().sum()
             found[f"first, {name}"] = gone.item()
     return found
@@ -231,9 +232,11 @@ def dgm_others(seed: int, folder: Path) -> Numbers:
 def dgm_spring(seed: int, folder: Path) -> Numbers:
     """log10 of how far EWC's generator drifts: weights with no Fisher information are free."""
     flags = "--train-size 640 --test-size 200 --tasks 2 --epochs 8 --ngf 4 --ndf 4 --memory ewc "
-    return {f"lambda {weight}": math.log10(
-        train_dgm(seed, folder, f"{flags} --ewc-lambda {weight}")[0]["tasks"][1]["drift"])
-        for weight in ("1e6", "0")}  # fmt: skip
+    found = {}
+    for weight in ("1e6", "0"):
+        result, _ = train_dgm(generators, seed, folder, f"{flags} --ewc-lambda {weight}")
+        found[f"lambda {weight}"] = math.log10(result["tasks"][1]["drift"])
+    return found
 
 
 def dgm_joint(seed: int, folder: Path) -> Numbers:
@@ -253,10 +256,11 @@ def synthetic_data(seed: int, folder: Path) -> Numbers:
     """ACC after made and after real images, and the meta-loss at the beginning and at the end."""
     flags = ("--dataset glyphs --preset improved --image-size 16 --train-size 2000 "
              "--test-size 1000 --batch-size 20 --steps 4 --pool 40 --channels 18 32 "
-             "--gen-hidden 64 --gen-width 16 --lr 0.005 --meta-steps 240 --real-batch 200 "
+             "--gen-width 16 --lr 0.005 --meta-steps 240 --real-batch 200 "
              "--horizons 4 --batches 20 --learner-seeds 12 ")  # fmt: skip
-    made = train(sm, seed, folder, flags)
-    real = train(sm, seed, folder, flags + "--source real")
+    with mock.patch.object(sm, "HIDDEN", 64):
+        made = train(sm, seed, folder, flags)
+        real = train(sm, seed, folder, flags + "--source real")
     losses = [row[1] for row in made["curve"]]
     return {"made": made["metrics"]["ACC"], "real": real["metrics"]["ACC"],
             "real, same start and rates": made["metrics"]["on real images"],
@@ -269,10 +273,10 @@ def synthetic_judge(seed: int, folder: Path) -> Numbers:
     args = sm.parse_args([*flags.split(), str(seed)])
     common.seed_everything(seed)
     data, found = sm.load_data(args, CPU), {}
-    nets = {"gan_x": torch.zeros(10 * args.pool, 1, 8, 8)}
-    found["judge"] = sm.judge(nets, data, args)["accuracy"]
-    data["y"] = data["y"][torch.randperm(len(data["y"]))]
-    return found | {"shuffled": sm.judge(nets, data, args)["accuracy"]}
+    pool = torch.zeros(10 * args.pool, 1, 8, 8)
+    found["judge"] = sm.judge(pool, data)["accuracy"]
+    data.y = data.y[torch.randperm(len(data.y))]
+    return found | {"shuffled": sm.judge(pool, data)["accuracy"]}
 
 
 # --------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ class Past:
     net: nn.Module
     images: torch.Tensor  # grows with the tasks
     notes: list
+    maybe: torch.Tensor | None = None
 
 
 def toy(run, nested=True):
@@ -46,8 +47,11 @@ def toy(run, nested=True):
             opt.step()
         past.net.load_state_dict(other.state_dict())
         past.images = torch.cat([past.images, torch.randn(1, 3)])
+        for note in past.notes:
+            note["x"] += torch.randn(2)  # in place: what a checkpoint keeps must not follow
         past.notes.append({"t": t, "x": torch.randn(2)})
-    whole = [net.weight, net.bias, *past.net.parameters(), past.images, torch.rand(3)]
+        past.maybe = None if t == 1 else torch.randn(t + 1)
+    whole = [net.weight, net.bias, *past.net.parameters(), past.images, past.maybe, torch.rand(3)]
     return [v.tolist() for v in whole], record, [(n["t"], n["x"].tolist()) for n in past.notes]
 
 
