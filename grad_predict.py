@@ -173,35 +173,6 @@ def measured(theta: Tensor, x: Tensor, y: Tensor, shapes: list) -> tuple[Tensor,
 # What stands for old tasks: h_1 ... h_t
 # --------------------------------------------------------------------------------------------
 
-GRID = 16_384  # points of a table of h
-REACH = 4  # a table reaches from -REACH to REACH times the largest |θ_j|
-RENEWED = 50  # steps of h from one table of the current h to the next (Deviation 5)
-
-
-@dataclass
-class Table:
-    """A function of one number, looked up instead of computed (Deviation 2)."""
-
-    values: Tensor  # [GRID], at even distances
-    reach: Tensor  # []: from -reach to reach
-
-
-def tabulate(function: Callable[[Tensor], Tensor], theta: Tensor) -> Table:
-    """The table of a function, wide enough for what θ [P] is and may become."""
-    reach = REACH * theta.abs().max()
-    return Table(function(torch.linspace(-1, 1, GRID, device=theta.device) * reach), reach)
-
-
-def table_of_zeros(device: torch.device) -> Table:
-    """A table before there is anything to put into it."""
-    return Table(torch.zeros(GRID, device=device), torch.ones((), device=device))
-
-
-def look_up(table: Table, theta: Tensor) -> Tensor:
-    """The table's nearest value for each of theta [P]; beyond its ends, the last one."""
-    place = (theta / table.reach + 1) * ((GRID - 1) / 2)
-    return table.values[place.nan_to_num().round().clamp(0, GRID - 1).long()]
-
 
 @dataclass
 class Past:
@@ -238,20 +209,14 @@ class Predictors(Past):
     """h_1 ... h_t of the old tasks, and h, which learns the current one."""
 
     old: list[dict[str, Tensor]] = field(default_factory=list)  # φ of h_1 ... h_t
-    table: Table = field(init=False)  # of their mean
     h: Predictor = field(init=False)
     opt: torch.optim.Adam = field(init=False)
     steps: int = 0  # of h
-    own: Table = field(init=False)  # of h, for --boundaries detect
-
-    def __post_init__(self, data: "Data", args: argparse.Namespace):
-        super().__post_init__(data, args)
-        self.table = table_of_zeros(data.x.device)
 
     def begin(self) -> None:
         self.h = Predictor(self.args.h_hidden).to(self.data.x.device)
         self.opt = torch.optim.Adam(self.h.parameters(), H_LR)
-        self.steps, self.own = 0, table_of_zeros(self.data.x.device)
+        self.steps = 0
 
     def learn(self, theta: Tensor, grad: Tensor, task: "Task") -> None:
         if self.steps == 0 and self.args.h_scale == "normalised":  # Deviation 1
@@ -263,26 +228,16 @@ class Predictors(Past):
 
     def end(self, theta: Tensor, task: "Task") -> None:
         self.old.append(self.h.state_dict())
-        self.table = tabulate(self.mean, theta)
 
     def mean(self, theta: Tensor) -> Tensor:
-        """1/t sum_i h_i(θ; φ_i), computed, [P]."""
+        """1/t sum_i h_i(θ; φ_i), [P] (Sec. 2.3)."""
         return torch.stack([predicted(self.h, phi, theta) for phi in self.old]).mean(0)
 
     def predict(self, theta: Tensor) -> Tensor:
-        return look_up(self.table, theta)
+        return self.mean(theta)
 
     def size(self) -> int:
         return len(self.old) * sum(p.numel() for p in self.h.parameters())
-
-    def watch(self, theta: Tensor) -> None:
-        """Sec. 5.1: after each step of `learn`, a new table of h now and then."""
-        if self.steps % RENEWED == 1:
-            self.own = tabulate(lambda v: predicted(self.h, self.h.state_dict(), v), theta)
-
-    def current(self, theta: Tensor) -> Tensor:
-        """Sec. 5.1: h at all coordinates, [P]; before there is a table, zeros."""
-        return look_up(self.own, theta)
 
 
 # --------------------------------------------------------------------------------------------
@@ -361,7 +316,7 @@ class State:
 class Method:
     """What the rows of the tables exchange; each default is the paper's."""
 
-    past: Callable[[Data, argparse.Namespace], Past] = Predictors
+    past: Callable[[Data, argparse.Namespace], Past] = Predictors  # what stands for old tasks
     predict: Callable = lambda past, theta: past.predict(theta)
     combine: Callable = masked  # ∇, mean old ∇, number of old tasks -> δ
     smooth: Callable = lambda grad, state: grad  # what is taken for ∇
@@ -373,14 +328,14 @@ def learn(
 ) -> None:
     """All tasks in turn; f is told when one ends. Changes `state`."""
     theta, past = state.theta, state.past
-    add_row(state, data)  # of R: untrained
-    follow(state, 0, 0.0, data, args)
-    for t in run.tasks(len(data.tasks), state=state):  # t old tasks
+    add_row(state, data)  # of R: the untrained f
+    follow(state, 0, 0.0, data, args)  # the first point of the curves
+    for t in run.tasks(len(data.tasks), state=state):  # t: how many old tasks there are
         task, is_last = data.tasks[t], t + 1 == len(data.tasks)
         for i in run.epochs("f", args.iterations, state=state):
             x, y = draw(data, task, args.batch_size)  # [B, D], [B, K]
             grad, _ = measured(theta, x, y, data.shapes)  # ∇ of task t + 1, [P]
-            if not is_last:
+            if not is_last:  # Deviation 1
                 past.learn(theta, grad, task)  # Eqs. (3), (4)
             delta = method.smooth(grad, state)
             if t:
@@ -392,6 +347,72 @@ def learn(
         if not is_last:
             past.end(theta, task)
             past.begin()
+
+
+# --------------------------------------------------------------------------------------------
+# The same h, quickly: a function of one number can be looked up (Deviation 2)
+# --------------------------------------------------------------------------------------------
+
+GRID = 16_384  # points of a table of h
+REACH = 4  # a table reaches from -REACH to REACH times the largest |θ_j|
+RENEWED = 50  # steps of h from one table of the current h to the next (Deviation 5)
+
+
+@dataclass
+class Table:
+    """A function of one number, looked up instead of computed."""
+
+    values: Tensor  # [GRID], at even distances
+    reach: Tensor  # []: from -reach to reach
+
+
+def tabulate(function: Callable[[Tensor], Tensor], theta: Tensor) -> Table:
+    """The table of a function, wide enough for what θ [P] is and may become."""
+    reach = REACH * theta.abs().max()
+    return Table(function(torch.linspace(-1, 1, GRID, device=theta.device) * reach), reach)
+
+
+def table_of_zeros(device: torch.device) -> Table:
+    """A table before there is anything to put into it."""
+    return Table(torch.zeros(GRID, device=device), torch.ones((), device=device))
+
+
+def look_up(table: Table, theta: Tensor) -> Tensor:
+    """The table's nearest value for each of theta [P]; beyond its ends, the last one."""
+    place = (theta / table.reach + 1) * ((GRID - 1) / 2)
+    return table.values[place.nan_to_num().round().clamp(0, GRID - 1).long()]
+
+
+@dataclass
+class Tabulated(Predictors):
+    """The mean of h_1 ... h_t, computed once per task; and for Sec. 5.1 h itself, now and then."""
+
+    table: Table = field(init=False)  # of the mean
+    own: Table = field(init=False)  # of h
+
+    def __post_init__(self, data: Data, args: argparse.Namespace):
+        super().__post_init__(data, args)
+        self.table = table_of_zeros(data.x.device)
+
+    def begin(self) -> None:
+        super().begin()
+        self.own = table_of_zeros(self.data.x.device)
+
+    def end(self, theta: Tensor, task: Task) -> None:
+        super().end(theta, task)
+        self.table = tabulate(self.mean, theta)
+
+    def predict(self, theta: Tensor) -> Tensor:
+        return look_up(self.table, theta)
+
+    def watch(self, theta: Tensor) -> None:
+        """After each step of `learn`: a new table of h when it is time (Deviation 5)."""
+        if self.steps % RENEWED == 1:
+            self.own = tabulate(lambda v: predicted(self.h, self.h.state_dict(), v), theta)
+
+    def current(self, theta: Tensor) -> Tensor:
+        """h at all coordinates, [P]; before there is a table, zeros."""
+        return look_up(self.own, theta)
 
 
 # --------------------------------------------------------------------------------------------
@@ -417,7 +438,7 @@ def distilled(
 
 
 @dataclass
-class Distilled(Predictors):
+class Distilled(Tabulated):
     """g(θ; μ) in the place of h_1 ... h_t, which are kept only to see how near it comes."""
 
     mu: dict[str, Tensor] = field(default_factory=dict)  # empty before the first task has ended
@@ -460,9 +481,9 @@ WINDOW, HISTORY = 20, 200  # iterations that a detector compares
 def learn_stream(
     state: State, data: Data, method: Method, args: argparse.Namespace, run: common.Run
 ) -> None:
-    """`learn`, but an alarm takes the place of the task's end. Changes `state`."""
+    """As `learn`, but f is not told when a task ends: an alarm says so. Changes `state`."""
     theta, past, record = state.theta, state.past, state.record
-    add_row(state, data)  # of R: untrained
+    add_row(state, data)
     follow(state, 0, 0.0, data, args)
     for i in run.epochs("f", len(data.tasks) * args.iterations, state=state):
         task = data.tasks[i // args.iterations]  # where the images are from
@@ -477,7 +498,7 @@ def learn_stream(
             record.since = []
         past.learn(theta, grad, task)  # Eqs. (3), (4)
         past.watch(theta)
-        t = len(record.alarms)
+        t = len(record.alarms)  # how many old tasks there seem to be
         delta = method.smooth(grad, state)
         if t:
             delta = method.combine(delta, method.predict(past, theta), t)  # Eq. (5)
@@ -836,7 +857,7 @@ class Ewc(Past):
 
 
 PREDICTORS = {  # --predictor; scalar is the paper's
-    "scalar": Predictors, "best-scalar": BestScalar, "oracle": Oracle, "random-sign": Rule,
+    "scalar": Tabulated, "best-scalar": BestScalar, "oracle": Oracle, "random-sign": Rule,
     "fixed-sign": FixedSign, "zero": Rule, "grow": Rule, "shrink": Rule, "position": Position,
     "pseudo-inputs": PseudoInputs,
 }  # fmt: skip
@@ -1314,17 +1335,17 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
                  "shrink", "position", "pseudo-inputs"],
         help="of old gradients, for mask, mean and sum: h (Eq. 4); the best function of θ_j that "
         "there is, from old data; the gradients of a batch of old data; signs drawn in each step "
-        "or once a task; nothing; the sign that lets |θ| only grow or shrink; the last mean "
+        "or once per task; nothing; the sign that lets |θ| only grow or shrink; the last mean "
         "gradient of each task at low rank; learned inputs (beyond the paper)")
     add("--tasks", type=int, default=5, help="permutations of the pixels (Sec. 3)")
     add("--benchmark", choices=["permuted", "split"], default="permuted",
         help="a task is a permutation of the pixels, or a share of the classes (not the paper's)")
-    add("--iterations", type=int, default=2000, help="steps a task (Sec. 3)")
-    add("--batch-size", type=int, default=64, help="images a step (Sec. 3)")
+    add("--iterations", type=int, default=2000, help="steps per task (Sec. 3)")
+    add("--batch-size", type=int, default=64, help="images per step (Sec. 3)")
     add("--lr", type=float, default=0.003, help="α (Sec. 3)")
     add("--hidden", type=int, nargs="+", default=[256, 256, 256], help="units of f (Sec. 3)")
     add("--h-hidden", type=int, nargs="+", default=[256, 256, 256], help="units of h (Sec. 3)")
-    add("--h-samples", type=int, default=256, help="coordinates a step of h and g (our choice)")
+    add("--h-samples", type=int, default=256, help="coordinates per step of h and g (our choice)")
     add("--h-scale", choices=["raw", "normalised"], default="normalised",
         help="h sees θ and ∇ as they are, or each over its deviation as the task begins "
         "(Deviation 1)")
@@ -1346,7 +1367,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="decay of a running mean of ∇, which every method takes in place of ∇; it goes on "
         "from task to task")
     add("--ewc-lambda", type=float, default=100.0, help="--method ewc: weight of the penalty")
-    add("--n-pseudo", type=int, default=800, help="learned inputs a task")
+    add("--n-pseudo", type=int, default=800, help="learned inputs per task")
     add("--pseudo-rank", type=int, default=20,
         help="dimensions that a task's learned inputs span; 0: all, each input is free")
     add("--pseudo-own", type=float, default=0.3,
@@ -1354,7 +1375,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "networks that learn the task beside f")
     add("--pseudo-init", choices=["pca", "noise"], default="pca",
         help="how learned inputs begin: along the task's principal components, or as noise")
-    add("--pseudo-steps", type=int, default=1, help="steps of the predictor an iteration; 0: none")
+    add("--pseudo-steps", type=int, default=1, help="steps of the predictor per iteration; 0: none")
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
@@ -1443,11 +1464,11 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """
 Deviations, and choices where the paper is silent (README.md measures those that matter):
- 1. Not given: how h is trained. Adam 1e-3, one step an iteration on 256 random coordinates of the
+ 1. Not given: how h is trained. Adam 1e-3, one step per iteration on 256 random coordinates of the
     current minibatch gradient, θ and ∇ each divided by their deviation as the task begins, which
     is undone before the h_i are averaged. With --h-scale raw f dies. The last task needs no h.
- 2. h takes one number, so the mean of all h_i is tabulated once a task on 16,384 points and looked
-    up, not computed for 335,114 coordinates. --exact-predictions computes it.
+ 2. h takes one number, so the mean of all h_i is tabulated once per task on 16,384 points and
+    looked up, not computed for 335,114 coordinates. --exact-predictions computes it.
  3. Images are in [0, 1]; --inputs standardised has mean 0 and deviation 1, which SGD likes better.
  4. g is distilled when a task ends, from the finished h, on random coordinates of θ.
  5. --boundaries detect: h's loss over all coordinates, by a table of h renewed every 50 iterations,

@@ -38,7 +38,7 @@ def main() -> None:
     args = gp.parse_args(["--dataset", "glyphs", "--train-size", "2000", "--test-size", "100"])
     data = gp.load_data(args, torch.device("cpu"))
     theta = gp.new_parameters(data.shapes, data.x.device)
-    past = gp.Predictors(data, args)
+    past = gp.Tabulated(data, args)
     for task in data.tasks[:4]:
         for _ in range(100):
             x, y = gp.draw(data, task, args.batch_size)
