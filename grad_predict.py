@@ -22,7 +22,7 @@ g, μ         Distilled, its mu         one Predictor for all old tasks, Eqs. (6
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
 the paper does not say how h is trained; the mean of all h_i is looked up in a table, which is
-hundreds of times as fast; --preset improved is not the paper's.
+thousands of times as fast; --preset improved is not the paper's.
 
     python grad_predict.py --preset improved --dataset glyphs --image-size 14 --train-size 5000 \\
         --test-size 1000 --iterations 300 --lr 0.03 --n-pseudo 200
