@@ -37,26 +37,24 @@ def main() -> None:
     common.seed_everything(0)
     args = gp.parse_args(["--dataset", "glyphs", "--train-size", "2000", "--test-size", "100"])
     data = gp.load_data(args, torch.device("cpu"))
-    theta = gp.new_parameters(data["shapes"], data["x"].device)
-    memory = gp.new_memory(args, data)
-    W = data["views"](theta)
-    for task in data["tasks"][:4]:
+    theta = gp.new_parameters(data.shapes, data.x.device)
+    past = gp.Tabulated(data, args)
+    for task in data.tasks[:4]:
         for _ in range(100):
             x, y = gp.draw(data, task, args.batch_size)
-            a, d, _ = gp.signals(W, x, y)
-            grad = gp.gradient(a, d, 1 / len(x))
-            memory.learn(theta, grad, task)
+            grad, _ = gp.measured(theta, x, y, data.shapes)
+            past.learn(theta, grad, task)
             theta -= 0.1 * grad
-        memory.end(theta, W, task)
-        memory.begin()
+        past.end(theta, task)
+        past.begin()
     theta += 0.02 * torch.randn_like(theta)
-    exact, quick = memory.mean(theta), memory.predict(theta, W)
+    exact, quick = past.mean(theta), past.predict(theta)
     result = {
-        "exact_s": seconds(lambda: memory.mean(theta), 3),
-        "lookup_s": seconds(lambda: memory.predict(theta, W), 51),
+        "exact_s": seconds(lambda: past.mean(theta), 3),
+        "lookup_s": seconds(lambda: past.predict(theta), 51),
         "agreement": ((exact > 0) == (quick > 0)).float().mean().item(),
         "positive": (exact > 0).float().mean().item(), "parameters": theta.numel(),
-        "environment": common.environment(data["x"].device),
+        "environment": common.environment(data.x.device),
     }  # fmt: skip
     common.write_result(out, result)
     ratio = result["exact_s"] / result["lookup_s"]
