@@ -284,28 +284,28 @@ def synthetic_judge(seed: int, folder: Path) -> Numbers:
 # --------------------------------------------------------------------------------------------
 
 GRAD = ("--dataset glyphs --image-size 8 --train-size 500 --test-size 500 --tasks 3 "
-        "--batch-size 16 --lr 0.05 --hidden 12 10 --h-hidden 8 8 --h-samples 200 --h-lr 0.01 "
+        "--batch-size 16 --lr 0.05 --hidden 12 10 --h-hidden 8 8 --h-samples 200 "
         "--curve-every 400 --curve-images 50 ")  # fmt: skip
 
 
-def new_memory(seed: int, flags: str) -> tuple[dict, Tensor, Any]:
-    """Data, θ and memory of a run that has not begun."""
+def new_past(seed: int, flags: str) -> tuple[gp.Data, Tensor, gp.Past]:
+    """Data, θ and what stands for old tasks, of a run that has not begun."""
     args = gp.parse_args([*(GRAD + flags).split(), "--seed", str(seed)])
     common.seed_everything(seed)
     data = gp.load_data(args, CPU)
-    return data, gp.new_parameters(data["shapes"], CPU), gp.new_memory(args, data)
+    return data, gp.new_parameters(data.shapes, CPU), gp.method_of(args).past(data, args)
 
 
-def memory_of_sines(seed: int, flags: str, tasks: int) -> tuple[Tensor, Any]:
-    """θ, and a memory that has learned gradients which are a curved function of θ."""
-    data, theta, memory = new_memory(seed, flags)
-    for task in range(tasks):
+def past_of_sines(seed: int, flags: str, tasks: int) -> tuple[Tensor, gp.Past, list[Tensor]]:
+    """θ, predictors that have learned gradients which are a curved function of θ, and each h(θ)."""
+    data, theta, past = new_past(seed, flags)
+    for t in range(tasks):
         for _ in range(150):
             noise = 0.1 * torch.randn_like(theta)
-            memory.learn(theta, (8 * theta).sin() * (1 + task) + noise, {})
-        memory.end(theta, data["views"](theta), {})
-        memory.begin()
-    return theta, memory
+            past.learn(theta, (8 * theta).sin() * (1 + t) + noise, data.tasks[t])
+        past.end(theta, data.tasks[t])
+        past.begin()
+    return theta, past, [gp.predicted(past.h, phi, theta) for phi in past.old]
 
 
 def relative_error(found: Tensor, truth: Tensor) -> float:
@@ -313,67 +313,72 @@ def relative_error(found: Tensor, truth: Tensor) -> float:
     return ((found - truth).norm() / truth.norm()).item()
 
 
+@mock.patch.object(gp, "H_LR", 0.01)
 def grad_h(seed: int, folder: Path) -> Numbers:
     """The relative error of h's gradients, and of those of an h as it begins."""
     found = {}
     for scale in ("raw", "normalised"):
-        theta, memory = memory_of_sines(seed, f"--h-scale {scale}", 2)
+        theta, past, each = past_of_sines(seed, f"--h-scale {scale}", 2)
         truth = 2 * (8 * theta).sin()
-        found[scale] = relative_error(memory.old[1](theta), truth)
-        h = copy.deepcopy(memory.old[1])
+        found[scale] = relative_error(each[1], truth)
+        h = copy.deepcopy(past.h)
+        h.load_state_dict(past.old[1])
         for layer in h.net[::2]:
             layer.reset_parameters()
         found[f"{scale}, untrained"] = relative_error(h(theta), truth)
     return found
 
 
+@mock.patch.object(gp, "DISTILL_STEPS", 150)
+@mock.patch.object(gp, "H_LR", 0.01)
 def grad_distilled(seed: int, folder: Path) -> Numbers:
     """The relative error of g, one net for the mean of three h, and of h_1 in its place."""
-    theta, memory = memory_of_sines(seed, "--distill --distill-steps 150", 3)
-    truth = gp.mean_of_all(memory.old, theta)
-    return {"g": relative_error(memory.g(theta), truth),
-            "h_1": relative_error(memory.old[0](theta), truth)}  # fmt: skip
+    theta, past, each = past_of_sines(seed, "--distill", 3)
+    truth = torch.stack(each).mean(0)
+    return {"g": relative_error(past.mean(theta), truth), "h_1": relative_error(each[0], truth)}
 
 
+@mock.patch.object(gp, "H_LR", 0.01)
 def grad_table(seed: int, folder: Path) -> Numbers:
     """The share of predicted signs that a table of h gets right, a fine and a coarse one."""
     found = {}
     for points in (gp.GRID, 200):
         with mock.patch.object(gp, "GRID", points):
-            data, theta, memory = new_memory(seed, "--hidden 64 64 --h-hidden 64 64")
-            for _ in range(3):
+            data, theta, past = new_past(seed, "--hidden 64 64 --h-hidden 64 64")
+            for task in data.tasks:
                 for _ in range(60):
-                    memory.learn(theta, torch.randn_like(theta) + (30 * theta).cos(), {})
-                memory.end(theta, data["views"](theta), {})
-                memory.begin()
+                    past.learn(theta, torch.randn_like(theta) + (30 * theta).cos(), task)
+                past.end(theta, task)
+                past.begin()
             moved = theta + 0.02 * torch.randn_like(theta)  # where training has gone since
-            exact, quick = memory.mean(moved) > 0, memory.predict(moved, []) > 0
+            exact, quick = past.mean(moved) > 0, past.predict(moved) > 0
         found[f"{points} points"] = (exact == quick).float().mean().item()
     return found | {"rarer sign": min(exact.float().mean().item(), (~exact).float().mean().item())}
 
 
+@mock.patch.object(gp, "H_LR", 0.01)
 def grad_inputs(seed: int, folder: Path) -> Numbers:
     """Cosine of true and predicted gradient at new networks, by inputs learned or as they begin."""
     flags = "--preset improved --iterations 80 --hidden 64 64 --n-pseudo 50 --pseudo-rank 10"
-    data, theta, memory = new_memory(seed, flags)
-    task, found = data["tasks"][1], {}
-    x, y = gp.images_of(data, task, torch.arange(500))
-    memory.start(task)
+    data, theta, past = new_past(seed, flags)
+    task, found = data.tasks[1], {}
+    x, y = gp.images_of(data, task.perm, torch.arange(500))
+    past.start(task)
     for name in ("as they begin", "learned"):
         cosines = []
         for _ in range(20):  # networks that it has not seen
-            W = data["views"](gp.new_parameters(data["shapes"], CPU))
-            a, d, _ = gp.signals(W, x, y)
-            a_p, d_p, _ = gp.signals(W, *memory.inputs(memory.phi, torch.arange(50)))
-            pair = gp.gradient(a, d, 1 / 500), gp.gradient(a_p, d_p, 1 / 50)
+            net = gp.new_parameters(data.shapes, CPU)
+            made = past.inputs(past.phi, torch.arange(50))
+            pair = [gp.measured(net, *images, data.shapes)[0] for images in ((x, y), made)]
             cosines.append(F.cosine_similarity(*pair, dim=0).item())
         found[name] = mean(cosines)
         if name != "learned":
             for _ in range(80):
-                memory.learn(theta, theta, task)
+                past.learn(theta, theta, task)
     return found
 
 
+@mock.patch.object(gp, "H_LR", 0.01)
 def grad_boundaries(seed: int, folder: Path) -> Numbers:
     """How far the detector's signal rises, in deviations: where tasks change, in a single task."""
     flags = ("--boundaries detect --method sgd --detector loss --threshold 3 --lr 0.1 "
@@ -393,6 +398,7 @@ def grad_boundaries(seed: int, folder: Path) -> Numbers:
             "no change": rise(constant, range(gp.WINDOW + gp.HISTORY, 1001))}  # fmt: skip
 
 
+@mock.patch.object(gp, "H_LR", 0.01)
 def grad_permuted(seed: int, folder: Path) -> Numbers:
     """Accuracy on old ones of five permuted tasks: SGD, Eq. (5) by true gradients, random signs."""
     flags = GRAD + ("--train-size 2000 --tasks 5 --batch-size 32 --iterations 500 --lr 0.1 "
@@ -403,12 +409,13 @@ def grad_permuted(seed: int, folder: Path) -> Numbers:
             for name, kind in kinds.items()}  # fmt: skip
 
 
+@mock.patch.object(gp, "PSEUDO_BATCH", 8)
+@mock.patch.object(gp, "H_LR", 0.01)
 def grad_split(seed: int, folder: Path) -> Numbers:
     """Accuracy on the old tasks of five pairs of classes, with one head for all."""
     flags = GRAD + ("--benchmark split --tasks 5 --iterations 150 --lr 0.1 --hidden 64 "
                     "--curve-every 150 ")
-    kinds = {"sgd": "--method sgd", "improved": "--preset improved --n-pseudo 100 --pseudo-rank 10 "
-             "--pseudo-batch 8"}  # fmt: skip
+    kinds = {"sgd": "--method sgd", "improved": "--preset improved --n-pseudo 100 --pseudo-rank 10"}
     return {name: mean(train(gp, seed, folder, flags + kind)["R"][-1][:4])
             for name, kind in kinds.items()}  # fmt: skip
 
