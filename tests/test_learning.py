@@ -19,6 +19,7 @@ import common
 MARGINS = common.read_json(learning.FILE, needs=("claims", "examples", "values"))
 DEVIATIONS = 4  # pooled, at least, between the method's worst and the ablation's best
 VERSIONS = 3  # of torch, at least
+SCRIPTS = list(dict.fromkeys(example.script for example in EXAMPLES.values()))
 
 
 @functools.cache
@@ -128,13 +129,13 @@ def test_an_example_promises_what_seeds_and_versions_span(name):
     assert example.command() not in page or promise in page
 
 
-@pytest.mark.parametrize("name", {example.script.__name__ for example in EXAMPLES.values()})
-def test_other_commands_promise_no_number(name):
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_other_commands_promise_no_number(script):
     """RESULTS.md has them, written by report.py."""
-    text = words(learning.sys.modules[name].__doc__)
-    text = text[text.index(f"python {name}.py") :]
-    for key, example in EXAMPLES.items():
-        entry = MARGINS["examples"][key]
+    text = words(script.__doc__)
+    text = text[text.index(f"python {script.__name__}.py") :]
+    for name, example in EXAMPLES.items():
+        entry = MARGINS["examples"][name]
         text = text.replace(example.promise(entry["least"], entry["most"]), "")
     assert not re.search(r"\b(?:ACC|BWT|A_\d+) [-−\d]", text) and "RESULTS.md" in text
 
