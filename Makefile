@@ -129,13 +129,12 @@ bench-avalanche: .venv-bench/.installed  ## gan_replay.py's loop against avalanc
 
 # Rows and items are the scripts' own: tools/plan.py reads them and calls these templates.
 COUNT = @echo "$$(ls results/$(NAME)/*/*-seed*.json 2>/dev/null | wc -l) results of $(words $(RESULTS)); next:"
-MORE_grad_predict := --record-death
 
 define run  # script, row, seed, data set, what starts it, results it needs
 results/$(4)/$(1)/$(2)-seed$(3).json: $(6) | $(READY) results/$(4)/.data-is-there
 	$$(COUNT)
 	$(TRAIN) $(5) --row $(2) --dataset $(if $(filter $(4),$(NAME)),$(strip $(DATASET)),$(4)) $(RUN) \
-		$(MORE_$(1)) --seed $(3) --out $$@
+		--seed $(3) --out $$@
 endef
 
 define item  # script, item, data set, results it needs
@@ -146,7 +145,7 @@ endef
 
 define demo_run  # script, row, what starts it
 results/demo/$(1)/$(2)-seed0.json: | $(READY)
-	$(TRAIN) $(3) --row demo/$(2) $(RUN) $(MORE_$(1)) --seed 0 --out $$@
+	$(TRAIN) $(3) --row demo/$(2) $(RUN) --seed 0 --out $$@
 endef
 
 $(SCRIPTS): %: figures/$(NAME)/%/tables.md

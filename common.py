@@ -37,10 +37,11 @@ import time
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from http.client import HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 try:
@@ -988,10 +989,13 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
     parser.error = error
 
 
-def with_row(argv: list[str], rows: dict[str, tuple], demo: dict[str, str]) -> list[str]:
+def with_row(
+    argv: list[str], rows: dict[str, tuple], demo: dict[str, str], always: str = ""
+) -> list[str]:
     """`--row NAME` replaced by the flags of that row of the script's table, before all others.
 
-    `--row demo/NAME` is the same row in miniature. `--rows` lists all of them and ends.
+    `--row demo/NAME` is the same row in miniature. `--rows` lists all of them and ends. `always`
+    are flags that every row has.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     errors_in_one_line(parser)
@@ -1013,7 +1017,7 @@ def with_row(argv: list[str], rows: dict[str, tuple], demo: dict[str, str]) -> l
         close = difflib.get_close_matches(given.row, rows, 1)
         meant = f"did you mean {close[0]}? " if close else ""
         raise UserError(f"--row {given.row}: there is none; {meant}see --rows")
-    return [*shlex.split(flags), *rest]
+    return [*shlex.split(f"{flags} {always}"), *rest]
 
 
 def check_ranges(args: argparse.Namespace, least: dict[str, float]) -> None:
@@ -1564,11 +1568,13 @@ def results_table(
     about: dict[str, tuple[str, str, str]],
     metrics: Sequence[str],
     paper: dict[str, dict[str, float]],
+    starts: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """A Markdown row for every run: metrics (the paper's beside), command, time, hardware, JSON.
 
     `runs` is what `read_results` gave; `about[run]` is the paper's item, the flags and a label that
-    may name an argument in braces; `paper[run][metric]` is the paper's value.
+    may name an argument in braces; `paper[run][metric]` is the paper's value; `starts[run]` is what
+    Python is told to run, the script unless it says something else.
     """
     rows = []
     for name, some in runs.items():
@@ -1581,7 +1587,9 @@ def results_table(
         wall = statistics.fmean(run["timing"]["wall_s"] for run in some)
         threads = f"{env['threads']} thread{'s' * (env['threads'] > 1)}"
         links = " ".join(f"[{run['seed']}]({run['path']})" for run in some)
-        command = _without(first["command"], "--seed --out --data-dir --threads --device".split())
+        command = f"python {starts.get(name, first['script'] + '.py')} --row {name}"
+        if first["args"]["dataset"] != "mnist":
+            command += f" --dataset {first['args']['dataset']}"
         item, _, label = about[name]
         rows.append([item, label.format(**first["args"]), *cells, f"`{command} --seed S`",
                      f"{wall:.0f} s, {env['device']}, {threads}", links])  # fmt: skip
@@ -1589,26 +1597,29 @@ def results_table(
     return markdown_table(header, rows)
 
 
+MISSING = 3  # commands that are printed
+
+
 def name_missing(
     runs: dict[str, list[dict[str, Any]]],
-    about: dict[str, tuple[str, str, str]],
+    about: Sequence[str],
     script: str,
     folder: str,
+    starts: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Print the command of every run in `about` that `runs`, read from `folder`, does not have."""
+    """Print the commands of the first rows in `about` that `folder` lacks, and count the others."""
     one = next(iter(runs.values()))[0]["args"]
     where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"], "--seed", "0"]
-    for name, (_, flags, _) in about.items():
-        if name not in runs:
-            rest = shlex.join([*where, "--out", f"{folder}/{name}-seed0.json"])
-            print(f"missing: python {script}.py {flags} {rest}", file=sys.stderr)
-
-
-def _without(command: str, flags: Sequence[str]) -> str:
-    """A command without these flags and their values."""
-    words = shlex.split(command)
-    drop = {i + k for i, word in enumerate(words) if word in flags for k in (0, 1)}
-    return shlex.join(word for i, word in enumerate(words) if i not in drop)
+    for size in ("train_size", "test_size", "image_size"):
+        if one.get(size):
+            where += [f"--{size.replace('_', '-')}", str(one[size])]
+    absent = [name for name in about if name not in runs]
+    for name in absent[:MISSING]:
+        rest = shlex.join(["--row", name, *where, "--out", f"{folder}/{name}-seed0.json"])
+        print(f"missing: python {starts.get(name, script + '.py')} {rest}", file=sys.stderr)
+    if absent[MISSING:]:
+        print(f"missing: {len(absent) - MISSING} more of the {len(about)} rows of the full tables "
+              f"(python {script}.py --rows)", file=sys.stderr)  # fmt: skip
 
 
 def comparison(

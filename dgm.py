@@ -1602,12 +1602,8 @@ def report(args: argparse.Namespace) -> None:
     rows = all_rows()
     paper = any(name.endswith("-paper") for name in runs if name in rows)
     asked = [name for name in rows_for(data, wide, paper)]
-    own = {name: ROWS[name] for name in asked if name in ROWS}
-    common.name_missing(runs, own, "dgm", args.report)
-    for name in asked:
-        if name not in ROWS and name not in runs:
-            print(f"missing: python -m beyond.generators {rows[name][1]} --dataset {dataset} "
-                  f"--seed 0 --out {args.report}/{name}-seed0.json", file=sys.stderr)
+    starts = {name: "-m beyond.generators" for name in rows if name not in ROWS}
+    common.name_missing(runs, asked, "dgm", args.report, starts)
     speed = {name: runs[name] for name in runs if name.startswith("speed")}
     split = {name: runs[name] for name in rows if name in runs and name.startswith("split-")}
     runs = {name: runs[name] for name in rows if name in runs and name not in split}
@@ -1646,7 +1642,7 @@ def report(args: argparse.Namespace) -> None:
     metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
                       if key.startswith("A_")}, key=lambda key: int(key[2:-4]))  # fmt: skip
     tables = {
-        "dgm results": common.results_table(runs, rows, [*metrics, "forgetting"], paper),
+        "dgm results": common.results_table(runs, rows, [*metrics, "forgetting"], paper, starts),
         "dgm size": size_table(grown), "dgm disc": disc_table(pair),
         "dgm speed": speed_table(speed),
     }  # fmt: skip

@@ -1474,7 +1474,9 @@ def check(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """What the command line asks for: a comparison, a report or (as a rule) a training run."""
-    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
+    argv = common.with_row(
+        sys.argv[1:] if argv is None else argv, ROWS, DEMO, "--record-death"
+    )
     args = parse_args(argv)
     if args.compare:
         table = common.comparison(*args.compare, "grad_predict", ROWS, METRICS, PAPER)

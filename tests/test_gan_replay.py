@@ -467,7 +467,7 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     page.write_text("".join(marks.format(name) for name in names))
     gan_replay.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
     err = capsys.readouterr().err
-    assert "missing: python gan_replay.py --n-gen 1200 --dataset glyphs --data-dir data" in err
+    assert "missing: python gan_replay.py --row ngen1200 --dataset glyphs --data-dir data" in err
     drawn = {p.name for p in figures.iterdir()}
     assert {"figure1.png", "figure4.png", "averages.png", "cost.png", "trade_off.png",
             "digits_ngen12000.png", "tables.md"} <= drawn  # fmt: skip

@@ -87,7 +87,6 @@ def test_an_item_brings_its_own_data_and_the_runs_that_others_need():
 def test_a_paper_runs_all_its_rows_on_these_data():
     text = make("grad_predict", "DATASET=glyphs")
     assert set(re.findall(r"--row (\S+)", text)) == TABLES["grad_predict"]["ROWS"].keys()
-    assert text.count("--record-death") == text.count("--row")
     paper = make("dgm/table1", "DATASET=glyphs", "PRESET=paper")
     assert "--row dgmw-paper" in paper and "--row dgmw " not in paper
 
@@ -134,6 +133,7 @@ def test_a_row_comes_before_the_flags_of_a_user(capsys):
     rows = {"one": ("Fig. 1", "--lr 0.1 --out 'a b'", "a label")}
     assert common.with_row(["--lr", "3", "--row", "one"], rows, {}) == [
         "--lr", "0.1", "--out", "a b", "--lr", "3"]  # fmt: skip
+    assert common.with_row(["--row", "one"], rows, {}, "--all")[-1] == "--all"
     with pytest.raises(SystemExit) as stop:
         common.with_row(["--rows"], rows, {})
     assert not stop.value.code and "one" in capsys.readouterr().out

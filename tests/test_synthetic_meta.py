@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -533,7 +534,7 @@ def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
     page.write_text("".join(marks.format(name) for name in MARKS))
     sm.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
     err = capsys.readouterr().err
-    assert "missing: python synthetic_meta.py --preset improved --init learned --dataset gl" in err
+    assert re.search(r"missing: python synthetic_meta.py --row \S+ --dataset glyphs", err)
     assert "not drawn" in err  # a GAN of one short epoch does not convince the judge
     assert {p.name for p in figures.iterdir()} == {
         "figure1.png", "figure3_synthetic.png", "figure3_improved.png", "figure4.png",
