@@ -91,7 +91,7 @@ report: $(READY)  ## RESULTS.md: every claim, judged from the runs in reference/
 	$(PY) report.py --readme README.md
 
 readme: $(READY)  ## draw the figures in reference/ and renew the tables in docs/ from its JSON
-	$(foreach script,$(SCRIPTS),$(foreach folder,$(wildcard reference/$(script) reference/$(script)-*),\
+	$(foreach script,$(SCRIPTS),$(foreach folder,$(filter-out reference/episodic-%,$(wildcard reference/$(script) reference/$(script)-*)),\
 		$(PY) $(script).py --report $(folder) --figures $(folder) --readme docs/$(script).md &&)) true
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
