@@ -356,10 +356,14 @@ def test_an_interrupt_while_packages_are_imported_is_one_line(script, tmp_path):
         [sys.executable, f"{script}.py", "--help"], cwd=ROOT, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a foreground
     )  # fmt: skip
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
+    try:
+        error = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
     assert process.returncode == 130 and error == "error: interrupted; nothing was begun\n"
 
 
