@@ -1085,7 +1085,7 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(path: str | Path) -> Path:
     """Make the folder of `path` and try its temporary files, before hours of training, not after.
 
     The one of its checkpoint, `path`.ckpt, has the longest name. UserError when that fails.
@@ -1097,6 +1097,7 @@ def check_writable(path: str | Path) -> None:
             part.unlink()
     except OSError as error:
         raise UserError(f"{path}: cannot write there: {error.strerror}") from error
+    return Path(path)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

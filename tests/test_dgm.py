@@ -836,7 +836,7 @@ def test_table_2_and_figure_2_of_more_than_ten_classes(tmp_path, capsys):
     table = (figures / "tables.md").read_text().partition("## dgm real")[2]
     assert all(s in table for s in ("| iCaRL, K=36 |", "| DGMw, r=0.5, laptop |", "top-5 A_12 (%)"))
     assert "paper" not in table  # these images are not ImageNet-50
-    assert "--real-ratio 0.25" in capsys.readouterr().err
+    assert "missing: python dgm.py --row k2000 --dataset" in capsys.readouterr().err
 
 
 def test_top_5_by_hand():
