@@ -37,7 +37,7 @@ Deviations, and choices where the papers are silent (README.md gives the reasons
 
     python episodic.py --dataset glyphs --train-size 3000 --tasks 4 --epochs 8 --batch-size 16
     python episodic.py --method icarl
-    # The first: A_4 96 to 98 %, seconds. The second: a minute or two; numbers: RESULTS.md
+    # The first: A_4 95 to 98 %, seconds. The second: a minute or two; numbers: RESULTS.md
     # Both on one core of an AMD EPYC.
 """
 

@@ -25,7 +25,7 @@ after the last task.
 
     python gan_replay.py --dataset glyphs --train-size 2000 --test-size 1000 --n-gen 400 \\
         --gan-epochs 10 --gan-batch-size 16 --gan-width 32 --solver-epochs 8
-    # half a minute: ACC 0.47 to 0.68, with --replay none 0.10 to 0.14
+    # half a minute: ACC 0.47 to 0.70, with --replay none 0.10 to 0.15
     python gan_replay.py --seed 0  # ten minutes; numbers: RESULTS.md
     # Both on one core of an AMD EPYC.
 """

@@ -26,8 +26,8 @@ thousands of times as fast; --preset improved is not the paper's.
 
     python grad_predict.py --preset improved --dataset glyphs --image-size 14 --train-size 5000 \\
         --test-size 1000 --iterations 300 --lr 0.03 --n-pseudo 200
-    # 20 seconds: ACC 74 to 81; with --method sgd 40 to 43, with --method mask --predictor scalar
-    # 10 to 27, 10 being a dead f, which answers one class
+    # 20 seconds: ACC 73 to 81; with --method sgd 39 to 45, with --method mask --predictor scalar
+    # 10 to 33, 10 being a dead f, which answers one class
     python grad_predict.py --seed 0  # two minutes; numbers: RESULTS.md
     # Both on one core of an AMD EPYC.
 """

@@ -27,7 +27,7 @@ forgetting (--bn running does not; a result holds both).
 
     python synthetic_meta.py --preset improved --dataset glyphs --image-size 16 --train-size 5000 \\
         --test-size 2000 --meta-steps 150 --learner-seeds 4 --horizons 5 75 --batches 40
-    # 40 seconds: ACC 0.79 to 0.82 in five steps a task, 0.44 to 0.49 on real images with the same
+    # 40 seconds: ACC 0.79 to 0.82 in five steps a task, 0.42 to 0.49 on real images with the same
     # start and rates
     python synthetic_meta.py --seed 0  # seven minutes; numbers: RESULTS.md
     # Both on one core of an AMD EPYC.

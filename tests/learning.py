@@ -5,7 +5,7 @@ them is the method's and which its ablation's, without what is claimed to matter
 runs every experiment with ten seeds and adds the numbers, by version of torch, to
 reference/margins.json. A claim's threshold lies midway between the method's worst number and the
 ablation's best, over all seeds and versions; tests/test_learning.py reads it from there. The
-examples in the scripts' docstrings are measured in the same way, with three seeds.
+examples in the scripts' docstrings are measured in the same way, with four seeds or more.
 """
 
 import argparse
@@ -626,7 +626,7 @@ def experiments() -> dict[str, tuple[Callable[[int, Path], Numbers], int, int]]:
         asked.setdefault(example.command(), []).append(example.metric)
     for command, metrics in asked.items():
         checksum = zlib.crc32(repr((command, metrics)).encode())
-        all_of[command] = (functools.partial(run_example, command, metrics), checksum, 3)
+        all_of[command] = (functools.partial(run_example, command, metrics), checksum, 4)
     return all_of
 
 

@@ -51,8 +51,10 @@ def test_every_experiment_is_measured_as_it_is_now():
     for name, (_, _, seeds) in learning.experiments().items():
         rows = learning.known(MARGINS["values"], name)
         assert len(rows) >= VERSIONS, name
-        assert all(row["seeds"] == list(range(seeds)) for row in rows.values()), name
-        assert all(len(v) == seeds for row in rows.values() for v in row["numbers"].values()), name
+        assert all(row["seeds"] == list(range(len(row["seeds"]))) for row in rows.values()), name
+        assert all(len(row["seeds"]) >= seeds for row in rows.values()), name
+        assert all(len(v) == len(row["seeds"]) for row in rows.values()
+                   for v in row["numbers"].values()), name
 
 
 @pytest.mark.parametrize("name", CLAIMS)
