@@ -1125,7 +1125,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     return {"peak_memory_mb": round(peak, 1), "peak_device_memory_mb": round(on_device, 1)}
 
 
-CODE = ":(top,glob)*.py"  # what git calls the scripts and this file
+CODE = (":(top,glob)*.py", ":(top,glob)beyond/*.py")  # what git calls all that trains
 
 
 def _git_state() -> dict[str, Any]:
@@ -1139,8 +1139,8 @@ def _git_state() -> dict[str, Any]:
         run = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
         top = os.fsdecode(run([*git, "rev-parse", "--show-toplevel"]).rstrip(b"\n"))
         run([*git, "ls-files", "--error-unmatch", Path(__file__).name])
-        commit = run([*git, "log", "-1", "--format=%H", "--", CODE]).decode().strip()
-        dirty = bool(run([*git, "status", "--porcelain", "--", CODE]).strip())
+        commit = run([*git, "log", "-1", "--format=%H", "--", *CODE]).decode().strip()
+        dirty = bool(run([*git, "status", "--porcelain", "--", *CODE]).strip())
     except (OSError, subprocess.SubprocessError):  # not a checkout, or no git: say so
         return {"commit": "unknown", "dirty": True}
     if Path(top).resolve() != here:

@@ -1352,7 +1352,7 @@ TABLE_2 = {  # ImageNet-50: the paper's A_30, A_50 and their top-5
     "r25": (46.93, 35.04, 75.80, 65.60), "r10": (41.67, 30.48, 71.80, 61.04),
     "dgmw": (32.14, 17.82, 62.53, 40.76),
 }  # fmt: skip
-PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as the README says
+PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as docs/dgm.md says
     "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
     "dgma": {"A_5 (%)": 99.17, "A_10 (%)": 97.92},
     "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},

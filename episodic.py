@@ -18,7 +18,7 @@ Zenke 2017: ω, Ω                  path, importance    PI (also called SI), Eqs
 Chaudhry 2018: F, s               fisher, score       EWC++ and RWalk
 DGM: A_t                          "A_5 (%)"           accuracy on the classes met so far
 
-Deviations, and choices where the papers are silent (README.md gives the reasons):
+Deviations, and choices where the papers are silent (docs/ gives the reasons):
  1. All methods run in DGM's protocol, with the trunk of dgm.py's critic and Adam at its rate:
     one class a task, one head, so that rows differ in the memory alone. The figures that DGM quotes
     were measured by Chaudhry et al. in another one; --preset source comes near it. Unlike dgm.py's
@@ -71,7 +71,7 @@ PRESETS = {
                    classes_per_task=2),
 }  # fmt: skip
 METHOD = {"icarl": dict(choice="herding", mix="union", classify="means")}
-# λ, chosen on --validation 10000 (README.md tells how): of the MLP of --preset source, of all else.
+# λ, chosen on --validation 10000 (docs/ tells how): of the MLP of --preset source, of all else.
 WEIGHT_SOURCE = {"ewc": 1e4, "pi": 10.0, "rwalk": 3.0}
 WEIGHT = {"ewc": 1e4, "pi": 1.0, "rwalk": 10.0}
 BRAKES = ("ewc", "pi", "rwalk")

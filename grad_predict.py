@@ -1333,7 +1333,7 @@ def report(args: argparse.Namespace) -> None:
 # --------------------------------------------------------------------------------------------
 
 
-# What --preset improved changes; each is a flag (README.md says which were undone).
+# What --preset improved changes; each is a flag (docs/ says which were undone).
 IMPROVED = dict(method="sum", predictor="pseudo-inputs")
 REPORT = ("report", "figures", "readme", "compare")
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
@@ -1493,7 +1493,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 DEVIATIONS = """
-Deviations, and choices where the paper is silent (README.md measures those that matter):
+Deviations, and choices where the paper is silent (docs/ measures those that matter):
  1. Not given: how h is trained. Adam 1e-3, one step per iteration on 256 random coordinates of the
     current minibatch gradient, θ and ∇ each divided by their deviation as the task begins, which
     is undone before the h_i are averaged. With --h-scale raw f dies. The last task needs no h.

@@ -235,12 +235,13 @@ def main() -> None:
     torch.set_num_threads(1)
     flags = ["--dataset", given.dataset, "--data-dir", given.data_dir, "--device", "cpu",
              "--train-size", str(given.images), "--test-size", "100", "--final-gan",
-             "--n-gen-mode", "total", "--n-gen", str(given.images // 5), "--evals-per-epoch", "1",
+             "--n-gen-mode", "total", "--n-gen", str(given.images // 5),
              "--solver-epochs", str(given.epochs), "--gan-epochs", str(given.epochs),
              "--checkpoint-every", "1e9"]  # fmt: skip
     result: dict = {}
-    for kind, more in (("vae", ["--latent", "2", "--gan-batch-size", "128"]), ("gan", [])):
+    for kind, more in (("vae", ["--gan-batch-size", "128"]), ("gan", [])):
         args = gan_replay.parse_args([*flags, *more])
+        gan_replay.EVALS, gan_replay.LATENT = 1, 2 if kind == "vae" else 100
         loops = {"ours": ours, "avalanche": theirs}
         runs: dict = {name: [] for name in loops}
         for _ in tqdm(range(given.times), desc=kind, disable=None, leave=False):

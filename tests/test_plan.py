@@ -97,7 +97,7 @@ def test_a_paper_runs_all_its_rows_on_these_data():
     assert "--row dgmw-paper" in paper and "--row dgmw " not in paper
 
 
-@pytest.mark.parametrize("words", ["VENV=/home/me/my env", "DATA=my data", "DATA=it's",
+@pytest.mark.parametrize("words", ["VENV=my env", "DATA=my data", "DATA=it's",
                                    'DATASET="pets"', "DATASET=my pets"])  # fmt: skip
 def test_spaces_and_quotes_are_refused_in_one_line_before_anything_is_made(words):
     line = make("demo", words, code=2)
