@@ -19,7 +19,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 SCRIPTS := gan_replay dgm synthetic_meta grad_predict episodic
-.PHONY: help install demo test reproduce $(SCRIPTS) compare readme report stress margins cuda bench \
+.PHONY: help install demo test reproduce $(SCRIPTS) compare report stress margins cuda bench \
 	bench-higher bench-avalanche
 
 # What cannot work is said before anything is made.
@@ -74,25 +74,18 @@ endif
 # What is there, what is missing and how long it took us; then the runs; then the same again.
 # Two runs at a time, one thread each (the nets are too small to share), unless told otherwise.
 reproduce: $(READY)  ## every figure and table of every paper, on MNIST
-	@$(PY) report.py --plan $(NAME) --results $(RESULTS)
+	@$(PY) -m tools.status $(NAME) $(RESULTS)
 	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) \
 		$(if $(filter file,$(origin THREADS)),THREADS=1) $(SCRIPTS)
-	@$(PY) report.py --plan $(NAME) --results $(RESULTS)
+	@$(PY) -m tools.status $(NAME) $(RESULTS)
 
-compare: $(READY)  ## the paper's number, the reference's and yours, row by row
-	@test -n "$(wildcard results/$(NAME)/*/*.json)" || \
-		{ echo "error: results/$(NAME) has no results of yours yet: make reproduce" >&2; exit 2; }
-	$(foreach script,$(SCRIPTS),$(if $(wildcard results/$(NAME)/$(script)/*.json),\
-		$(PY) $(script).py --compare $(firstword $(wildcard reference/$(script)-$(NAME)) reference/$(script)) \
-		results/$(NAME)/$(script) &&)) true
-	$(PY) report.py --runs reference --compare results/$(NAME)
+compare: $(READY)  ## your results beside the reference's and the paper's, seed by seed
+	$(PY) -m tools.compare results/$(NAME)
 
-report: $(READY)  ## RESULTS.md: every claim, judged from the runs in reference/
-	$(PY) report.py --readme README.md
-
-readme: $(READY)  ## draw the figures in reference/ and renew the tables in docs/ from its JSON
+report: $(READY)  ## from reference/: RESULTS.md (every claim, judged), the figures, the tables in docs/ and README
 	$(foreach script,$(SCRIPTS),$(foreach folder,$(filter-out reference/episodic-%,$(wildcard reference/$(script) reference/$(script)-*)),\
-		$(PY) $(script).py --report $(folder) --figures $(folder) --readme docs/$(script).md &&)) true
+		$(PY) -m tools.draw $(script) --runs $(folder) --figures $(folder) --docs docs/$(script).md &&)) true
+	$(PY) -m tools.results --readme README.md
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
 	$(PY) tests/stress.py --kills 25 --out reference/stress.json
@@ -134,13 +127,13 @@ define run  # script, row, seed, data set, what starts it, results it needs
 results/$(4)/$(1)/$(2)-seed$(3).json: $(6) | $(READY) results/$(4)/.data-is-there
 	$$(COUNT)
 	$(TRAIN) $(5) --row $(2) --dataset $(if $(filter $(4),$(NAME)),$(strip $(DATASET)),$(4)) $(RUN) \
-		--seed $(3) --out $$@
+		--seed $(3) --skip-unfit --out $$@
 endef
 
 define item  # script, item, data set, results it needs
 .PHONY: $(1)/$(2)
 $(1)/$(2): $(4)
-	$(PY) $(1).py --report results/$(3)/$(1) --figures figures/$(3)/$(1)
+	$(PY) -m tools.draw $(1) --item $(2) --runs results/$(3)/$(1) --figures figures/$(3)/$(1)
 endef
 
 define demo_run  # script, row, what starts it
@@ -150,9 +143,9 @@ endef
 
 $(SCRIPTS): %: figures/$(NAME)/%/tables.md
 figures/$(NAME)/%/tables.md:
-	$(PY) $*.py --report results/$(NAME)/$* --figures $(@D)
+	$(PY) -m tools.draw $* --runs results/$(NAME)/$* --figures $(@D)
 figures/demo/%/tables.md:
-	$(PY) $*.py --report results/demo/$* --figures $(@D)
+	$(PY) -m tools.draw $* --runs results/demo/$* --figures $(@D)
 
 # Data are fetched once, before runs that may go in parallel. Results of one folder are not mixed
 # with those of another of the same name.
@@ -169,7 +162,7 @@ results/%/.data-is-there: | $(READY)
 SPACE := $() $()
 PLAN := .plan/$(NAME)-$(strip $(PRESET))-$(subst $(SPACE),-,$(strip $(SEEDS))).mk
 -include $(PLAN)
-$(PLAN): tools/plan.py $(SCRIPTS:%=%.py) $(wildcard beyond/*.py)
+$(PLAN): tools/plan.py $(wildcard *.py beyond/*.py)
 	@mkdir -p $(@D)
 	@$(PYTHON) tools/plan.py --data $(NAME) --preset $(strip $(PRESET)) --seeds $(SEEDS) > $@.$$$$ \
 		&& mv $@.$$$$ $@

@@ -27,7 +27,6 @@ import re
 import shlex
 import shutil
 import socket
-import statistics
 import struct
 import subprocess
 import sys
@@ -41,7 +40,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from http.client import HTTPException
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 try:
@@ -49,7 +47,6 @@ try:
     import numpy as np
     import torch
     import torch.nn.functional as F
-    from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
     from PIL import Image, ImageOps
@@ -69,7 +66,7 @@ try:  # not on Windows
     import fcntl  # locks
     import resource  # peak memory
 except ImportError:
-    fcntl = resource = None
+    fcntl = resource = None  # type: ignore[assignment]
 
 SCHEMA = 1  # of the result files
 CHECKPOINT_FORMAT = 2
@@ -77,6 +74,10 @@ CHECKPOINT_FORMAT = 2
 
 class UserError(Exception):
     """A mistake the user can mend: shown as one line, exit code 2, no stack trace."""
+
+
+class Unfit(UserError):
+    """These data do not fit these flags; with --skip-unfit the result says so, and all is well."""
 
 
 class RunError(Exception):
@@ -187,6 +188,13 @@ def load_dataset(
     )
 
 
+def load_chosen(args: argparse.Namespace) -> Dataset:
+    """`load_dataset` as the data flags say."""
+    sizes = {name: getattr(args, name) for name in
+             ("image_size", "train_size", "test_size", "validation", "seed")}  # fmt: skip
+    return load_dataset(args.dataset, args.data_dir, **sizes)
+
+
 def hold_out(data: Dataset, n: int) -> Dataset:
     """n training images, always the same ones, in the place of the test images."""
     if n >= len(data.y_train):
@@ -221,7 +229,7 @@ def crc_of(*tensors: Tensor) -> int:
     """CRC-32 of the bytes of tensors on the CPU."""
     crc = 0
     for tensor in tensors:
-        crc = zlib.crc32(memoryview(tensor.contiguous().numpy()).cast("B"), crc)
+        crc = zlib.crc32(tensor.contiguous().numpy().data.cast("B"), crc)
     return crc
 
 
@@ -337,7 +345,7 @@ def cannot_write(error: Exception) -> bool:
     return getattr(error, "errno", None) in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
-def must_download(source: Source, cls: type, root: Path) -> bool:
+def must_download(source: Source, cls: Any, root: Path) -> bool:
     """Whether torchvision will fetch files, by its own rules: some are absent or damaged."""
     from torchvision.datasets.utils import check_integrity
 
@@ -354,7 +362,7 @@ def must_download(source: Source, cls: type, root: Path) -> bool:
     return not unpacked and not check_integrity(root / cls.filename, cls.tgz_md5)
 
 
-def mend_idx_files(source: Source, cls: type, root: Path) -> None:
+def mend_idx_files(source: Source, cls: Any, root: Path) -> None:
     """Unpack MNIST-like files that are absent or cut short; ValueError where that cannot be done.
 
     torchvision checks the .gz files, but takes any unpacked file for a complete one, even what an
@@ -380,7 +388,7 @@ def mend_idx_files(source: Source, cls: type, root: Path) -> None:
             raise ValueError(f"{raw} is damaged ({found} bytes, not {size}): delete it")
 
 
-def to_tensors(split) -> tuple[Tensor, Tensor]:
+def to_tensors(split: Any) -> tuple[Tensor, Tensor]:
     """A torchvision split -> images uint8 [N, C, H, W] and labels int64 [N]."""
     x = torch.as_tensor(split.data)
     if x.ndim == 3:  # MNIST and its like: [N, H, W]
@@ -478,10 +486,11 @@ def list_images(folder: Path) -> list[str]:
     def stop(error: OSError) -> None:
         raise error
 
-    seen, found = set(), {}
+    seen: set[str] = set()
+    found: dict[str, list[str]] = {}
     for start in (folder, folder.parent):  # the class may be a link to another place
-        real = Path(os.path.realpath(start))
-        seen |= {str(real), *map(str, real.parents)}
+        above = Path(os.path.realpath(start))
+        seen |= {str(above), *map(str, above.parents)}
     for place, folders, files in os.walk(folder, followlinks=True, onerror=stop):
         visible = sorted(name for name in folders if not is_hidden(name))
         folders.clear()  # os.walk goes on with what is put back
@@ -524,7 +533,7 @@ def stack_images(paths: list[str], image_size: int, ground: int) -> tuple[Tensor
 
     The name is empty when none does; when one does, there is no tensor to use.
     """
-    grey, out = True, np.empty(0)
+    grey, out = True, np.empty((0, 3, 0, 0), np.uint8)
     for i, path in enumerate(paths):
         try:
             image = open_upright(path)
@@ -552,9 +561,9 @@ def put_on(image: Image.Image, ground: int) -> tuple[Image.Image, bool]:
     """RGBA -> RGB on a grey level, and whether nothing of a picture that has something is seen."""
     below = Image.new("RGBA", image.size, (ground, ground, ground, 255))
     flat = Image.alpha_composite(below, image).convert("RGB")
-    seen = max(abs(level - ground) for band in flat.getextrema() for level in band)
-    there = max(high - low for low, high in image.getextrema())
-    return flat, seen <= FAINT < there
+    seen = abs(np.asarray(flat, int) - ground).max()
+    there = np.ptp(np.asarray(image, int), axis=(0, 1)).max()
+    return flat, bool(seen <= FAINT < there)
 
 
 def open_upright(path: str) -> Image.Image:
@@ -581,7 +590,7 @@ def open_upright(path: str) -> Image.Image:
         return image.convert("RGBA" if clear else "RGB")
 
 
-def black_and_white(file: Image.Image, path: str) -> tuple[int, int]:
+def black_and_white(file: Any, path: str) -> tuple[int, int]:
     """The values of black and white in an open file of 16-bit grey; UserError if none are known."""
     tags = file.tag_v2 if file.format == "TIFF" else {}
     # Older Pillow has the 16 bits of a PNG in 32, and all versions have a PGM's.
@@ -595,7 +604,7 @@ def black_and_white(file: Image.Image, path: str) -> tuple[int, int]:
     )
 
 
-def transparent_key(file: Image.Image) -> int | tuple[int, ...] | None:
+def transparent_key(file: Any) -> int | tuple[int, ...] | None:
     """The grey or colour that an open PNG declares transparent, in units of its pixels, or None.
 
     Pillow gives it in the file's bits: 2 or 4 of grey, which it widens to 8, or 16 of each colour,
@@ -610,7 +619,7 @@ def transparent_key(file: Image.Image) -> int | tuple[int, ...] | None:
     return key * {"L;2": 85, "L;4": 17}.get(raw, 1)
 
 
-def shallow(image: Image.Image, black: int, white: int, key: int | None) -> Image.Image:
+def shallow(image: Image.Image, black: int, white: int, key: Any) -> Image.Image:
     """16-bit grey -> RGB of 8 bits, or RGBA where a value, `key`, stands for nothing at all."""
     values = np.asarray(image.convert("I"))  # int32 [H, W]
     levels = np.rint((values - black) * (255 / (white - black))).clip(0, 255)
@@ -677,8 +686,8 @@ def paint_digits(digits: Tensor, g: torch.Generator) -> Tensor:
         ink = ink.maximum(draw_ink(others, g, 32, side * uniform(g, 16, 24, n)))
     ground = uniform(g, 0.2, 0.8, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
     # The pen is lighter or darker than the ground, whichever leaves more room for contrast.
-    side = torch.where(ground.mean(1, keepdim=True) < 0.5, 1.0, -1.0)
-    pen = ground + side * uniform(g, 0.35, 0.65, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
+    sign = torch.where(ground.mean(1, keepdim=True) < 0.5, 1.0, -1.0)
+    pen = ground + sign * uniform(g, 0.35, 0.65, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
     ground = ground + 0.08 * smooth_noise(g, n, 3, 3, 32)
     image = ground + ink * (pen - ground)
     return (image + 0.03 * torch.randn(n, 3, 32, 32, generator=g)).clamp(0, 1)
@@ -722,11 +731,11 @@ def glyph_atlas() -> Tensor:
     for font in FONTS:
         face = FontProperties(fname=folder / f"{font}.ttf")
         for digit in "0123456789":
-            rings = TextPath((0, 0), digit, size=100, prop=face).to_polygons()
-            corners = np.concatenate(rings)
+            polygons = TextPath((0, 0), digit, size=100, prop=face).to_polygons()
+            corners = np.concatenate(polygons)
             low, high = corners.min(0), corners.max(0)
             to_px = np.array([20, -20]) / (high[1] - low[1])  # rows count downwards
-            rings = [torch.tensor((ring - (low + high) / 2) * to_px).float() for ring in rings]
+            rings = [torch.tensor((ring - (low + high) / 2) * to_px).float() for ring in polygons]
             planes.append(outline_distance(points, rings).view(56, 56))
     return torch.stack(planes).view(len(FONTS), 10, 56, 56)
 
@@ -764,7 +773,7 @@ def split_classes(order: Sequence[int], per_task: int) -> list[list[int]]:
     [[0, 1], [2, 3], [4]]
     """
     if not 1 <= per_task <= len(order):
-        raise UserError(f"classes per task must lie between 1 and {len(order)}, not {per_task}")
+        raise Unfit(f"classes per task must lie between 1 and {len(order)}, not {per_task}")
     if len(set(order)) != len(order):
         raise UserError(f"a class occurs twice in the class order {list(order)}")
     return [list(order[i : i + per_task]) for i in range(0, len(order), per_task)]
@@ -862,7 +871,7 @@ def forgetting(R: Sequence[Sequence[float]]) -> float:
     return sum(drops) / len(drops) if drops else math.nan
 
 
-def summarise(R: Sequence[Sequence[float]]) -> dict[str, float | list[float]]:
+def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
     """The metrics of one run: ACC = A_T, every A_t and, of two tasks or more, BWT, FWT, forgetting.
 
     Joint training has one row for all T tasks, the last: then ACC alone is defined.
@@ -943,6 +952,43 @@ def exit_in_one_line(main: Callable[[], None]) -> None:
         sys.exit(_complain(f"interrupted; the same command {how}", 130))
 
 
+def start(args: argparse.Namespace) -> tuple[torch.device, dict[str, Any]]:
+    """The device and what `environment` says of it; threads and seeds are set."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = choose_device(args.device)
+    seed_everything(args.seed)
+    return device, environment(device)
+
+
+def carry_out(
+    run: Callable[[argparse.Namespace], dict[str, Any]], args: argparse.Namespace,
+    argv: Sequence[str], script: str, start: str = "", metric: str = "ACC",
+) -> dict[str, Any]:
+    """Train, write the result to --out, remove the checkpoint, print `metric`; -> the result.
+
+    `start` is what Python is told to run, `script`.py unless it says something else.
+    """  # fmt: skip
+    check_writable(args.out)
+    command = shlex.join(["python", *(start or f"{script}.py").split(), *argv])
+    result = {"schema": SCHEMA, "script": script, "seed": args.seed, "command": command,
+              "args": vars(args).copy()}  # fmt: skip
+    try:
+        result |= run(args)
+        value, digits = result["metrics"].get(metric), 2 if "%" in metric else 4
+        said = f"no {metric}" if value is None else f"{metric} {value:.{digits}f}"
+        said += f", {result['timing']['wall_s']:.0f} s"
+    except Unfit as error:
+        if not args.skip_unfit:
+            raise
+        result["skipped"] = one_line(error)
+        said = f"skipped, as these data do not fit: {one_line(error)}"
+    write_result(args.out, result)
+    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
+    print(f"{said}: {args.out}")
+    return result
+
+
 def mend_streams() -> None:
     """Let output survive: closed streams (`2>&-`) lead nowhere, and a stream that is not UTF-8 gets
     plain characters where it has none of ours."""
@@ -986,7 +1032,56 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
             message = f"{flag} takes numbers with spaces between them: {flag} {several}"
         raise UserError(f"{message} (see --help)")
 
-    parser.error = error
+    parser.error = error  # type: ignore[method-assign,assignment]
+
+
+def new_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser that is described by the first line of `doc` and shows the defaults in its help."""
+    parser = argparse.ArgumentParser(
+        description=(doc or "").split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    errors_in_one_line(parser)
+    return parser
+
+
+def add_data_flags(parser: argparse.ArgumentParser, image_size: int = 0) -> Callable:
+    """The flags that say which images; returns the group's `add_argument`, for more of them."""
+    add = parser.add_argument_group("data").add_argument
+    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
+        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
+    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
+    add("--image-size", type=int, default=image_size, help="resize to this; 0: as they are")
+    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
+    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
+    add("--validation", type=int, default=0,
+        help="hold out so many training images and measure on them instead of the test images")
+    return add
+
+
+def add_run_flags(parser: argparse.ArgumentParser, script: str) -> Callable:
+    """The flags of every run; returns the group's `add_argument`, for more of them."""
+    add = parser.add_argument_group("run").add_argument
+    add("--row", metavar="NAME", default=argparse.SUPPRESS,
+        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
+    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
+    add("--seed", type=int, default=0, help="seed of everything random")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
+    add("--skip-unfit", action="store_true",
+        help="if the data do not fit the flags, say so in the result and end well")
+    add("--out", default=f"results/{script}/run-seed{{seed}}.json",
+        help="the result, one JSON file; {seed} stands for --seed")
+    return add
+
+
+def preset_of(argv: Sequence[str]) -> str:
+    """What --preset asks for, read before the other flags, whose defaults it moves."""
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--preset", default="paper")
+    errors_in_one_line(chooser)
+    return chooser.parse_known_args(argv)[0].preset
 
 
 def with_row(
@@ -1020,10 +1115,10 @@ def with_row(
     return [*shlex.split(f"{flags} {always}"), *rest]
 
 
-def check_ranges(args: argparse.Namespace, least: dict[str, float]) -> None:
+def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
     """UserError unless the numbers of each flag lie between `least` and 2**31 - 1.
 
-    --threads may be up to four times the cores. --readme needs --report. Expands `~` in paths.
+    --threads may be up to four times the cores. Expands `~` in paths, `{seed}` in --out.
     """
     expand_home(args)
     for name, bound in least.items():
@@ -1032,17 +1127,14 @@ def check_ranges(args: argparse.Namespace, least: dict[str, float]) -> None:
         if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} takes numbers from {bound} to {most}")
-    if args.readme and not args.report:
-        raise UserError("--readme is renewed by --report: name its folder")
+    args.out = args.out.replace("{seed}", str(args.seed))
 
 
 def expand_home(args: argparse.Namespace) -> None:
     """`~` in every flag that is a path, as the shell leaves it in --out=~/run.json."""
-    for name in ("out", "data_dir", "report", "figures", "figure", "readme", "generator", "runs"):
+    for name in ("out", "data_dir", "generator", "runs", "figures", "docs"):
         if getattr(args, name, ""):
             setattr(args, name, os.path.expanduser(getattr(args, name)))
-    args.compare = (os.path.expanduser(args.compare) if isinstance(args.compare, str) else
-                    [os.path.expanduser(folder) for folder in args.compare])  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------
@@ -1050,7 +1142,7 @@ def expand_home(args: argparse.Namespace) -> None:
 # ----------------------------------------------------------------------------------------------
 
 
-def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file through a temporary one beside it, fsync, rename: never half a file.
 
     A link is followed. RunError on a full disk, UserError on what is no regular file.
@@ -1136,7 +1228,7 @@ def _git_state() -> dict[str, Any]:
     here = Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
-        run = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
+        run: Any = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
         top = os.fsdecode(run([*git, "rev-parse", "--show-toplevel"]).rstrip(b"\n"))
         run([*git, "ls-files", "--error-unmatch", Path(__file__).name])
         commit = run([*git, "log", "-1", "--format=%H", "--", *CODE]).decode().strip()
@@ -1185,6 +1277,18 @@ def write_result(path: str | Path, result: dict[str, Any]) -> None:
     write_text(path, text)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file whole, its folder made if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def pack_images(x: Tensor) -> dict[str, Any]:
+    """Images uint8 [N, C, H, W] as JSON: the shape, and the bytes compressed, in base 64."""
+    data = zlib.compress(x.cpu().contiguous().numpy().tobytes(), 9)
+    return {"shape": list(x.shape), "zlib": base64.b64encode(data).decode()}
+
+
 def checksum(result: dict[str, Any]) -> int:
     """CRC-32 of all of a result but its own "checksum", whatever the order of its keys."""
     rest = {key: value for key, value in result.items() if key != "checksum"}
@@ -1202,54 +1306,12 @@ def read_json(path: str | Path, needs: Sequence[str] = ()) -> Any:
     return found
 
 
-def read_results(folder: str | Path, script: str) -> dict[str, list[dict[str, Any]]]:
-    """All runs of one script below a folder, by name: `NAME-seedS.json` goes under NAME.
-
-    Raises UserError for a file that is damaged or no result of this script and schema, for seeds
-    with other tasks than the rest, and when there is no result at all.
-    """
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(Path(folder).glob("*-seed*.json")):
-        run = read_json(path)
-        parts = {"args", "command", "R", "metrics", "timing", "environment"}
-        if not isinstance(run, dict) or (run.get("schema"), run.get("script")) != (SCHEMA, script):
-            raise UserError(f"{path} is not a result of {script}, schema {SCHEMA}: remove it")
-        if not parts <= run.keys():
-            raise UserError(f"{path} lacks {', '.join(sorted(parts - run.keys()))}: run it again")
-        if not isinstance(run["args"], dict) or "dataset" not in run["args"]:
-            raise UserError(f"{path} does not say which data set it is of: run it again")
-        if run.pop("checksum", None) != checksum(run):
-            raise UserError(f"{path} is damaged, or was edited: delete it and run it again")
-        runs.setdefault(path.name.rsplit("-seed", 1)[0], []).append(run | {"path": str(path)})
-    for name, some in runs.items():
-        if len({np.shape(run["R"]) for run in some}) > 1:
-            raise UserError(f"{folder}/{name}-seed*.json differ in their tasks: keep one kind only")
-    refuse_other_data(sum(runs.values(), []))
-    if not runs:
-        raise UserError(f"there are no results of {script} in '{folder}': train first")
-    return runs
-
-
-def refuse_other_data(runs: Sequence[dict[str, Any]]) -> None:
-    """UserError for two runs that name the same data set and the same part of it but had others."""
-    first: dict[tuple, dict[str, Any]] = {}
-    for run in (run for run in runs if "data" in run):
-        args = run["args"]
-        part = [args.get(k) for k in ("train_size", "test_size", "validation", "image_size")]
-        drawn = args["dataset"] in GLYPHS or part[0] or part[1]  # then the seed says which images
-        key = (Path(args["dataset"]).name, *part, run["seed"] if drawn else None)
-        other = first.setdefault(key, run)
-        if differs := data_difference(other["data"], run["data"]):
-            raise UserError(f"{other['path']} and {run['path']} are of different data ({differs}): "
-                            "keep one kind only")  # fmt: skip
-
-
 def rng_state(device: torch.device) -> dict[str, Any]:
     """The state of every random generator in use, in types that `weights_only` loading allows."""
-    kind, keys, *rest = np.random.get_state()
-    state = {
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    state: dict[str, Any] = {
         "python": random.getstate(),
-        "numpy": [kind, keys.tolist(), *rest],
+        "numpy": [kind, np.asarray(keys).tolist(), *rest],
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":
@@ -1295,10 +1357,22 @@ def save_checkpoint(
 
 def about_data(data: Dataset) -> dict[str, Any]:
     """What makes a data set this one: classes, images of each, shape, a checksum of all of it."""
-    count = {"train": data.y_train, "test": data.y_test}
-    count = {k: torch.bincount(y, minlength=len(data.classes)).tolist() for k, y in count.items()}
+    labels = {"train": data.y_train, "test": data.y_test}
+    count = {k: torch.bincount(y, minlength=len(data.classes)).tolist() for k, y in labels.items()}
     return {"classes": list(data.classes), **count, "shape": list(data.x_train.shape[1:]),
             "checksum": data.checksum}  # fmt: skip
+
+
+# Flags that do not change the result: a checkpoint may be continued with other values of these.
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", "skip_unfit")
+
+
+def identity(
+    args: argparse.Namespace, about: dict[str, Any], free: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a checkpoint must agree in: data, and all flags but those without effect and `free`."""
+    kept = {k: v for k, v in vars(args).items() if k not in (*NO_EFFECT, *free)}
+    return kept | {"data": about}
 
 
 def data_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -1346,14 +1420,14 @@ def load_checkpoint(
             f"checkpoint {path} has format {version}, this code reads {CHECKPOINT_FORMAT}: "
             + way_out
         )
-    data = old.pop("data", None), args.get("data")
+    data, here = old.pop("data", None), args.get("data")
     for key in sorted(old.keys() | args.keys() - {"data"}):
         if old.get(key) != args.get(key):
             raise UserError(
                 f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
                 f"{key}={args.get(key)}: {way_out}"
             )
-    if all(data) and (differs := data_difference(*data)):
+    if data and here and (differs := data_difference(data, here)):
         raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
     CHECKPOINTS.append(path)
     return {"rng": rng, "state": state, "machines": worked}
@@ -1523,174 +1597,3 @@ def restore(value: Any, kept: Any, device: torch.device) -> Any:
     else:
         return kept
     return value
-
-
-# ----------------------------------------------------------------------------------------------
-# Tables and pictures in JSON
-# ----------------------------------------------------------------------------------------------
-
-
-def pack_images(x: Tensor) -> dict[str, Any]:
-    """Images uint8 [N, C, H, W] as JSON: the shape, and the bytes compressed, in base 64."""
-    data = zlib.compress(x.cpu().contiguous().numpy().tobytes(), 9)
-    return {"shape": list(x.shape), "zlib": base64.b64encode(data).decode()}
-
-
-def unpack_images(packed: dict[str, Any]) -> np.ndarray:
-    """Undo `pack_images`: uint8 [N, C, H, W]."""
-    data = zlib.decompress(base64.b64decode(packed["zlib"]))
-    return np.frombuffer(data, np.uint8).reshape(packed["shape"])
-
-
-def mean_sd(values: Sequence[float], digits: int = 3, scale: float = 1.0) -> str:
-    """`mean ± sample standard deviation (n)`; the deviation only from two values on."""
-    values = [scale * v for v in values]
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean}{spread} ({len(values)})".replace("-", "−")
-
-
-def metric(runs: Sequence[dict[str, Any]], name: str) -> str:
-    """`mean_sd` of a metric over the runs that have it, or a dash where there is none.
-
-    Two digits for what is in per cent (a name that ends in "(%)"), three for all else.
-    """
-    values = [run["metrics"][name] for run in runs if name in run["metrics"]]
-    return mean_sd(values, metric_digits(name)) if values else "–"
-
-
-def metric_digits(name: str) -> int:
-    """Digits behind the point."""
-    return 2 if name.endswith("(%)") else 3
-
-
-def results_table(
-    runs: dict[str, list[dict[str, Any]]],
-    about: dict[str, tuple[str, str, str]],
-    metrics: Sequence[str],
-    paper: dict[str, dict[str, float]],
-    starts: Mapping[str, str] = MappingProxyType({}),
-) -> str:
-    """A Markdown row for every run: metrics (the paper's beside), command, time, hardware, JSON.
-
-    `runs` is what `read_results` gave; `about[run]` is the paper's item, the flags and a label that
-    may name an argument in braces; `paper[run][metric]` is the paper's value; `starts[run]` is what
-    Python is told to run, the script unless it says something else.
-    """
-    rows = []
-    for name, some in runs.items():
-        cells = [metric(some, what) for what in metrics]
-        for i, what in enumerate(metrics):
-            if what in paper.get(name, {}):
-                value = f"{paper[name][what]:.{metric_digits(what)}f}"
-                cells[i] = f"**{cells[i]}** (paper {value})".replace("-", "−")
-        first, env = some[0], some[0]["environment"]
-        wall = statistics.fmean(run["timing"]["wall_s"] for run in some)
-        threads = f"{env['threads']} thread{'s' * (env['threads'] > 1)}"
-        links = " ".join(f"[{run['seed']}]({run['path']})" for run in some)
-        command = f"python {starts.get(name, first['script'] + '.py')} --row {name}"
-        if first["args"]["dataset"] != "mnist":
-            command += f" --dataset {first['args']['dataset']}"
-        item, _, label = about[name]
-        rows.append([item, label.format(**first["args"]), *cells, f"`{command} --seed S`",
-                     f"{wall:.0f} s, {env['device']}, {threads}", links])  # fmt: skip
-    header = ["paper's item", "run", *metrics, "command", "time, hardware", "JSON, by seed"]
-    return markdown_table(header, rows)
-
-
-MISSING = 3  # commands that are printed
-
-
-def name_missing(
-    runs: dict[str, list[dict[str, Any]]],
-    about: Sequence[str],
-    script: str,
-    folder: str,
-    starts: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Print the commands of the first rows in `about` that `folder` lacks, and count the others."""
-    one = next(iter(runs.values()))[0]["args"]
-    where = ["--dataset", one["dataset"], "--data-dir", one["data_dir"], "--seed", "0"]
-    for size in ("train_size", "test_size", "image_size"):
-        if one.get(size):
-            where += [f"--{size.replace('_', '-')}", str(one[size])]
-    absent = [name for name in about if name not in runs]
-    for name in absent[:MISSING]:
-        rest = shlex.join(["--row", name, *where, "--out", f"{folder}/{name}-seed0.json"])
-        print(f"missing: python {starts.get(name, script + '.py')} {rest}", file=sys.stderr)
-    if absent[MISSING:]:
-        print(f"missing: {len(absent) - MISSING} more of the {len(about)} rows of the full tables "
-              f"(python {script}.py --rows)", file=sys.stderr)  # fmt: skip
-
-
-def comparison(
-    reference: str,
-    yours: str,
-    script: str,
-    about: dict[str, tuple[str, str, str]],
-    metrics: Sequence[str],
-    paper: dict[str, dict[str, float]],
-) -> str:
-    """A Markdown row for every run and metric: the paper's value, the reference's and yours.
-
-    Says on stderr when the two are not of the same images; then the paper's values are left out.
-    """
-    theirs, mine = read_results(reference, script), read_results(yours, script)
-    images = [{(Path(run["args"]["dataset"]).name, run["args"].get("train_size"),
-                run["args"].get("validation")) for some in side.values() for run in some}
-              for side in (theirs, mine)]  # fmt: skip
-    if images[0] != images[1]:
-        what = [", ".join(sorted(f"{name} (--train-size {n}, --validation {held})"
-                                 for name, n, held in side)) for side in images]  # fmt: skip
-        print(f"warning: {reference} is of {what[0]}, {yours} of {what[1]}", file=sys.stderr)
-        paper = {}
-    rows = []
-    for name, (_, _, label) in about.items():
-        some = theirs.get(name, []) + mine.get(name, [])
-        if not some:
-            continue
-        label = label.format(**some[0]["args"])
-        for what in metrics:
-            value = paper.get(name, {}).get(what)
-            shown = "–" if value is None else f"{value:.{metric_digits(what)}f}".replace("-", "−")
-            rows.append([
-                f"{label}: {what}", shown,
-                metric(theirs.get(name, []), what), metric(mine.get(name, []), what),
-            ])  # fmt: skip
-    return markdown_table([script, "paper", "reference", "yours"], rows)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown text, all cells strings."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole, its folder made if need be."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a matplotlib figure as PNG, its folder made if need be."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: figure.savefig(file, format="png"))
-
-
-def fill_between_markers(path: str | Path, name: str, text: str) -> None:
-    """Replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` in a text file.
-
-    Links in `text` to files are seen from this folder; in the page they are seen from the page's.
-    """
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    try:
-        old = Path(path).read_text(encoding="utf-8")
-        head, rest = old.split(begin)
-        _, tail = rest.split(end)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} must be a text file with {begin} and {end}, once each") from error
-    here = os.path.dirname(path) or "."
-    text = re.sub(r"\]\((?!\w+:|#)([^)]+)\)", lambda m: f"]({os.path.relpath(m[1], here)})", text)
-    new = f"{head}{begin}\n{text.strip()}\n{end}{tail}"
-    write_text(path, new)

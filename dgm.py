@@ -33,7 +33,6 @@ import argparse
 import contextlib
 import functools
 import math
-import shlex
 import statistics
 import sys
 import time
@@ -48,8 +47,6 @@ import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 # --------------------------------------------------------------------------------------------
@@ -1009,24 +1006,21 @@ def complete(method: Method, args: argparse.Namespace) -> None:
 
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device, cut into tasks; UserError where it does not fit the flags."""
-    data = common.load_dataset(
-        args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
-        test_size=args.test_size, validation=args.validation, seed=args.seed,
-    )  # fmt: skip
+    data = common.load_chosen(args)
     K, shape = len(data.classes), tuple(data.x_train.shape[1:])
     base, doublings = halvings(shape[1])
     if shape[1] != shape[2] or not 4 <= base <= 7 or not doublings:
-        raise common.UserError(f"images of {shape[1]}x{shape[2]} cannot be generated: use "
+        raise common.Unfit(f"images of {shape[1]}x{shape[2]} cannot be generated: use "
                                "--image-size 16, 28 or 32")  # fmt: skip
     if LATENT <= K:
-        raise common.UserError(f"{K} classes leave no room for noise in the generator's input: "
+        raise common.Unfit(f"{K} classes leave no room for noise in the generator's input: "
                                f"use at most {LATENT - 1}")  # fmt: skip
     if torch.bincount(data.y_train).min() < 2:
-        raise common.UserError("a class has a single training image: use more images")
+        raise common.Unfit("a class has a single training image: use more images")
     order = common.class_order(K, args.seed, args.shuffle_classes)
     tasks = common.split_classes(order, args.classes_per_task)
     if args.tasks > len(tasks):
-        raise common.UserError(f"--tasks {args.tasks}: there are {len(tasks)}")
+        raise common.Unfit(f"--tasks {args.tasks}: there are {len(tasks)}")
     tasks = tasks[: args.tasks or None]
     order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
     images = []
@@ -1211,21 +1205,14 @@ def read_generator(args: argparse.Namespace, data: Data) -> dict:
 
 def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     """What each run begins with: the first entries of the result, the data, the checkpoint."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = common.choose_device(args.device)
-    environment = common.environment(device)
-    common.seed_everything(args.seed)
+    device, environment = common.start(args)
     data = load_data(args, device)
     names = [[data.about["classes"][c] for c in task] for task in data.tasks]
     common.tell_classes(names)
-    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT} | {"data": data.about}
+    identity = common.identity(args, data.about, free=("keep_generator",))
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     environment["machines"] = here.machines
-    result = {"schema": common.SCHEMA, "script": "dgm", "seed": args.seed,
-              "classes": names, "data": data.about, "environment": environment,
-              "args": {k: v for k, v in vars(args).items() if k not in REPORT}}  # fmt: skip
-    return result, data, here
+    return {"classes": names, "data": data.about, "environment": environment}, data, here
 
 
 def conclude(
@@ -1245,7 +1232,7 @@ def conclude(
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Learn all tasks in sequence and return the result (see common.write_result)."""
+    """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
     result, data, here = prepare(args)
     method = method_of(args)
     if args.joint:
@@ -1270,7 +1257,7 @@ def run(args: argparse.Namespace) -> dict:
 
 
 # --------------------------------------------------------------------------------------------
-# Figures and tables, from the JSON of finished runs alone
+# Rows and items of the figures and tables (tools/ runs and draws them)
 # --------------------------------------------------------------------------------------------
 
 # name: (the paper's item, flags, what a reader is told). `make dgm` runs them.
@@ -1342,327 +1329,6 @@ DEMO = {  # the same in miniature
     "joint": "--preset laptop --joint", "none": "--preset laptop --replay none",
     "improved": "--preset improved",
 }  # fmt: skip
-REAL = ("k1000", "k2000", "k1000-herding", "k2000-herding", "r75", "r50", "r25", "r10")
-TABLE_2 = {  # ImageNet-50: the paper's A_30, A_50 and their top-5
-    "joint": (57.35, 49.88, 84.70, 78.24),
-    "icarl-k1000": (29.38, 28.98, 69.98, 59.49), "icarl-k2000": (39.38, 29.96, 70.57, 60.07),
-    "k1000": (36.87, 18.84, 69.13, 43.12), "k2000": (41.93, 22.56, 69.20, 51.84),
-    "k1000-herding": (), "k2000-herding": (),  # not in the paper
-    "r75": (50.80, 38.22, 78.27, 64.64), "r50": (48.80, 40.72, 79.40, 71.72),
-    "r25": (46.93, 35.04, 75.80, 65.60), "r10": (41.67, 30.48, 71.80, 61.04),
-    "dgmw": (32.14, 17.82, 62.53, 40.76),
-}  # fmt: skip
-PAPER = {  # Table 1, MNIST; it stands beside the laptop runs too, as docs/dgm.md says
-    "dgmw": {"A_5 (%)": 98.75, "A_10 (%)": 96.46},
-    "dgma": {"A_5 (%)": 99.17, "A_10 (%)": 97.92},
-    "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
-    "joint-raw": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
-    "mergan": {"A_5 (%)": 98.19, "A_10 (%)": 97.00},  # without saying which of the two
-    "mergan-align": {"A_5 (%)": 98.19, "A_10 (%)": 97.00},
-    "dgr": {"A_5 (%)": 90.39, "A_10 (%)": 85.40},
-    "ewc": {"A_5 (%)": 70.62, "A_10 (%)": 77.03},
-}
-PAPER_ELSEWHERE = {  # Table 1, the other data sets; glyphs-rgb is ours
-    "svhn": {"dgmw": {"A_5 (%)": 83.93, "A_10 (%)": 74.38},
-             "dgma": {"A_5 (%)": 81.07, "A_10 (%)": 66.89},
-             "joint": {"A_5 (%)": 85.30, "A_10 (%)": 84.82},
-             "mergan": {"A_5 (%)": 80.90, "A_10 (%)": 66.78},
-             "mergan-align": {"A_5 (%)": 80.90, "A_10 (%)": 66.78},
-             "dgr": {"A_5 (%)": 61.29, "A_10 (%)": 47.28},
-             "ewc": {"A_5 (%)": 39.84, "A_10 (%)": 33.02}},
-    "cifar10": {"dgmw": {"A_5 (%)": 64.94, "A_10 (%)": 51.70},
-                "dgma": {"A_5 (%)": 62.50, "A_10 (%)": 50.80},
-                "joint": {"A_5 (%)": 82.20, "A_10 (%)": 64.20}},
-    "imagenet50": {"dgmw": {"A_30 (%)": 32.14, "A_50 (%)": 17.82},
-                   "dgma": {"A_30 (%)": 25.93, "A_50 (%)": 15.16},
-                   "joint": {"A_30 (%)": 57.35, "A_50 (%)": 49.88}},
-    "glyphs-rgb": {},
-}  # fmt: skip
-PAPER |= {f"{name}-paper": PAPER[name] for name in list(PAPER) if name != "joint-raw"}
-for rows in PAPER_ELSEWHERE.values():
-    rows |= {f"{name}-paper": rows[name] for name in tuple(rows)}
-
-
-def all_rows() -> dict[str, tuple[str, str, str]]:
-    """ROWS, and in their midst the rows of Table 1's other generators."""
-    from beyond import generators  # the one arrow outwards: it goes when tools/ draws the tables
-
-    rows = list(ROWS.items())
-    place = list(ROWS).index("raw")
-    return dict([*rows[:place], *generators.ROWS.items(), *rows[place:]])
-
-
-def draw_curves(
-    runs: dict[str, list[dict]], ax: Axes, what: str, value: Callable[[dict], list],
-    worst: bool = False, among: dict[str, list[dict]] | None = None,
-) -> None:
-    """A number for every task, mean and range over seeds; dotted: growth if all were reserved.
-
-    A run's colour is that of its place `among` others, else among `runs`.
-    """
-    starts, places = set(), list(among or runs)  # starts of dotted lines: one for equal ones
-    for name, some in runs.items():
-        i = places.index(name)
-        values = np.array([value(run) for run in some])  # [seeds, T]
-        t = np.arange(1, values.shape[1] + 1)
-        line = ax.plot(t, values.mean(0), color=f"C{i % 10}", ls="-" if i < 10 else "--",
-                       marker="o", ms=4, label=some[0]["label"])[0]  # fmt: skip
-        ax.fill_between(t, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
-        if worst and values[0, 0] not in starts:
-            starts.add(values[0, 0])
-            ax.plot(t, values[0, 0] * t, ":", color="0.4",
-                    label=f"worst case, linear from {values[0, 0]:.0f}")  # fmt: skip
-    ax.set(xlabel="task", ylabel=what, xticks=t)
-    for old in ax.figure.legends:  # one legend, of the last axes
-        old.remove()
-    ax.figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=2,
-                     loc="outside lower center")  # fmt: skip
-
-
-def draw_growth(runs: dict[str, list[dict]], ax: Axes) -> None:
-    """Figure 4: units of the masked layers after every task."""
-    draw_curves(runs, ax, "units", lambda run: [sum(t["widths"]) for t in run["tasks"]], worst=True)
-
-
-def draw_averages(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """A_t, the accuracy on the classes met so far; right: those that end near the best, or two."""
-    ends = {name: min(run["metrics"]["A"][-1] for run in some) for name, some in runs.items()}
-    least = min(sorted(ends.values())[-2:][0], 0.85 * max(ends.values()))
-    best = {name: runs[name] for name in runs if ends[name] >= least}
-    for ax, chosen in zip(axes[::-1], (best, runs)):  # the legend is that of the last, of all
-        draw_curves(chosen, ax, "accuracy on the classes so far",
-                    lambda run: run["metrics"]["A"], among=runs)  # fmt: skip
-        ax.grid(color="0.92")
-
-
-def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Milliseconds for an iteration, and the process's peak memory, task by task."""
-
-    def milliseconds(run: dict) -> list[float]:
-        pairs = zip(run["timing"]["tasks"], run["tasks"])
-        return [1000 * time["gan_s"] / task["iterations"] for time, task in pairs]
-
-    draw_curves(runs, axes[0], "ms an iteration", milliseconds)
-    draw_curves(runs, axes[1], "peak memory, MB",
-                lambda run: [task["memory_mb"] for task in run["timing"]["tasks"]])  # fmt: skip
-    for ax in axes:
-        ax.set_ylim(0, None)
-
-
-def draw_reuse(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Figure 3(a): what a task's mask covers, newly blocked and reused, as shares of their sum."""
-    for ax, name in zip(np.atleast_1d(axes), runs):
-        layers = [[[sum(layer[key] for layer in task["layers"]) for key in ("new", "reused")]
-                   for task in run["tasks"]] for run in runs[name]]  # fmt: skip
-        share = np.array(layers, float)  # [seeds, tasks, 2]
-        share /= share.sum(2, keepdims=True)
-        t = np.arange(1, share.shape[1] + 1)
-        new, reused = share.mean(0).T
-        ax.bar(t, reused, label="reused")
-        ax.bar(t, new, bottom=reused, label="newly blocked")
-        ax.set(xlabel="task", ylabel="share of the units a task uses", xticks=t,
-               title=runs[name][0]["label"])  # fmt: skip
-    ax.figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=2,
-                     loc="outside lower center")  # fmt: skip
-
-
-def draw_trace(runs: dict[str, list[dict]], axes: list[Axes], t: int = 1) -> None:
-    """Figure 3(b), of the last seed: one layer's masks in task t + 1; bold: their mean."""
-    for ax, name in zip(np.atleast_1d(axes), runs):
-        tasks = runs[name][-1]["tasks"]
-        trace = np.array(tasks[min(t, len(tasks) - 1)]["trace"])  # [epochs, 1 + units]
-        epochs = range(1, len(trace) + 1)
-        ax.plot(epochs, trace[:, 1:], lw=0.7, alpha=0.7)
-        ax.plot(epochs, trace[:, 0], "k", lw=2.5, label="occupation")
-        ax.set(xlabel="epoch", ylabel="mask value", ylim=(-0.02, 1.02),
-               title=f"{runs[name][0]['label']}, task {min(t, len(tasks) - 1) + 1}, "
-                     f"seed {runs[name][-1]['seed']}")  # fmt: skip
-        ax.legend(fontsize=8)
-
-
-def draw_samples(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Figure 5: ten images of every class, one row a class, drawn after the last task.
-
-    More than ten classes go into several columns.
-    """
-    for ax, name in zip(np.atleast_1d(axes), runs):
-        x = np.concatenate([common.unpack_images(g) for g in runs[name][0]["grids"]])
-        N, C, H, W = x.shape
-        tiled = x.reshape(N // 10, 10, C, H, W).transpose(0, 3, 1, 4, 2).reshape(-1, 10 * W, C)
-        if N > 100:
-            spare = np.full((-len(tiled) % (10 * H), 10 * W, C), 255, np.uint8)
-            columns = np.split(np.concatenate([tiled, spare]), -(-N // 100))  # [10 H, 10 W, C]
-            tiled = np.concatenate(columns, axis=1)
-        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(runs[name][0]["label"], fontsize=9)
-
-
-def size_table(runs: dict[str, list[dict]]) -> str:
-    """Table 3: parameters of the base network, at first and after the last task, and A."""
-    rows = [["DGMw (paper)", "5.58e+04", "3.83e+05", "96.46"],
-            ["MeRGAN (paper)", "5.18e+05", "5.18e+05", "97.00"]]  # fmt: skip
-    trained = [some for some in runs.values() if not some[0]["args"].get("generator")]
-    for some in trained:  # not those that were given a grown one
-        first, last = ([run["tasks"][i]["base"] for run in some] for i in (0, -1))
-        final = common.mean_sd([100 * run["metrics"]["ACC"] for run in some], 2)
-        rows.append([some[0]["label"], *(f"{np.mean(v):.2e}" for v in (first, last)), final])
-    return common.markdown_table(["generator", "size at first", "final size", "accuracy (%)"], rows)
-
-
-def icarl_beside(folder: str) -> dict[str, list[dict]]:
-    """iCaRL with 1,000 and 2,000 images: what episodic.py has left in the folder beside dgm's."""
-    beside = Path(folder).with_name(Path(folder).name.replace("dgm", "episodic"))
-    found = common.read_results(beside, "episodic") if any(beside.glob("icarl-k*.json")) else {}
-    found = {name: found[name] for name in TABLE_2 if name in found}
-    for first, *_ in found.values():
-        first["label"] = f"iCaRL, K={first['args']['memory_size']}"
-    return found
-
-
-def real_table(runs: dict[str, list[dict]]) -> str:
-    """Table 2: top-1 and top-5 in per cent, the paper's of ImageNet-50 beside."""
-    first = runs[next(iter(runs))][0]
-    names = [key for key in first["metrics"] if key.endswith("(%)")]
-    names.sort(key=lambda key: (key.startswith("top"), key))  # A_30, A_50, top-5 of both
-    whole = Path(first["args"]["dataset"]).name == "imagenet50" and not first["args"]["train_size"]
-    rows = []
-    for name, some in runs.items():
-        cells = [common.metric(some, what) for what in names]
-        for i, value in enumerate(TABLE_2[name] if whole else ()):
-            cells[i] += f" (paper {value:.2f})"
-        rows.append([some[0]["label"], *cells])
-    return common.markdown_table(["replay", *names], rows)
-
-
-def draw_top5(runs: dict[str, list[dict]], ax: Axes) -> None:
-    """Figure 2: top-5 accuracy on the classes so far; stars: joint training."""
-    curves = {name: some for name, some in runs.items() if name != "joint"}
-    draw_curves(curves, ax, "top-5 accuracy",
-                lambda run: run.get("top5") or [task["top5"] for task in run["tasks"]])  # fmt: skip
-    for run in runs.get("joint", []):
-        for key, value in run["metrics"].items():
-            if key.startswith("top-5"):
-                ax.plot(int(key[8:-4]) / run["args"]["classes_per_task"], value / 100, "k*")
-
-
-def speed_table(runs: dict[str, list[dict]]) -> str:
-    """Milliseconds an iteration in a task with replay, from `make bench`."""
-    rows = []
-    for run in sum(runs.values(), []):
-        seconds, task = run["timing"]["tasks"][-1]["gan_s"], run["tasks"][-1]
-        flags, env = run["args"], run["environment"]
-        batches = [str(flags[f"{name}_batch_size"] or flags["batch_size"])
-                   for name in ("gp", "replay")]  # fmt: skip
-        rows.append([flags["preset"], *batches, env["device"], str(env["threads"]),
-                     f"{1000 * seconds / task['iterations']:.0f}"])  # fmt: skip
-    header = ["preset", "images for L_gp", "replayed images", "device", "threads", "ms a step"]
-    return common.markdown_table(header, rows)
-
-
-def disc_table(runs: dict[str, list[dict]]) -> str:
-    """Table 4: MB (10^6 bytes) to keep the memory, after half of the tasks and after all."""
-    rows = [["DGMa (paper)", "6.7 / 14.0", "", "0.4 / 0.8", "7.1 / 14.8", ""],
-            ["DGMw (paper)", "1.1 / 2.0", "", "3.8 / 9.9", "4.9 / 11.9", ""]]  # fmt: skip
-    for some in runs.values():
-        run, T = some[0], len(some[0]["tasks"])
-        pair = [run["tasks"][i]["disc"] for i in (max(T // 2 - 1, 0), T - 1)]
-        total = [sum(v.values()) - v["masks_bits"] for v in pair]
-        cells = [[v[key] for v in pair] for key in ("weights", "own", "masks_sparse")]
-        cells += [total, [v["masks_bits"] for v in pair]]
-        rows.append([run["label"], *(" / ".join(f"{v / 1e6:.2f}" for v in c) for c in cells)])
-        stored = run["images"]["n"] * run["images"]["bytes"] / 1e6
-        rows.append(["of this size, all real images as bytes", "", "", "", f"{stored:.2f}", ""])
-    header = ["kept on disc, MB, after half / all tasks", "weights", "BatchNorm and last layers",
-              "masks (sparse)", "total", "masks, one bit each"]  # fmt: skip
-    return common.markdown_table(header, rows)
-
-
-def rows_for(data: str, wide: bool, paper: bool = False) -> list[str]:
-    """The runs that a report on a data set is made of, as in the Makefile; `paper`: full size."""
-    few, end = ["dgmw", "dgma", "joint", "none"], "-paper" if paper else ""
-    table_1 = [name + end for name in (*few, "mergan", "mergan-align", "dgr", "ewc")]
-    if wide:  # more than ten classes
-        return [*(name + end for name in few), *(["dgmw"] if paper else []), *REAL]
-    if data in PAPER_ELSEWHERE:
-        return [*table_1, *(["dgmw-residual"] if data == "cifar10" and not paper else [])]
-    if paper:
-        return [*table_1, *(name for name in ROWS if "improved" in name or "split" in name)]
-    return [name for name in all_rows()
-            if not name.endswith("-paper") and name not in ("dgmw-residual", *REAL)]  # fmt: skip
-
-
-def report(args: argparse.Namespace) -> None:
-    """Draw every figure and table that the results in --report allow; name what is missing."""
-    runs = common.read_results(args.report, "dgm")
-    common.check_writable(Path(args.figures) / "tables.md")
-    wide = any("top5" in run for some in runs.values() for run in some)  # more than ten classes
-    dataset = next(iter(runs.values()))[0]["args"]["dataset"]
-    data = Path(dataset).name
-    rows = all_rows()
-    paper = any(name.endswith("-paper") for name in runs if name in rows)
-    asked = [name for name in rows_for(data, wide, paper)]
-    starts = {name: "-m beyond.generators" for name in rows if name not in ROWS}
-    common.name_missing(runs, asked, "dgm", args.report, starts)
-    speed = {name: runs[name] for name in runs if name.startswith("speed")}
-    split = {name: runs[name] for name in rows if name in runs and name.startswith("split-")}
-    runs = {name: runs[name] for name in rows if name in runs and name not in split}
-    for name, (first, *_) in runs.items():
-        first["label"] = rows[name][2]
-    grown = {name: some for name, some in runs.items() if all("grids" in run for run in some)}
-    paper_scale = [name for name in ("dgmw-paper", "dgma-paper") if name in grown]
-    pair = {k: grown[k] for k in paper_scale or ("dgmw", "dgma") if k in grown}
-    if not pair:
-        raise common.UserError(f"{args.report} has no run of dgmw or dgma: see the lines above")
-
-    def figure(file: str, draw_it, chosen: dict, title: str, columns: int = 1, **size):
-        fig = Figure(layout="constrained", dpi=150, **size)
-        fig.suptitle(title, fontsize=10)
-        draw_it(chosen, fig.subplots(1, columns))
-        common.save_figure(fig, Path(args.figures) / f"{file}.png")
-
-    n = len(pair)
-    figure("figure3a", draw_reuse, pair, "Figure 3(a): new and reused", n, figsize=(4 * n, 3.6))
-    figure("figure3b", draw_trace, pair, "Figure 3(b): mask values", n, figsize=(4 * n, 3.4))
-    figure("figure4", draw_growth, pair, "Figure 4: growth", figsize=(6, 4))
-    drawn = pair | {k: v for k, v in grown.items() if k in ("improved", "no-veto", "mergan-align")}
-    size = (10, 2.8) if wide else (3, 3.4)
-    figure("figure5", draw_samples, drawn, "Figure 5: what is drawn after the last task",
-           len(drawn), figsize=(size[0] * len(drawn), size[1]))  # fmt: skip
-    chosen = {k: v for k, v in drawn.items() if k in pair or k == "improved"}
-    figure("cost", draw_cost, chosen, "Cost of a task", 2, figsize=(8, 3.6))
-    curves = {name: some for name, some in runs.items() if "A" in some[0]["metrics"]}
-    figure("averages", draw_averages, curves, "Accuracy on the classes so far", 2,
-           figsize=(9, 5))  # fmt: skip
-    whole = dict(dataset=dataset, train_size=0, validation=0, tasks=0,
-                 classes_per_task=10 if data == "imagenet50" else 1)
-    every = [run["args"] for some in runs.values() for run in some]
-    paper = {"mnist": PAPER, **PAPER_ELSEWHERE}.get(data, {})
-    paper = paper if all(whole.items() <= given.items() for given in every) else {}
-    metrics = sorted({key for some in runs.values() for key in some[0]["metrics"]
-                      if key.startswith("A_")}, key=lambda key: int(key[2:-4]))  # fmt: skip
-    tables = {
-        "dgm results": common.results_table(runs, rows, [*metrics, "forgetting"], paper, starts),
-        "dgm size": size_table(grown), "dgm disc": disc_table(pair),
-        "dgm speed": speed_table(speed),
-    }  # fmt: skip
-    if split:
-        tables["dgm split"] = common.results_table(split, rows, ["ACC", "forgetting", "BWT"], {})
-    if wide:
-        known = runs | icarl_beside(args.report)
-        chosen = {name: known[name] for name in TABLE_2 if name in known}
-        tables["dgm real"] = real_table(chosen)
-        chosen |= {name: runs[name] for name in ("none",) if name in runs}
-        figure("figure2", draw_top5, chosen, "Figure 2: real images replayed", figsize=(6, 5))
-    text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
-    common.write_text(Path(args.figures) / "tables.md", text)
-    page = Path(args.readme).read_text(encoding="utf-8") if args.readme else ""
-    if f"<!-- begin dgm {data} -->" in page:
-        short = {"dgm results": f"dgm {data}", "dgm real": f"dgm {data} real"}  # beside MNIST's
-        tables = {short[name]: table for name, table in tables.items() if name in short}
-    for name, table in tables.items() if args.readme else ():
-        common.fill_between_markers(args.readme, name, table)
-    print(f"figures and tables are in {args.figures}")
 
 
 # --------------------------------------------------------------------------------------------
@@ -1703,9 +1369,6 @@ PRESETS = (
         separate_classifier=True, classifier_steps=1200, classifier_lr=2e-3, augment=0.15,
         label_smoothing=0.1, lambda_ru=0.02)),
 )  # fmt: skip
-REPORT = ("report", "figures", "readme", "compare")
-# Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", "keep_generator", *REPORT)
 
 
 def preset(name: str, memory: str, dataset: str, table: tuple = PRESETS) -> dict:
@@ -1774,36 +1437,13 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     add("--augment", type=float, default=0.0,
         help="there, too, images are turned, scaled, sheared and shifted by up to this")
     add("--flip", action=yes_no, default=False, help="there, too, a random half is mirrored")
-    data = parser.add_argument_group("data")
-    add = data.add_argument
-    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
-    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
-    add("--image-size", type=int, default=32, help="resize to this (Sec. 4); 0: as they are")
-    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
-    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
-    add("--validation", type=int, default=0,
-        help="hold out so many training images and measure on them instead of the test images")
-    run = parser.add_argument_group("run")
-    add = run.add_argument
-    add("--row", metavar="NAME", default=argparse.SUPPRESS,
-        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
-    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
-    add("--seed", type=int, default=0, help="seed of everything random")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
-    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
-    add("--out", default="results/dgm/run-seed{seed}.json",
-        help="the result, one JSON file; {seed} stands for --seed")
+    common.add_data_flags(parser, image_size=32)  # Sec. 4
+    common.add_run_flags(parser, "dgm")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; a preset only moves defaults, so that each change can be undone by name."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    common.errors_in_one_line(parser)
+    parser = common.new_parser(__doc__)
     shared_flags(parser)
     yes_no = argparse.BooleanOptionalAction
     dgm = parser.add_argument_group("DGM and its bounds")
@@ -1820,13 +1460,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "generator has learned that a run with --keep-generator has left in FILE ({seed}: --seed)")
     add("--keep-generator", action=yes_no, default=False,
         help="also write the generator, beside --out, as .generator instead of .json")
-    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
-    add = report.add_argument
-    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
-    add("--figures", default="figures/dgm", metavar="DIR", help="where --report draws")
-    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
-    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
-        help="print paper, reference and your results side by side")
     chosen = what_presets_ask_for(argv, "dgmw")
     parser.set_defaults(**preset(chosen.preset, chosen.memory, chosen.dataset))
     args = parser.parse_args(argv)
@@ -1879,30 +1512,12 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
         raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     if not args.critic_replay and not args.classifier_steps:
         raise common.UserError("--no-critic-replay: old classes need --classifier-steps")
-    args.out = args.out.replace("{seed}", str(args.seed))
 
 
 def main(argv: list[str] | None = None) -> None:
-    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    """Train as the command line says and write the result."""
     argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
-    args = parse_args(argv)
-    if args.compare:
-        runs = common.read_results(args.compare[0], "dgm")
-        data = Path(next(iter(runs.values()))[0]["args"]["dataset"]).name
-        paper = PAPER_ELSEWHERE.get(data, PAPER)
-        metrics = (*paper.get("dgmw", PAPER["dgmw"]), "forgetting")
-        return print(common.comparison(*args.compare, "dgm", all_rows(), metrics, paper), end="")
-    if args.report or "--report" in argv:
-        return report(args)
-    common.check_writable(args.out)
-    finish_run(args, {"command": shlex.join(["python", "dgm.py", *argv]), **run(args)})
-
-
-def finish_run(args: argparse.Namespace, result: dict) -> None:
-    """Write the result, remove the checkpoint, say how it came out."""
-    common.write_result(args.out, result)
-    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
-    print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
+    common.carry_out(run, parse_args(argv), argv, "dgm")
 
 
 DEVIATIONS = """What differs from the paper, and choices where it is silent.

@@ -34,22 +34,17 @@ import argparse
 import copy
 import functools
 import math
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import common  # first: it says in one line which package is missing
 
 # isort: split
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 # --------------------------------------------------------------------------------------------
@@ -100,8 +95,8 @@ def mix(data: Data, t: int, past: Past, method: "Method", args: argparse.Namespa
     index = common.indices_of(data.y, data.tasks[t])
     new = data.x[index], F.one_hot(data.y[index], data.K).float(), data.y[index]
     old = method.replay(data, t, past, method, args) if t else ()
-    parts = [torch.cat(pair) for pair in zip(new, old)] if old else new
-    return Mix(*parts, new=len(index))
+    x, target, y = (torch.cat(pair) for pair in zip(new, old)) if old else new
+    return Mix(x, target, y, new=len(index))
 
 
 def generate(
@@ -139,7 +134,8 @@ def label_by_solver(p: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
 def take_first(stream: Iterator, n: int, seen: list[int]) -> tuple[Tensor, Tensor, Tensor]:
     """The first n images, whatever their classes: "I accepted the risk" (Sec. 2)."""
     parts = [next(stream)[:3] for _ in range(-(-n // CHUNK))]
-    return tuple(torch.cat(part)[:n] for part in zip(*parts))
+    x, target, y = (torch.cat(part)[:n] for part in zip(*parts))
+    return x, target, y
 
 
 def to_float(x: Tensor) -> Tensor:
@@ -273,14 +269,18 @@ def fresh_gan(
     data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace
 ) -> "Gan":
     """"The generator is reset" (Sec. 2): untrained nets, new optimizers."""
-    return Gan(*new_nets(data, method, args), args)
+    G, D = new_nets(data, method, args)
+    return Gan(G, D, args)
 
 
-def new_nets(data: Data, method: "Method", args: argparse.Namespace) -> list[nn.Module]:
+def new_nets(
+    data: Data, method: "Method", args: argparse.Namespace
+) -> tuple[nn.Module, nn.Module]:
     """An untrained G and D."""
     G, D = (net(args.gan, data.shape, args.gan_width, data.K) for net in method.nets)
     G, D = G.to(data.x.device), D.to(data.x.device)
-    return [net.to(memory_format=torch.channels_last) for net in (G, D)]  # a tenth faster on CPUs
+    last = {"memory_format": torch.channels_last}  # a tenth faster on CPUs
+    return G.to(**last), D.to(**last)
 
 
 class Gan:
@@ -288,7 +288,8 @@ class Gan:
 
     def __init__(self, G: nn.Module, D: nn.Module, args: argparse.Namespace):
         self.G, self.D = G, D
-        self.train_G, self.train_D = map(torch.compile, (G, D)) if args.compile else (G, D)
+        self.train_G: Callable = torch.compile(G) if args.compile else G
+        self.train_D: Callable = torch.compile(D) if args.compile else D
         self.opt_G, self.opt_D = (
             torch.optim.Adam(net.parameters(), args.gan_lr, betas=(0.5, 0.999), fused=True)
             for net in (G, D)  # β1 = 0.5 as in DCGAN (Radford et al. 2016)
@@ -360,8 +361,10 @@ class Record:
     grids: list = field(default_factory=list)  # 60 images of each G
 
 
-def learn(data: Data, epochs: list[int], method: Method, args: argparse.Namespace, run: common.Run):
-    """All tasks in turn; `epochs` [T] of the GAN, 0 where none is trained. -> record, nets."""
+def learn(
+    data: Data, epochs: list[int], method: Method, args: argparse.Namespace, run: common.Run
+) -> tuple[Record, Past]:
+    """All tasks in turn; `epochs` [T] of the GAN, 0 where none is trained."""
     solver = make_solver(data.shape, data.K, args.solver_hidden).to(data.x.device)
     past = Past(copy.deepcopy(solver), *new_nets(data, method, args))
     past.G.eval()  # it generates with BatchNorm's running statistics (Deviation 5)
@@ -371,7 +374,7 @@ def learn(data: Data, epochs: list[int], method: Method, args: argparse.Namespac
         describe(mixed, data, t, epochs[t], record, args)
 
         opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
-        parts = {"solver": solver, "opt": opt, "record": record}
+        parts: dict[str, Any] = {"solver": solver, "opt": opt, "record": record}
         for epoch in run.epochs("solver", args.solver_epochs, **parts):
             watch = record_curve(solver, data, t, epoch, record, run)
             loss = train_solver(solver, opt, mixed, epoch, method, args, watch)
@@ -450,7 +453,7 @@ def take_balanced(stream: Iterator, n: int, seen: list[int], agree: bool = False
     return tuple(torch.cat(part) for part in zip(*parts))
 
 
-def nothing(*_) -> tuple:
+def nothing(*_: Any) -> tuple:
     """No replay: the naive bound."""
     return ()
 
@@ -499,7 +502,8 @@ def train_gan_aligned(
     """
     if not seen:  # the first task
         return train_gan(gan, mixed, past, seen, args)
-    mixed, device = Mix(*(part[: mixed.new] for part in mixed[:3]), mixed.new), mixed.x.device
+    x, target, y = (part[: mixed.new] for part in mixed[:3])
+    mixed, device = Mix(x, target, y, mixed.new), x.device
     classes = torch.tensor(seen, device=device)
     total = torch.zeros(2, device=device)
     batches = full_batches(mixed.x, args.gan_batch_size)
@@ -557,22 +561,20 @@ def method_of(args: argparse.Namespace) -> Method:
 
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device, cut into tasks; UserError where it does not fit the flags."""
-    data = common.load_dataset(
-        args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
-        test_size=args.test_size, validation=args.validation, seed=args.seed,
-    )  # fmt: skip
+    data = common.load_chosen(args)
     if torch.bincount(data.y_train).min() < 2:
-        raise common.UserError("a class has a single training image: use more images")
-    K, shape = len(data.classes), tuple(data.x_train.shape[1:])
+        raise common.Unfit("a class has a single training image: use more images")
+    K, shape = len(data.classes), data.x_train.shape[1:]
     if args.gan == "conv" and args.replay == "gan" and (shape[1] % 4 or shape[2] % 4):
         size = f"{shape[1]}x{shape[2]}"
-        raise common.UserError(f"--gan conv needs sides that 4 divides, not {size}: --image-size")
+        raise common.Unfit(f"--gan conv needs sides that 4 divides, not {size}: --image-size")
     order = common.class_order(K, args.seed, args.shuffle_classes)
     tasks = common.split_classes(order, args.classes_per_task)
     owner = common.task_of_class(tasks)
-    images = [v.to(device) for v in (data.x_train, data.y_train, data.x_test, data.y_test)]
     tasks = [order] if args.joint else tasks
-    return Data(*images, tasks, owner, K, shape, common.about_data(data))
+    return Data(data.x_train.to(device), data.y_train.to(device), data.x_test.to(device),
+                data.y_test.to(device), tasks, owner, K, (shape[0], shape[1], shape[2]),
+                common.about_data(data))  # fmt: skip
 
 
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
@@ -582,7 +584,7 @@ def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
         return [0] * n_tasks
     given = args.gan_epochs or [5 + t for t in range(n_gans)]
     if len(given) not in (1, n_gans):
-        raise common.UserError(
+        raise common.Unfit(
             f"--gan-epochs has {len(given)} numbers, but {n_gans} GANs are trained in {n_tasks} "
             f"tasks: give 1 or {n_gans}"
         )
@@ -648,25 +650,18 @@ def size_in_bytes(net: nn.Module) -> int:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Learn all tasks in sequence and return the result (see common.write_result)."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = common.choose_device(args.device)
-    environment = common.environment(device)
-    common.seed_everything(args.seed)
+    """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
+    device, environment = common.start(args)
     data = load_data(args, device)
     names = [[data.about["classes"][c] for c in task] for task in data.tasks]
     common.tell_classes(names)
     epochs = gan_epochs(args, len(data.tasks))
-    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT} | {"data": data.about}
-    here = common.Run(args.out, identity, device, args.checkpoint_every)
+    here = common.Run(args.out, common.identity(args, data.about), device, args.checkpoint_every)
     record, past = learn(data, epochs, method_of(args), args, here)
     seconds = [{f"{name}_s": v for name, v in task.items()} for task in here.seconds]
     memory = {name: size_in_bytes(getattr(past, name)) for name in ("solver", "G", "D")}
     memory |= {"image": math.prod(data.shape), "train": len(data.x)}
     return {
-        "schema": common.SCHEMA, "script": "gan_replay", "seed": args.seed,
-        "args": {k: v for k, v in vars(args).items() if k not in REPORT},
         "classes": names, "data": data.about,
         "metrics": common.summarise(record.R), "memory": memory, **vars(record),
         "timing": {"wall_s": here.wall_s(), "tasks": seconds},
@@ -675,7 +670,7 @@ def run(args: argparse.Namespace) -> dict:
 
 
 # --------------------------------------------------------------------------------------------
-# Figures and tables, from the JSON of finished runs alone
+# Rows and items of the figures and tables (tools/ runs and draws them)
 # --------------------------------------------------------------------------------------------
 
 # name: (the paper's item, flags, what a reader is told). `make gan_replay` runs them all.
@@ -739,189 +734,7 @@ DEMO = {
     "total4000": "--n-gen-mode total --n-gen 130", "total12000": "--n-gen-mode total --n-gen 400",
     "improved": "--preset improved --n-gen 400",
 }  # fmt: skip
-METRICS = ("ACC", "BWT", "FWT", "forgetting")
-PAPER = {  # the table of Sec. 4
-    "ngen12000": {"BWT": -0.609, "FWT": -0.100},
-    "ngen1200": {"BWT": -0.661, "FWT": -0.116},
-    "ngen120000": {"BWT": -0.954, "FWT": -0.131},
-}
 
-
-def draw_training(runs: list[dict], ax: Axes) -> None:
-    """Figures 1-3: accuracy on every task met so far, and their mean, while the solver trains."""
-    points = min(len(run["curve"]) for run in runs)
-    curves = np.array([run["curve"][:points] for run in runs])  # [seeds, points, 1 + T]
-    steps, curve = curves[0, :, 0], curves.mean(0)[:, 1:]
-    ends = [task["last_step"] for task in runs[0]["tasks"]]
-    for j, begin in enumerate([0, *ends[:-1]]):
-        now = steps > begin
-        line = ax.plot(steps[now], curve[now, j], lw=1, label=f"task {j + 1}")[0]
-        low, high = curves[:, now, 1 + j].min(0), curves[:, now, 1 + j].max(0)
-        ax.fill_between(steps[now], low, high, color=line.get_color(), alpha=0.15, lw=0)
-        ax.axvline(ends[j], color="0.8", lw=0.8, zorder=0)
-    met = 1 + np.searchsorted(ends, steps)
-    ax.plot(steps, [row[:k].mean() for row, k in zip(curve, met)], "k", lw=1.8, label="mean")
-    ax.set(xlabel="solver step", ylabel="test accuracy", ylim=(-0.02, 1.02))
-    ax.figure.legend(fontsize=7, loc="outside right")
-
-
-def draw_tasks(runs: list[dict], ax: Axes) -> None:
-    """Figures 4-6: accuracy on each task after each task, mean and SD over the seeds."""
-    R = np.array([run["R"] for run in runs])  # [seeds, T + 1, T]
-    T = R.shape[2]
-    spread = R.std(0, ddof=1) if len(R) > 1 else np.zeros_like(R[0])
-    for j in range(T):
-        after = np.arange(j + 1, T + 1)
-        ax.errorbar(after, R.mean(0)[after, j], spread[after, j], marker="o", ms=4, capsize=2,
-                    label=f"task {j + 1}")  # fmt: skip
-    ax.set(xlabel="after task", ylabel="test accuracy", ylim=(-0.02, 1.02), xticks=range(1, T + 1))
-    ax.figure.legend(fontsize=7, loc="outside right")
-
-
-def draw_averages(runs: dict[str, list[dict]], ax: Axes) -> None:
-    """A_t, the accuracy over the classes met so far, of the method, its bounds and our preset."""
-    for name in ("none", "ngen12000", "bytes", "real", "improved"):
-        if name in runs:
-            A = np.array([run["metrics"]["A"] for run in runs[name]])  # [seeds, T]
-            t = range(1, A.shape[1] + 1)
-            real = dict(ls=":", marker="s", ms=7, mfc="none") if name == "real" else {}
-            ax.plot(t, A.mean(0), **(dict(marker="o", ms=4) | real), label=runs[name][0]["label"])
-            ax.set_xticks(t)
-    if "joint" in runs:
-        ax.axhline(np.mean([run["metrics"]["ACC"] for run in runs["joint"]]), ls="--", color="0.4",
-                   label=runs["joint"][0]["label"])  # fmt: skip
-    ax.set(xlabel="after task", ylabel="accuracy on all classes so far", ylim=(0, 1.02))
-    ax.figure.legend(fontsize=8, loc="outside lower center", ncols=2)
-
-
-def draw_cost(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Sec. 4, computation: images trained on and seconds for each task."""
-    growing = "digits" if "digits" in runs else "ngen12000"
-    for name in (growing, "total12000", "real", "improved"):
-        if name not in runs:
-            continue
-        images = [[(v["solver_images"] + v["gan_images"]) / 1000 for v in run["tasks"]]
-                  for run in runs[name]]  # fmt: skip
-        seconds = [[sum(v.values()) - v.get("evaluation_s", 0) for v in run["timing"]["tasks"]]
-                   for run in runs[name]]  # fmt: skip
-        for ax, values in zip(axes, (images, seconds)):
-            mean = np.mean(values, axis=0)
-            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=runs[name][0]["label"])
-    for ax, what in zip(axes, ("thousand images trained on", "seconds")):
-        ax.set(xlabel="task", ylabel=what, ylim=(0, None))
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
-                          loc="outside lower center")  # fmt: skip
-
-
-def draw_trade_off(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """The trade-off Sec. 4 proposes: accuracy, BWT and time against a fixed total of images."""
-    totals = [runs[name] for name in ROWS if name.startswith("total") and name in runs]
-    n = [some[0]["args"]["n_gen"] for some in totals]
-    values = (
-        ("final accuracy", lambda run: run["metrics"]["ACC"]),
-        ("BWT", lambda run: run["metrics"].get("BWT", math.nan)),
-        ("seconds", lambda run: run["timing"]["wall_s"]),
-    )
-    for ax, (what, value) in zip(axes, values):
-        ax.plot(n, [np.mean([value(run) for run in some]) for some in totals], marker="o",
-                label="GAN replay, fixed total")  # fmt: skip
-        for name, style in (("ngen12000", ":"), ("bytes", "--")):
-            if name in runs:
-                label = runs[name][0]["label"] + " a task" * (name == "ngen12000")
-                ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
-                           label=label)  # fmt: skip
-        ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
-                          loc="outside lower center")  # fmt: skip
-
-
-def draw_digits(runs: list[dict], axes: list[Axes]) -> None:
-    """What the generator draws after each task: 60 images, sorted by the solver's label."""
-    for t, (ax, packed) in enumerate(zip(np.atleast_1d(axes), runs[0]["grids"])):
-        x = common.unpack_images(packed)  # [60, C, H, W]
-        _, C, H, W = x.shape
-        tiled = x.reshape(3, 20, C, H, W).transpose(0, 3, 1, 4, 2).reshape(3 * H, 20 * W, C)
-        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[], ylabel=f"after task {t + 1}")
-
-
-def memory_table(run: dict) -> str:
-    """Sec. 4, memory: what each kind of replay keeps after every task, in MB of 10^6 bytes."""
-    memory, tasks = run["memory"], run["tasks"]
-    nets = [memory[name] / 1e6 for name in ("solver", "G", "D")]
-    rows = [["solver + generator + discriminator (paper: 5.7)"] + [f"{sum(nets):.2f}"] * len(tasks),
-            ["of these, the generator, which alone stands for the past"]
-            + [f"{nets[1]:.2f}"] * len(tasks)]  # fmt: skip
-    stored = np.cumsum([task["new"] for task in tasks]) * memory["image"] / 1e6
-    rows.append(["all images as float32 (paper: around 180)"] + [f"{4 * v:.1f}" for v in stored])
-    rows.append(["all images as bytes"] + [f"{v:.1f}" for v in stored])
-    header = ["MB kept", *(f"after task {t + 1}" for t in range(len(tasks)))]
-    return common.markdown_table(header, rows)
-
-
-def speed_table(runs: dict[str, list[dict]]) -> str:
-    """Images a second on this machine's cores, from `make bench`."""
-    rows = []
-    for run in sum(runs.values(), []):
-        tasks, times = run["tasks"], run["timing"]["tasks"]
-        rates = (sum(v[f"{net}_images"] for v in tasks) / sum(v.get(f"{net}_s", 0) for v in times)
-                 for net in ("gan", "solver"))  # fmt: skip
-        env = run["environment"]
-        rows.append([env["device"], str(env["threads"]), *(f"{rate:.0f}" for rate in rates)])
-    return common.markdown_table(["device", "threads", "GAN images/s", "solver images/s"], rows)
-
-
-def report(args: argparse.Namespace) -> None:
-    """Draw every figure and table that the results in --report allow; name what is missing."""
-    runs = common.read_results(args.report, "gan_replay")
-    common.check_writable(Path(args.figures) / "tables.md")
-    common.name_missing(runs, ROWS, "gan_replay", args.report)
-    speed = {name: runs[name] for name in runs if name.startswith("speed")}
-    runs = {name: runs[name] for name in ROWS if name in runs}
-    for name, (first, *_) in runs.items():
-        first["label"] = ROWS[name][2].format(**first["args"])
-        if len(first["R"]) != len(first["R"][0]) + 1 and not name.startswith("joint"):
-            raise common.UserError(f"{first['path']} is not a run of {ROWS[name][1]}: remove it")
-    if not runs:
-        raise common.UserError(f"--report {args.report}: name the results NAME-seedS.json, NAME "
-                               f"one of {', '.join(ROWS)}")  # fmt: skip
-    one = next(iter(runs.values()))[0]["args"]
-    paper = PAPER if one["dataset"] == "mnist" and not one["train_size"] else {}
-
-    def figure(file: str, draw, chosen, title: str, rows: int = 1, columns: int = 1, **size):
-        fig = Figure(layout="constrained", dpi=150, **size)
-        fig.suptitle(title, fontsize=10)
-        draw(chosen, fig.subplots(rows, columns))
-        common.save_figure(fig, Path(args.figures) / f"{file}.png")
-
-    for number, name in enumerate(PAPER, 1):
-        if name not in runs:
-            continue
-        for draw_one, figure_of in ((draw_training, number), (draw_tasks, number + 3)):
-            title = f"Figure {figure_of}: {runs[name][0]['label']}"
-            figure(f"figure{figure_of}", draw_one, runs[name], title, figsize=(6, 3.4))
-    figure("averages", draw_averages, runs, "Accuracy on all classes met so far", figsize=(6, 4.4))
-    figure("cost", draw_cost, runs, "Cost of every task (Sec. 4)", 1, 2, figsize=(8, 3.9))
-    if any(name.startswith("total") for name in runs):
-        title = "A fixed total of generated images (the trade-off of Sec. 4)"
-        figure("trade_off", draw_trade_off, runs, title, 1, 3, figsize=(10, 3.6))
-    for name in [name for name in ("ngen12000", "digits", "improved") if name in runs]:
-        title, n = f"What is drawn: {runs[name][0]['label']}", len(runs[name][0]["grids"])
-        if n:
-            figure(f"digits_{name}", draw_digits, runs[name], title, n, figsize=(8, 1.3 * n + 0.3))
-    tables = {}
-    for part in ("results", "improved"):
-        own = {k: v for k, v in runs.items() if ("improved" in k) == (part == "improved")}
-        tables[f"gan_replay {part}"] = common.results_table(own, ROWS, METRICS, paper)
-    tables["gan_replay speed"] = speed_table(speed)
-    if "ngen12000" in runs:
-        tables["gan_replay memory"] = memory_table(runs["ngen12000"][0])
-    text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
-    common.write_text(Path(args.figures) / "tables.md", text)
-    for name, table in tables.items() if args.readme else ():
-        common.fill_between_markers(args.readme, name, table)
-    print(f"figures and tables are in {args.figures}")
 
 # --------------------------------------------------------------------------------------------
 # Flags and checks
@@ -933,18 +746,11 @@ IMPROVED = dict(
     conditional=True, soft_labels=True, align=10.0, augment=0.15, gan_epochs=[15],
     solver_epochs=10, solver_decay=True,
 )  # fmt: skip
-REPORT = ("report", "figures", "readme", "compare")
-# Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    common.errors_in_one_line(parser)
+    parser = common.new_parser(__doc__)
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
     add = paper.add_argument
@@ -985,39 +791,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="solver sees images turned, scaled, sheared and shifted by up to this")
     add("--solver-decay", action=yes_no, default=False,
         help="the solver's rate falls linearly to 0 within each task")
-    data = parser.add_argument_group("data")
-    add = data.add_argument
-    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
-    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
-    add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
-    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
-    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
-    add("--validation", type=int, default=0,
-        help="hold out so many training images and measure on them instead of the test images")
-    run = parser.add_argument_group("run")
-    add = run.add_argument
-    add("--row", metavar="NAME", default=argparse.SUPPRESS,
-        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
-    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
-    add("--seed", type=int, default=0, help="seed of everything random")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    common.add_data_flags(parser)
+    add = common.add_run_flags(parser, "gan_replay")
     add("--compile", action="store_true", help="torch.compile the GAN's nets")
-    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
-    add("--out", default="results/gan_replay/run-seed{seed}.json",
-        help="the result, one JSON file; {seed} stands for --seed")
-    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
-    add = report.add_argument
-    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
-    add("--figures", default="figures/gan_replay", metavar="DIR", help="where --report draws")
-    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
-    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
-        help="print paper, reference and your results side by side")
-    only_preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    only_preset.add_argument("--preset")
-    common.errors_in_one_line(only_preset)
-    if only_preset.parse_known_args(argv)[0].preset == "improved":
+    if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
     check(args)
@@ -1041,23 +818,13 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--final-gan: --joint and --replay real or none have no GAN")
     if args.joint:
         args.replay = "none"
-    args.out = args.out.replace("{seed}", str(args.seed))
 
 
 def main(argv: list[str] | None = None) -> None:
-    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    """Train as the command line says and write the result."""
     argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
-    args = parse_args(argv)
-    if args.compare:
-        table = common.comparison(*args.compare, "gan_replay", ROWS, METRICS, PAPER)
-        return print(table, end="")
-    if args.report or "--report" in argv:
-        return report(args)
-    common.check_writable(args.out)
-    result = {"command": shlex.join(["python", "gan_replay.py", *argv]), **run(args)}
-    common.write_result(args.out, result)
-    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
-    print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
+    common.carry_out(run, parse_args(argv), argv, "gan_replay")
+
 
 DEVIATIONS = """
 Deviations, and choices where the paper is silent (docs/gan_replay.md has more):

@@ -36,13 +36,9 @@ import argparse
 import copy
 import functools
 import math
-import shlex
-import statistics
 import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
-from pathlib import Path
 
 import common  # first: it says in one line which package is missing
 
@@ -51,8 +47,6 @@ import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.func import functional_call
 
@@ -897,22 +891,19 @@ class Dead(Exception):
 
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device, made into tasks; UserError where it does not fit the flags."""
-    found = common.load_dataset(
-        args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
-        test_size=args.test_size, validation=args.validation, seed=args.seed,
-    )  # fmt: skip
+    found = common.load_chosen(args)
     x, x_test = (v.flatten(1).to(device) for v in (found.x_train, found.x_test))
     y, y_test = found.y_train.to(device), found.y_test.to(device)
     K, D = len(found.classes), x.shape[1]
     if args.n_pseudo % K and args.predictor == "pseudo-inputs":
-        raise common.UserError(f"--n-pseudo must be a multiple of the {K} classes")
+        raise common.Unfit(f"--n-pseudo must be a multiple of the {K} classes")
     if args.pseudo_rank > min(D, 2000) and args.predictor == "pseudo-inputs":
-        raise common.UserError(f"--pseudo-rank must not be above {min(D, 2000)} here")
+        raise common.Unfit(f"--pseudo-rank must not be above {min(D, 2000)} here")
     pixels = x[:10_000].float() / 255
     mean, sd = (pixels.mean(), pixels.std()) if args.inputs == "standardised" else (0.0, 1.0)
     if args.benchmark == "split":
         if K % args.tasks:
-            raise common.UserError(f"--benchmark split: --tasks must divide the {K} classes")
+            raise common.Unfit(f"--benchmark split: --tasks must divide the {K} classes")
         perms = torch.arange(D, device=device).expand(args.tasks, -1)
         classes = torch.arange(K, device=device).view(args.tasks, -1)
     else:
@@ -923,7 +914,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     shuffled = torch.randperm(len(y_test), generator=torch.Generator().manual_seed(0)).to(device)
     seen = y_test[shuffled[: args.curve_images]]
     if not all(torch.isin(seen, some).any() for some in classes):
-        raise common.UserError("--curve-images: too few to have some of every task")
+        raise common.Unfit("--curve-images: too few to have some of every task")
     names = [[found.classes[c] for c in some] for some in classes.tolist()]
     return Data(
         x, y, x_test, y_test, tasks, K, [common.indices_of(y, [c]) for c in range(K)],
@@ -999,17 +990,13 @@ def metrics_of(state: State, args: argparse.Namespace) -> dict:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Learn all tasks in sequence and return the result (see common.write_result)."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = common.choose_device(args.device)
-    environment = common.environment(device)
-    common.seed_everything(args.seed)
+    """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
+    device, environment = common.start(args)
     data = load_data(args, device)
     common.tell_classes(data.names)
     theta, method = new_parameters(data.shapes, device), method_of(args)
     state = State(theta, method.past(data, args))
-    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT} | {"data": data.about}
+    identity = common.identity(args, data.about, free=("record_death",))
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     learner = learn_stream if args.boundaries == "detect" else learn
     learner = learn_jointly if args.method == "joint" else learner
@@ -1023,12 +1010,12 @@ def run(args: argparse.Namespace) -> dict:
             ) from died
         print(f"{died}: dead", file=sys.stderr)
         bury(state, data, args)
-    record = state.record
+    record, metrics = state.record, metrics_of(state, args)
+    if metrics["dead"]:
+        print("dead: one answer to every image")
     return {
-        "schema": common.SCHEMA, "script": "grad_predict", "seed": args.seed,
-        "args": {k: v for k, v in vars(args).items() if k not in REPORT},
         "classes": data.names, "data": data.about,
-        "R": record.R, "metrics": metrics_of(state, args), "curve": record.curve,
+        "R": record.R, "metrics": metrics, "curve": record.curve,
         "parameters": theta.numel(), "alarms": record.alarms, "signals": record.signals,
         "fidelity": getattr(state.past, "fidelity", []),
         "timing": {"wall_s": here.wall_s()},
@@ -1037,7 +1024,7 @@ def run(args: argparse.Namespace) -> dict:
 
 
 # --------------------------------------------------------------------------------------------
-# Figures and tables, from the JSON of finished runs alone
+# Rows and items of the figures and tables (tools/ runs and draws them)
 # --------------------------------------------------------------------------------------------
 
 # name: (the paper's item, flags, what a reader is told). `make grad_predict` runs them.
@@ -1133,11 +1120,6 @@ ROWS = {
     "std-improved-small": ("–", "--preset improved --n-pseudo 200 --inputs standardised",
         "improved, 200 learned inputs a task, not 800"),
 }  # fmt: skip
-TITLES = ("(loss of h − loss of 0) / ‖h‖²", "log10, loss of h", "log10, loss of f",
-          "log10, |gradient|")  # fmt: skip
-DETECTORS = {"gain": "loss of h less that of predicting 0, over ‖h‖²",
-             "predictor": "loss of h",
-             "loss": "loss of f", "gradient": "norm of f's gradient"}  # fmt: skip
 # What is drawn from which rows: `make grad_predict/figure1`.
 ITEMS = {
     "figure1": ("sgd", "scalar"), "boundaries": ("detect", "improved-detect"),
@@ -1162,170 +1144,6 @@ DEMO = {  # the same in miniature
     "sgd": "--method sgd", "scalar": "--method mask", "oracle": "--predictor oracle",
     "improved": "--preset improved",
 }  # fmt: skip
-METRICS = ("ACC (%)", "BWT (%)", "FWT (%)", "when learned (%)", "memory (%)", "dead")
-PAPER: dict = {}  # its results are curves without numbers
-
-
-def draw_stream(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Accuracy on each task over the iterations, mean and SD over seeds; a panel for each run.
-
-    Dead runs are left out where there are others.
-    """
-    for ax, (_, some) in zip(np.ravel(axes), runs.items()):
-        label = some[0]["label"]
-        some = [run for run in some if not run["metrics"]["dead"]] or some
-        points = min(len(run["curve"]) for run in some)  # a dead run has no more
-        curve = np.array([run["curve"][:points] for run in some])  # [seeds, points, 1 + T]
-        at, mean = curve[0, :, 0], curve[..., 1:].mean(0)
-        spread = curve[..., 1:].std(0, ddof=min(1, len(some) - 1))
-        for j in range(mean.shape[1]):
-            ax.plot(at, mean[:, j], lw=1, label=f"task {j + 1}")
-            ax.fill_between(at, mean[:, j] - spread[:, j], mean[:, j] + spread[:, j], alpha=0.2)
-        for t in range(1, mean.shape[1]):
-            ax.axvline(t * some[0]["args"]["iterations"], color="0.7", lw=0.7, ls="--", zorder=0)
-        title = textwrap.fill(f"{label} (n = {len(some)})", 42)  # else it meets its neighbours'
-        ax.set(title=title, xlabel="iteration", ylim=(0, 1))
-        ax.title.set_fontsize(8)
-    for ax in np.atleast_2d(axes)[:, 0]:
-        ax.set(ylabel="test accuracy")
-    lines = np.ravel(axes)[0].get_legend_handles_labels()
-    np.ravel(axes)[0].figure.legend(*lines, fontsize=8, loc="outside right")
-
-
-def draw_detection(runs: list[dict], axes: list[Axes]) -> None:
-    """The four statistics of Sec. 5.1 over the stream of one seed, boundaries and alarms."""
-    run = runs[0]
-    every = run["args"]["iterations"]
-    for i, (ax, what) in enumerate(zip(axes, TITLES)):
-        series = [row[i] for row in run["signals"]]
-        ax.plot(series, lw=0.3, color="C0")
-        for t in range(1, run["args"]["tasks"]):
-            ax.axvline(t * every, color="0.6", lw=0.8, ls="--")
-        if i == 0:  # before a task's h is of any use, the quotient can be anything
-            ax.set_ylim(*np.percentile(series, (1, 99)))
-        for at in alarms(series, run["args"]["threshold"]):
-            ax.axvline(at, color="C3", lw=0.8, ls=":")
-        ax.set(ylabel=what)
-        ax.yaxis.label.set_fontsize(8)
-    axes[-1].set(xlabel="iteration; grey: a task begins, red: alarm")
-
-
-def alarms(series: list[float], threshold: float) -> list[int]:
-    """Where a detector with this threshold would have raised an alarm, each time beginning anew."""
-    found, since = [], 0
-    for i in range(len(series)):
-        if alarm(series[max(since, i + 1 - WINDOW - HISTORY) : i + 1], threshold):
-            found.append(i)
-            since = i + 1
-    return found
-
-
-def detection_table(runs: dict[str, list[dict]]) -> str:
-    """Hits within 50 iterations, delays and false alarms of each statistic, over all seeds."""
-    rows = []
-    for some in runs.values():
-        for i, name in enumerate(SIGNALS):
-            delays, false, boundaries = [], 0, 0
-            for run in some:
-                every, T = run["args"]["iterations"], run["args"]["tasks"]
-                found = alarms([row[i] for row in run["signals"]], run["args"]["threshold"])
-                # The first alarm within 50 iterations of each boundary; all others are false.
-                late = [[a - t * every for a in found if 0 <= a - t * every < 50]
-                        for t in range(1, T)]  # fmt: skip
-                hits = [some_late[0] for some_late in late if some_late]
-                delays, false = delays + hits, false + len(found) - len(hits)
-                boundaries += T - 1
-            total = sum(len(run["signals"]) for run in some)
-            said = common.mean_sd([explained(run) for run in some]) if name == "predictor" else "–"
-            rows.append([some[0]["label"], DETECTORS[name], f"{len(delays)} of {boundaries}",
-                         common.mean_sd(delays, 1) if delays else "–",
-                         str(max(delays, default="–")), f"{1e4 * false / total:.2f}",
-                         said])  # fmt: skip
-    header = ["run", "statistic", "found within 50 iterations", "delay", "longest",
-              "false alarms in 10,000 iterations", "R², median"]  # fmt: skip
-    return common.markdown_table(header, rows)
-
-
-def explained(run: dict) -> float:
-    """R² of the predictor, median over a stream: 1 - |∇ - h|² / |∇|², from log10 of both."""
-    P = run["parameters"]
-    return statistics.median(1 - P * 10 ** (row[1] - 2 * row[3]) for row in run["signals"])
-
-
-def distill_table(runs: list[dict]) -> str:
-    """How well g stands for the mean of all h, after each task; and the numbers kept."""
-    rows = []
-    for k in range(max(len(run["fidelity"]) for run in runs)):  # a dead run has fewer
-        some, cells = [run["fidelity"][k] for run in runs if k < len(run["fidelity"])], []
-        for key in ("sign", "error", "sign_later", "error_later"):
-            values = [found[key] for found in some if key in found]
-            cells.append(common.mean_sd(values) if values else "–")
-        rows.append([str(some[0]["tasks"]), *cells])
-    header = ["tasks in g", "coordinates with the sign of the mean of all h",
-              "RMS error, relative to its RMS", "sign, a task later",
-              "error, a task later"]  # fmt: skip
-    return common.markdown_table(header, rows)
-
-
-def speed_table(bench: dict) -> str:
-    """The mean of four h at every coordinate: computed and looked up."""
-    env = bench["environment"]
-    header = [f"{bench['parameters']:,} coordinates, 4 old tasks ({env['device']}, "
-              f"{env['threads']} thread)", "ms", "signs that agree"]  # fmt: skip
-    rows = [["computed", f"{1e3 * bench['exact_s']:.1f}", "–"],
-            ["looked up", f"{1e3 * bench['lookup_s']:.2f}", f"{100 * bench['agreement']:.3f} %"],
-            ["ratio", f"{bench['exact_s'] / bench['lookup_s']:.0f}", "–"]]  # fmt: skip
-    return common.markdown_table(header, rows)
-
-
-def report(args: argparse.Namespace) -> None:
-    """Draw every figure and table that the results in --report allow; name what is missing."""
-    runs = common.read_results(args.report, "grad_predict")
-    if not runs.keys() & ROWS.keys():
-        names = ", ".join(ROWS)
-        raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
-    common.check_writable(Path(args.figures) / "tables.md")
-    common.name_missing(runs, ROWS, "grad_predict", args.report)
-    runs = {name: runs[name] for name in ROWS if name in runs}
-    for name, (first, *_) in runs.items():
-        first["label"] = ROWS[name][2].format(**first["args"])
-
-    def figure(file: str, draw, chosen, title: str, rows: int, columns: int, **size) -> None:
-        fig = Figure(layout="constrained", dpi=150, **size)
-        fig.suptitle(title, fontsize=10)
-        draw(chosen, fig.subplots(rows, columns, squeeze=False))
-        common.save_figure(fig, Path(args.figures) / f"{file}.png")
-
-    for file, names, title in (
-        ("figure1", ("sgd", "scalar"), "Figure 1: accuracy on each task"),
-        ("improved", ("sgd", "oracle", "improved"), "Pixels in [0, 1]"),
-        ("improved_std", ("std-sgd", "std-ewc100", "std-improved"), "Standardised pixels"),
-    ):
-        chosen = {name: runs[name] for name in names if name in runs}
-        if chosen:
-            n = len(chosen)
-            figure(file, draw_stream, chosen, title, 1, n, figsize=(3.4 * n + 1, 3.2))
-    tables = {}
-    parts = {"std": "standardised", "split": "split"}  # all others: results
-    for part in ("results", *parts.values()):
-        own = {k: v for k, v in runs.items() if parts.get(k.split("-")[0], "results") == part}
-        if own:
-            tables[part] = common.results_table(own, ROWS, METRICS, PAPER)
-    if "detect" in runs:
-        draw = lambda some, axes: draw_detection(some, axes[:, 0])  # noqa: E731
-        figure("detection", draw, runs["detect"], "A stream without task labels", 4, 1,
-               figsize=(8, 6))  # fmt: skip
-    if detect := {name: runs[name] for name in ("detect", "improved-detect") if name in runs}:
-        tables["detection"] = detection_table(detect)
-    if "distill" in runs:
-        tables["distillation"] = distill_table(runs["distill"])
-    if (bench := Path(args.report) / "bench.json").exists():
-        tables["speed"] = speed_table(common.read_json(bench, ("environment", "exact_s")))
-    text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
-    common.write_text(Path(args.figures) / "tables.md", text)
-    for name, table in tables.items() if args.readme else ():
-        common.fill_between_markers(args.readme, f"grad_predict {name}", table)
-    print(f"figures and tables are in {args.figures}")
 
 
 # --------------------------------------------------------------------------------------------
@@ -1335,18 +1153,11 @@ def report(args: argparse.Namespace) -> None:
 
 # What --preset improved changes; each is a flag (docs/ says which were undone).
 IMPROVED = dict(method="sum", predictor="pseudo-inputs")
-REPORT = ("report", "figures", "readme", "compare")
-# Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", "record_death", *REPORT)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    common.errors_in_one_line(parser)
+    parser = common.new_parser(__doc__)
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
     add = paper.add_argument
@@ -1401,44 +1212,15 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--pseudo-init", choices=["pca", "noise"], default="pca",
         help="how learned inputs begin: along the task's principal components, or as noise")
     add("--pseudo-steps", type=int, default=1, help="steps of the predictor per iteration; 0: none")
-    data = parser.add_argument_group("data")
-    add = data.add_argument
-    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
-    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
-    add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
-    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
-    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
-    add("--validation", type=int, default=0,
-        help="hold out so many training images and measure on them instead of the test images")
+    add = common.add_data_flags(parser)
     add("--inputs", choices=["unit", "standardised"], default="unit",
         help="pixels in [0, 1], or with mean 0 and deviation 1 (Deviation 3)")
-    run = parser.add_argument_group("run")
-    add = run.add_argument
-    add("--row", metavar="NAME", default=argparse.SUPPRESS,
-        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
-    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
-    add("--seed", type=int, default=0, help="seed of everything random, permutations too")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    add = common.add_run_flags(parser, "grad_predict")
     add("--curve-every", type=int, default=100, help="iterations between points of the curves")
     add("--curve-images", type=int, default=1000, help="test images for the curves; R takes all")
     add("--record-death", action=yes_no, default=False,
         help="when a parameter becomes infinite, write a result that counts as dead, no error")
-    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
-    add("--out", default="results/grad_predict/run-seed{seed}.json",
-        help="the result, one JSON file; {seed} stands for --seed")
-    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
-    add = report.add_argument
-    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
-    add("--figures", default="figures/grad_predict", metavar="DIR", help="where --report draws")
-    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
-    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
-        help="print paper, reference and your results side by side")
-    only_preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    only_preset.add_argument("--preset")
-    common.errors_in_one_line(only_preset)
-    if only_preset.parse_known_args(argv)[0].preset == "improved":
+    if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
     check(args)
@@ -1469,27 +1251,14 @@ def check(args: argparse.Namespace) -> None:
     if args.boundaries == "detect" and not (learned and (remembers or args.method == "sgd")):
         raise common.UserError("--boundaries detect needs --predictor scalar or pseudo-inputs, and "
                                "--method mask, mean, sum or sgd")  # fmt: skip
-    args.out = args.out.replace("{seed}", str(args.seed))
 
 
 def main(argv: list[str] | None = None) -> None:
-    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    """Train as the command line says and write the result."""
     argv = common.with_row(
         sys.argv[1:] if argv is None else argv, ROWS, DEMO, "--record-death"
     )
-    args = parse_args(argv)
-    if args.compare:
-        table = common.comparison(*args.compare, "grad_predict", ROWS, METRICS, PAPER)
-        return print(table, end="")
-    if args.report or "--report" in argv:
-        return report(args)
-    common.check_writable(args.out)
-    result = {"command": shlex.join(["python", "grad_predict.py", *argv]), **run(args)}
-    common.write_result(args.out, result)
-    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
-    metrics = result["metrics"]
-    said = "dead: one answer to every image" if metrics["dead"] else f"ACC {metrics['ACC (%)']:.2f}"
-    print(f"{said}, {result['timing']['wall_s']:.0f} s: {args.out}")
+    common.carry_out(run, parse_args(argv), argv, "grad_predict", metric="ACC (%)")
 
 
 DEVIATIONS = """

@@ -37,12 +37,10 @@ import argparse
 import functools
 import itertools
 import math
-import shlex
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import common  # first: it says in one line which package is missing
 
@@ -51,8 +49,6 @@ import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.func import functional_call
 
@@ -847,16 +843,13 @@ def make_nets(data: Data, method: Method, args: argparse.Namespace) -> Nets:
 
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device; UserError where it does not fit the flags."""
-    data = common.load_dataset(
-        args.dataset, args.data_dir, image_size=args.image_size, train_size=args.train_size,
-        test_size=args.test_size, validation=args.validation, seed=args.seed,
-    )  # fmt: skip
+    data = common.load_chosen(args)
     K, shape = len(data.classes), tuple(data.x_train.shape[1:])
     if shape[1] % 4 or shape[2] % 4:
         size = f"{shape[1]}x{shape[2]}"
-        raise common.UserError(f"G needs sides that 4 divides, not {size}: --image-size")
+        raise common.Unfit(f"G needs sides that 4 divides, not {size}: --image-size")
     if K % args.classes_per_task:
-        raise common.UserError(f"--classes-per-task must divide the {K} classes")
+        raise common.Unfit(f"--classes-per-task must divide the {K} classes")
     images = []
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         if (y.diff() >= 0).all():  # folders come class by class: a batch should hold all classes
@@ -902,6 +895,11 @@ def show(nets: Nets, data: Data, step: int, record: Record, args: argparse.Names
     record.grids.append([step, packed])
 
 
+def honest(run: dict) -> str:
+    """The mode in which an answer does not depend on the other test images."""
+    return next(mode for mode in ("none", "running") if mode in run["learners"])
+
+
 def metrics_of(tested: dict, args: argparse.Namespace) -> dict:
     """Means over the learners. "ACC" is measured as --bn says, the others without transduction."""
     mode = honest(tested)
@@ -920,27 +918,20 @@ def metrics_of(tested: dict, args: argparse.Namespace) -> dict:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Meta-train, then test new learners; the result (see common.write_result)."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = common.choose_device(args.device)
-    environment = common.environment(device)
-    common.seed_everything(args.seed)
+    """Meta-train, then test new learners; the result, but for what common.carry_out adds."""
+    device, environment = common.start(args)
     data = load_data(args, device)
     names = [data.about["classes"]]
     common.tell_classes(names)
     method, record = method_of(args), Record()
     nets = make_nets(data, method, args)
-    identity = {k: v for k, v in vars(args).items() if k not in NO_EFFECT} | {"data": data.about}
-    here = common.Run(args.out, identity, device, args.checkpoint_every)
+    here = common.Run(args.out, common.identity(args, data.about), device, args.checkpoint_every)
     if nets.gan:
         use_gan(nets.gan, data, record, method, args, here)
     meta_train(nets, data, record, method, args, here)
     trained_s, peak = here.wall_s(), common.peak_memory(device)
     tested = evaluate(nets, data, method, args)
     return {
-        "schema": common.SCHEMA, "script": "synthetic_meta", "seed": args.seed,
-        "args": {k: v for k, v in vars(args).items() if k not in REPORT},
         "classes": names, "data": data.about,
         "metrics": metrics_of(tested, args), "trained": trained(nets.S),
         "curve": record.curve, "grids": record.grids, "judge": record.judge, **tested,
@@ -950,7 +941,7 @@ def run(args: argparse.Namespace) -> dict:
 
 
 # --------------------------------------------------------------------------------------------
-# Figures and tables, from the JSON of finished runs alone
+# Rows and items of the figures and tables (tools/ runs and draws them)
 # --------------------------------------------------------------------------------------------
 
 # name: (the paper's item, flags, what a reader is told). `make synthetic_meta` runs them.
@@ -1003,244 +994,6 @@ DEMO = {  # the same in miniature
     "synthetic": "--inner-loss all", "real": "--source real", "mlp": "--source mlp",
     "improved": "--preset improved", "improved-learned": "--preset improved --init learned",
 }  # fmt: skip
-METRICS = ("ACC", "no transduction", "masked", "longest", "one pass, shuffled", "on real images")
-COLORS = {"synthetic": "C2", "real": "C1", "gan": "C0", "mlp": "C3", "improved": "C4",
-          "improved-learned": "C5"}  # as in the paper: green, yellow, blue, red
-PAPER: dict = {}  # its results are curves without numbers
-
-
-def honest(run: dict) -> str:
-    """The mode in which an answer does not depend on the other test images."""
-    return next(mode for mode in ("none", "running") if mode in run["learners"])
-
-
-def draw_sequence(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Figure 1, right: accuracy on each task after each task, synthetic against real.
-
-    Above with the statistics of the test batch, below with running ones: without transduction.
-    """
-    panels = [(name, mode) for mode in ("batch", "running") for name in ("synthetic", "real")]
-    for ax, (name, mode) in zip(np.ravel(axes), panels):
-        R = np.mean([run["learners"][mode]["R"] for run in runs[name]], axis=0)  # [T + 1, T]
-        for j in range(R.shape[1]):
-            after = np.arange(j + 1, R.shape[1] + 1)
-            ax.plot(after, R[after, j], marker="o", ms=4, label=f"task {j + 1}")
-        ax.set(title=f"{runs[name][0]['label']}, {mode} statistics", ylim=(-0.02, 1.02),
-               xticks=range(1, R.shape[1] + 1))  # fmt: skip
-        ax.title.set_fontsize(9)
-    for ax in axes[:, 0]:
-        ax.set(ylabel="test accuracy")
-    for ax in axes[-1]:
-        ax.set(xlabel="after task")
-    lines = axes[0, 0].get_legend_handles_labels()
-    axes[0, 0].figure.legend(*lines, fontsize=8, loc="outside right")
-
-
-def draw_samples(runs: list[dict], axes: list[Axes]) -> None:
-    """Figure 3: three images of each class, at the beginning, along the way and at the end."""
-    for ax, (step, packed) in zip(np.atleast_1d(axes), runs[0]["grids"]):
-        x = common.unpack_images(packed)  # [K * n, C, H, W], by class
-        x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=255)  # white lines
-        _, C, H, W = x.shape
-        n = SHOWN
-        K = len(x) // n
-        tiled = x.reshape(K, n, C, H, W).transpose(1, 3, 0, 4, 2).reshape(n * H, K * W, C)
-        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(f"meta-step {step}", fontsize=8)
-    ax.set(xticks=[W * (c + 0.5) for c in range(K)], xticklabels=range(K), xlabel="class")
-
-
-def draw_seen(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Figure 4: accuracy on the classes seen so far; mean and SD over learners and seeds."""
-    for name in COLORS:
-        if name not in runs or not drawable(runs[name]):
-            continue
-        for ax, mode_of in zip(axes, (lambda run: run["args"]["bn"], honest)):
-            seen = np.concatenate([run["learners"].get(mode_of(run), run["learners"][honest(run)])
-                                   ["seen"] for run in runs[name]])  # [learners, T]
-            t = np.arange(1, seen.shape[1] + 1)
-            ax.errorbar(t, seen.mean(0), seen.std(0, ddof=min(1, len(seen) - 1)), marker="o", ms=4,
-                        capsize=2, color=COLORS[name], label=runs[name][0]["label"])  # fmt: skip
-            ax.set(xlabel="after task", xticks=t, ylim=(0, 1.02))
-    for ax, title in zip(axes, ("as --bn says (default: statistics of the test batch)",
-                              "without transduction")):
-        ax.set_title(title, fontsize=9)
-    axes[0].set(ylabel="accuracy on the classes seen")
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
-                          loc="outside lower center")  # fmt: skip
-
-
-def drawable(runs: list[dict]) -> bool:
-    """A GAN's curve only if a judge agrees with nine of ten of its labels."""
-    bad = [run for run in runs if run["judge"] and run["judge"]["agreement"] < 0.9]
-    for run in bad:
-        print(f"not drawn: {run['path']}: the judge agrees with {run['judge']['agreement']:.0%} of "
-              "the GAN's labels only; more --gan-epochs", file=sys.stderr)  # fmt: skip
-    return not bad
-
-
-def draw_robustness(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """Figure 5: final accuracy against the steps a task, and against the batch size (Sec. 5)."""
-    for ax, key, what in zip(axes, ("by_steps", "by_batch"), ("steps a task", "images a step")):
-        for name in ("synthetic", "real", "improved", "improved-learned"):
-            if name not in runs:
-                continue
-            for mode, style in (("batch", "-"), ("running", "--"), ("none", "-")):
-                if mode not in runs[name][0]["learners"]:
-                    continue
-                x = [v for v in runs[name][0][key] if all(v in run[key] for run in runs[name])]
-                y = [np.concatenate([run[key][v][mode] for run in runs[name]]).mean() for v in x]
-                x = [int(v) for v in x]
-                how = f", {mode} statistics" if mode != "none" else ""
-                ax.plot(x, y, style, marker="o", ms=4, color=COLORS[name],
-                        label=runs[name][0]["label"] + how)  # fmt: skip
-        ax.set(xlabel=what, ylim=(0, 1.02))
-    axes[0].set(ylabel="accuracy after the last task")
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
-                          loc="outside lower center")  # fmt: skip
-
-
-def draw_curves(runs: dict[str, list[dict]], axes: list[Axes]) -> None:
-    """The meta-loss, and the learner's rates and momentum, along the meta-training."""
-    for name in ("synthetic", "real", "improved", "improved-learned"):
-        if name in runs and all(run["curve"] for run in runs[name]):
-            points = min(len(run["curve"]) for run in runs[name])
-            curve = np.mean([np.array(run["curve"])[:points, :2] for run in runs[name]], axis=0)
-            axes[0].plot(curve[:, 0], curve[:, 1], lw=1, color=COLORS[name],
-                         label=runs[name][0]["label"])  # fmt: skip
-    axes[0].set(xlabel="meta-step", ylabel="meta-loss", ylim=(0, 2.6))
-    axes[0].legend(fontsize=7)
-    if "synthetic" in runs and runs["synthetic"][0]["curve"]:
-        curve = np.array(runs["synthetic"][0]["curve"])
-        for i, what in enumerate(["momentum", *runs["synthetic"][0]["trained"]]):
-            if 2 + i < curve.shape[1]:
-                axes[1].plot(curve[:, 0], curve[:, 2 + i], lw=1, label=what)
-        axes[1].set(title=runs["synthetic"][0]["label"])
-        axes[1].title.set_fontsize(8)
-        axes[1].figure.legend(*axes[1].get_legend_handles_labels(), fontsize=7, loc="outside right")
-    axes[1].set(xlabel="meta-step", ylabel="momentum, rates", yscale="log")
-
-
-def draw_by_task(runs: dict[str, list[dict]], ax: Axes) -> None:
-    """Accuracy at the end on each task, oldest to newest, among all classes and masked."""
-    for name in ("synthetic", "real", "improved", "improved-learned"):
-        if name not in runs:
-            continue
-        color = COLORS[name]
-        for what, style in (("last", "-"), ("masked", ":")):
-            values = np.concatenate([r["learners"][honest(r)][what] for r in runs[name]])
-            label = runs[name][0]["label"] + (", masked" if what == "masked" else "")
-            ax.plot(range(1, 1 + values.shape[1]), values.mean(0), style, marker="o", ms=4,
-                    color=color, label=label)  # fmt: skip
-    ax.set(xlabel="task, oldest to newest", ylabel="accuracy after the last task", ylim=(0, 1.02))
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.figure.legend(fontsize=8, ncols=2, loc="outside lower center")
-
-
-def controls_table(runs: dict[str, list[dict]]) -> str:
-    """Every control of every run, without transduction: mean, SD and n over learners and seeds."""
-    names = list(dict.fromkeys(c for some in runs.values() for c in some[0]["controls"]))
-    rows = []
-    for some in runs.values():
-        cells = []
-        for name in names:
-            found = [v for r in some if name in r["controls"]
-                     for v in r["controls"][name][honest(r)]]  # fmt: skip
-            cells.append(common.mean_sd(found) if found else "–")
-        rows.append([some[0]["label"], *cells])
-    return common.markdown_table(["accuracy after the last task", *names], rows)
-
-
-def tasks_table(runs: dict[str, list[dict]]) -> str:
-    """Accuracy before the first task, and on each task at the end: plain / masked, honest mode."""
-    rows = []
-    for some in runs.values():
-        last, masked = (np.concatenate([r["learners"][honest(r)][what] for r in some]).mean(0)
-                        for what in ("last", "masked"))  # fmt: skip
-        untrained = np.mean([r["learners"][honest(r)]["R"][0] for r in some])
-        rows.append([some[0]["label"], f"{untrained:.3f}",
-                     *(f"{a:.3f} / {b:.3f}" for a, b in zip(last, masked))])  # fmt: skip
-    T = max(len(row) for row in rows) - 2
-    header = ["plain / masked accuracy", "untrained", *(f"task {t + 1}" for t in range(T))]
-    return common.markdown_table(header, rows)
-
-
-def draw_cost(rows: list[dict], axes: list[Axes]) -> None:
-    """Seconds and memory of a meta-step against the learner's steps, from `make bench-higher`."""
-    for kind, style in (("ours", "o-"), ("higher", "s--")):
-        own = [row for row in rows if row["kind"] == kind]
-        for ax, what in zip(axes, ("seconds", "peak_mb")):
-            ax.plot([5 * r["steps"] for r in own], [r[what] for r in own], style, ms=4, label=kind)
-    for ax, what in zip(axes, ("seconds a meta-step", "peak memory of the process, MB")):
-        ax.set(xlabel="the learner's steps, all tasks", ylabel=what, ylim=(0, None))
-    axes[0].legend(fontsize=8)
-
-
-def speed_table(bench: dict) -> str:
-    """Our meta-step beside that of `higher`, on identical nets, images and steps."""
-    rows = []
-    ours, theirs = ([r for r in bench["rows"] if r["kind"] == k] for k in ("ours", "higher"))
-    for a, b in zip(ours, theirs):
-        rows.append([f"5 x {a['steps']}", f"{a['seconds']:.2f}", f"{b['seconds']:.2f}",
-                     f"{b['seconds'] / a['seconds']:.2f}", f"{a['peak_mb']:.0f}",
-                     f"{b['peak_mb']:.0f}"])  # fmt: skip
-    env = bench["environment"]
-    header = [f"the learner's steps ({env['device']}, {env['threads']} thread)", "s, ours",
-              f"s, higher {env['higher']}", "ratio", "MB, ours", "MB, higher"]  # fmt: skip
-    return common.markdown_table(header, rows)
-
-
-def report(args: argparse.Namespace) -> None:
-    """Draw every figure and table that the results in --report allow; name what is missing."""
-    runs = common.read_results(args.report, "synthetic_meta")
-    if not runs.keys() & ROWS.keys():
-        names = ", ".join(ROWS)
-        raise common.UserError(f"--report: name the results NAME-seedS.json, NAME one of {names}")
-    common.check_writable(Path(args.figures) / "tables.md")
-    common.name_missing(runs, ROWS, "synthetic_meta", args.report)
-    runs = {name: runs[name] for name in ROWS if name in runs}
-    for name, (first, *_) in runs.items():
-        first["label"] = ROWS[name][2].format(**first["args"])
-
-    def figure(file: str, draw, chosen, title: str, rows: int = 1, columns: int = 1, **size):
-        fig = Figure(layout="constrained", dpi=150, **size)
-        fig.suptitle(title, fontsize=10)
-        draw(chosen, fig.subplots(rows, columns))
-        common.save_figure(fig, Path(args.figures) / f"{file}.png")
-
-    if all("running" in runs[name][0]["learners"] for name in ("synthetic", "real")
-           if name in runs) and {"synthetic", "real"} <= runs.keys():  # fmt: skip
-        figure("figure1", draw_sequence, runs, "Figure 1: accuracy on each task", 2, 2,
-               figsize=(8, 6))  # fmt: skip
-    for name in ("synthetic", "improved", "improved-learned"):
-        if name in runs and runs[name][0]["grids"]:
-            n, title = len(runs[name][0]["grids"]), f"Figure 3: {runs[name][0]['label']}"
-            size = (7, 2.2 * n + 0.3)
-            figure(f"figure3_{name}", draw_samples, runs[name], title, n, figsize=size)
-    figure("figure4", draw_seen, runs, "Figure 4: accuracy on the classes seen so far", 1, 2,
-           figsize=(9, 4.4))  # fmt: skip
-    figure("figure5", draw_robustness, runs, "Figure 5: longer training, larger batches", 1, 2,
-           figsize=(9, 4.6))  # fmt: skip
-    figure("curves", draw_curves, runs, "Meta-training", 1, 2, figsize=(10, 3.6))
-    figure("tasks", draw_by_task, runs, "Oldest to newest task, without transduction",
-           figsize=(6, 4.6))  # fmt: skip
-    tables = {}
-    for part in ("results", "improved"):
-        own = {k: v for k, v in runs.items() if ("improved" in k) == (part == "improved")}
-        tables[f"synthetic_meta {part}"] = common.results_table(own, ROWS, METRICS, PAPER)
-    tables |= {"synthetic_meta controls": controls_table(runs),
-               "synthetic_meta tasks": tasks_table(runs)}  # fmt: skip
-    if (bench := Path(args.report) / "bench.json").exists():
-        bench = common.read_json(bench, ("environment", "rows"))
-        title = "A meta-step of the paper's preset"
-        figure("cost", draw_cost, bench["rows"], title, 1, 2, figsize=(8, 3.4))
-        tables["synthetic_meta speed"] = speed_table(bench)
-    text = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items())
-    common.write_text(Path(args.figures) / "tables.md", text)
-    for name, table in tables.items() if args.readme else ():
-        common.fill_between_markers(args.readme, name, table)
-    print(f"figures and tables are in {args.figures}")
 
 
 # --------------------------------------------------------------------------------------------
@@ -1252,18 +1005,11 @@ IMPROVED = dict(
     inner_loss="each", bias=-3.0, bn="none", bn_logits=False, norm_last=True, frozen_convs=2,
     filters="mirrored", channels=[18, 128], lr=0.002, gen_lr=2e-3, hyper_lr=0.02, real_batch=250,
 )  # fmt: skip
-REPORT = ("report", "figures", "readme", "compare")
-# Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", *REPORT)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    common.errors_in_one_line(parser)
+    parser = common.new_parser(__doc__)
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
     add = paper.add_argument
@@ -1307,43 +1053,14 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--filters", choices=["gaussian", "mirrored"], default="gaussian",
         help="S's convolutions at first: independent, or orthogonal, each with its negative")
     add("--bias", type=float, default=0.0, help="S's last bias at first (without --bn-logits)")
-    data = parser.add_argument_group("data")
-    add = data.add_argument
-    add("--dataset", default="mnist", help="mnist, fashion-mnist, kmnist, svhn, cifar10, glyphs, "
-        "glyphs-rgb or a folder, also below --data-dir, with train/CLASS/* and test/CLASS/*")
-    add("--data-dir", default="data", help="where data sets are, or are downloaded to")
-    add("--image-size", type=int, default=0, help="resize to this; 0: as they are")
-    add("--train-size", type=int, default=0, help="use so many training images; 0: all")
-    add("--test-size", type=int, default=0, help="use so many test images; 0: all")
-    add("--validation", type=int, default=0,
-        help="hold out so many training images and measure on them instead of the test images")
-    run = parser.add_argument_group("run")
-    add = run.add_argument
-    add("--row", metavar="NAME", default=argparse.SUPPRESS,
-        help="the flags of a row of the table, then yours; demo/NAME: in miniature")
-    add("--rows", action="store_true", default=argparse.SUPPRESS, help="list the rows, and end")
-    add("--seed", type=int, default=0, help="seed of everything random")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    common.add_data_flags(parser)
+    add = common.add_run_flags(parser, "synthetic_meta")
     add("--learner-seeds", type=int, default=10, help="new learners that the result is measured on")
     add("--horizons", type=int, nargs="+", default=[5, 10, 15, 25, 50, 75],
         help="steps per task to measure (Fig. 5)")
     add("--batches", type=int, nargs="+", default=[40, 80, 200, 400, 600],
         help="images per step to measure (Sec. 5, up to 15-fold)")
-    add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
-    add("--out", default="results/synthetic_meta/run-seed{seed}.json",
-        help="the result, one JSON file; {seed} stands for --seed")
-    report = parser.add_argument_group("report (no training: figures and tables from JSON)")
-    add = report.add_argument
-    add("--report", default="", metavar="DIR", help="draw everything from the results in DIR")
-    add("--figures", default="figures/synthetic_meta", metavar="DIR", help="where --report draws")
-    add("--readme", default="", metavar="FILE", help="--report also renews its tables in FILE")
-    add("--compare", nargs=2, default=[], metavar=("REFERENCE", "YOURS"),
-        help="print paper, reference and your results side by side")
-    only_preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    only_preset.add_argument("--preset")
-    common.errors_in_one_line(only_preset)
-    if only_preset.parse_known_args(argv)[0].preset == "improved":
+    if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
     check(args)
@@ -1379,23 +1096,12 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--source mlp has nothing that is learned: leave --init out")
     if args.source == "mlp":
         args.meta_steps = 0
-    args.out = args.out.replace("{seed}", str(args.seed))
 
 
 def main(argv: list[str] | None = None) -> None:
-    """What the command line asks for: a comparison, a report or (as a rule) a training run."""
+    """Train as the command line says and write the result."""
     argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
-    args = parse_args(argv)
-    if args.compare:
-        table = common.comparison(*args.compare, "synthetic_meta", ROWS, METRICS, PAPER)
-        return print(table, end="")
-    if args.report or "--report" in argv:
-        return report(args)
-    common.check_writable(args.out)
-    result = {"command": shlex.join(["python", "synthetic_meta.py", *argv]), **run(args)}
-    common.write_result(args.out, result)
-    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
-    print(f"ACC {result['metrics']['ACC']:.4f}, {result['timing']['wall_s']:.0f} s: {args.out}")
+    common.carry_out(run, parse_args(argv), argv, "synthetic_meta")
 
 
 DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md has more):

@@ -21,7 +21,6 @@ F_i              past.fisher          as G's parameters, summed over tasks
 
 import argparse
 import copy
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -344,7 +343,7 @@ def method_of(args: argparse.Namespace) -> Method:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Learn all tasks in sequence and return the result (see common.write_result)."""
+    """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
     result, data, here = dgm.prepare(args)
     record, G = learn(data, MEMORY[args.memory], method_of(args), args, here)
     images = [dgm.snapshot(G, data, t, args) for t in range(len(data.tasks))]  # as they are now
@@ -383,11 +382,8 @@ PRESETS = (
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; a preset only moves defaults, so that each change can be undone by name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m beyond.generators", description=__doc__.split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    common.errors_in_one_line(parser)
+    parser = common.new_parser(__doc__)
+    parser.prog = "python -m beyond.generators"
     dgm.shared_flags(parser)
     add = parser.add_argument_group("how G remembers (values are our choice)").add_argument
     add("--memory", choices=[*MEMORY], default="mergan", help="which of the four")
@@ -398,7 +394,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     where = chosen.preset, chosen.memory, chosen.dataset
     defaults = dgm.preset(*where) | dgm.preset(*where, PRESETS)
     parser.set_defaults(**{k: v for k, v in defaults.items() if k in flags})
-    parser.set_defaults(veto=False, report="", readme="", compare=[])  # not for these generators
+    parser.set_defaults(veto=False)  # not for these generators
     args = parser.parse_args(argv)
     check(args)
     return args
@@ -418,12 +414,9 @@ def check(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """A training run."""
+    """Train as the command line says and write the result."""
     argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
-    args = parse_args(argv)
-    common.check_writable(args.out)
-    command = shlex.join(["python", "-m", "beyond.generators", *argv])
-    dgm.finish_run(args, {"command": command, **run(args)})
+    common.carry_out(run, parse_args(argv), argv, "dgm", "-m beyond.generators")
 
 
 DEVIATIONS = """What was our choice.

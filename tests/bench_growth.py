@@ -4,7 +4,7 @@
 
 Glyphs, one thread, two tasks of five classes, one epoch of everything; gan_replay replays half as
 many images as there are. Seconds of drawing and training, without loading and evaluation, medians;
-report.py fits the exponents and draws them beside those of tasks and inner steps.
+tools/speed.py fits the exponents and draws them beside those of tasks and inner steps.
 """
 
 import argparse

@@ -36,14 +36,16 @@ from stress import one_line, stable  # noqa: E402
 
 import common  # noqa: E402
 import dgm  # noqa: E402
-import episodic  # noqa: E402
 import gan_replay  # noqa: E402
 import grad_predict  # noqa: E402
 import synthetic_meta  # noqa: E402
+from beyond import episodic  # noqa: E402
+from tools.plan import SCRIPTS, start  # noqa: E402
+from tools.tables import markdown_table, mean_sd  # noqa: E402
 
 NO_GPU = ("no CUDA device here: make cuda needs one; every script is tested on a pretended device "
           "instead, tests/test_devices.py")  # fmt: skip
-MODULES = {module.__name__: module
+MODULES = {module.__name__.rpartition(".")[2]: module
            for module in (gan_replay, dgm, synthetic_meta, grad_predict, episodic)}  # fmt: skip
 JOBS = max(1, min(8, os.cpu_count() or 1))  # tiny runs at once; steps and rows run alone
 LIMIT = 600  # seconds, for any run but a row
@@ -103,7 +105,7 @@ class Failed(Exception):
 
 def command(script: str) -> list[str]:
     """What starts a script."""
-    return [sys.executable, str(ROOT / f"{script}.py")]
+    return [sys.executable, *start(script).split()]
 
 
 def run(script: str, argv: list, *, hide: bool = False, limit: float = LIMIT,
@@ -112,7 +114,7 @@ def run(script: str, argv: list, *, hide: bool = False, limit: float = LIMIT,
     env = os.environ | ({"CUDA_VISIBLE_DEVICES": ""} if hide else {})
     begun = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([*command(script), *map(str, argv)], env=env,
+        process = subprocess.Popen([*command(script), *map(str, argv)], env=env, cwd=ROOT,
                                    stdout=subprocess.DEVNULL, stderr=said)  # fmt: skip
         try:
             while process.poll() is None:
@@ -133,7 +135,7 @@ def finished(script: str, argv: list, out: Path, **how: Any) -> dict:
     if code:
         lines = [line for line in said.splitlines() if line.strip()] or ["nothing said"]
         late = code < 0 and "killed after its time, " * (how.get("kill_at") is None)
-        raise Failed(f"{script}.py {' '.join(map(str, argv))}: {late or ''}exit code {code}: "
+        raise Failed(f"{start(script)} {' '.join(map(str, argv))}: {late or ''}exit code {code}: "
                      + lines[-1].strip())  # fmt: skip
     return common.read_json(out)
 
@@ -187,7 +189,7 @@ def learned(script: str, device: str, folder: Path, seeds: int) -> list[list[flo
 def same_accuracy(script: str, device: str, folder: Path, seeds: int) -> dict:
     cpu, there = learned(script, device, folder, seeds)
     found = agree(cpu, there) | {"cpu": cpu, device: there}
-    found["text"] = (f"CPU {common.mean_sd(cpu)}, {device} {common.mean_sd(there)}, "
+    found["text"] = (f"CPU {mean_sd(cpu)}, {device} {mean_sd(there)}, "
                      f"tolerance {found['tolerance']:.3f}")  # fmt: skip
     if not found.pop("agree"):
         raise Failed(f"accuracies differ: {found['text']}")
@@ -280,7 +282,7 @@ def every_flag(script: str, device: str, folder: Path, seeds: int) -> dict:
 
 def compiles(script: str, device: str, folder: Path, seeds: int) -> dict:
     """--compile works, or ends in its one line."""
-    if '"--compile"' not in (ROOT / f"{script}.py").read_text():
+    if '"--compile"' not in (ROOT / SCRIPTS[script]).read_text():
         return {"passed": None, "text": "it has no --compile"}
     argv = [*test_devices.TINY[script], "--device", device, "--compile"]
     code, said = run(script, [*argv, "--out", folder / "compiled.json"])
@@ -459,12 +461,12 @@ def page(summary: dict) -> str:
         cells = [[c["check"], signs[c["passed"]], c["text"].replace("|", "/"),
                   f"{c['seconds']:.0f}"] for c in found["checks"]]  # fmt: skip
         if cells:
-            out.append(common.markdown_table(["check", "passed", "found", "s"], cells).strip())
+            out.append(markdown_table(["check", "passed", "found", "s"], cells).strip())
         if part == "rows":
             header = ["row", "state", "s", "s on the CPU", "accuracy", "on the CPU", "MB there"]
             keys = [("seconds", ".0f"), ("cpu seconds", ".0f"), ("ACC", ".3f"),
                     ("cpu ACC", ".3f"), ("peak device MB", ".0f")]  # fmt: skip
-            out.append(common.markdown_table(header, [
+            out.append(markdown_table(header, [
                 [note["row"], note["state"],
                  *(format(note[k], f) if k in note else "–" for k, f in keys)]
                 for note in found["rows"]]).strip())  # fmt: skip

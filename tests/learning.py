@@ -40,11 +40,10 @@ sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402
 import dgm  # noqa: E402
-import episodic  # noqa: E402
 import gan_replay  # noqa: E402
 import grad_predict as gp  # noqa: E402
 import synthetic_meta as sm  # noqa: E402
-from beyond import generators  # noqa: E402
+from beyond import episodic, generators  # noqa: E402
 
 CPU = torch.device("cpu")
 FILE = ROOT / "reference/margins.json"
@@ -426,27 +425,27 @@ def grad_split(seed: int, folder: Path) -> Numbers:
 
 
 # --------------------------------------------------------------------------------------------
-# episodic.py
+# beyond/episodic.py
 # --------------------------------------------------------------------------------------------
 
 EPISODIC = ("--dataset glyphs --tasks 3 --batch-size 16 --replay-batch-size 16 --memory-size 30 "
             "--fisher-samples 8 --interval 3 ")  # fmt: skip
 
 
-def episodic_brakes(seed: int, folder: Path) -> Numbers:
-    """log10 of Σ importance (θ - θ*)² in the last task, under each brake and without its weight."""
+def episodic_regularisers(seed: int, folder: Path) -> Numbers:
+    """log10 of Σ importance (θ - θ*)² in the last task, with each penalty and without it."""
     flags = EPISODIC + "--train-size 640 --test-size 200 --epochs 2 --width 4 "
-    end_task, found = episodic.Brake.end_task, {}
+    end_task, found = episodic.Regulariser.end_task, {}
     for method, weight in (("ewc", "1e5"), ("pi", "1e4"), ("rwalk", "1e3")):
         for name, w in ((method, weight), (f"{method}, off", "0")):
             moved = []
 
-            def spy(brake: episodic.Brake, moved: list = moved) -> None:
-                triples = zip(brake.importance, brake.params, brake.anchor)
+            def spy(held: episodic.Regulariser, moved: list = moved) -> None:
+                triples = zip(held.importance, held.params, held.anchor)
                 moved.append(sum((o * (p - a).square()).sum().item() for o, p, a in triples))
-                end_task(brake)
+                end_task(held)
 
-            with mock.patch.object(episodic.Brake, "end_task", spy):
+            with mock.patch.object(episodic.Regulariser, "end_task", spy):
                 train(episodic, seed, folder, f"{flags} --method {method} --weight {w}")
             found[name] = math.log10(moved[2])
     return found
@@ -524,9 +523,9 @@ CLAIMS = {
     "grad_predict: true gradients beat random signs": Claim(
         grad_permuted, "true", "random signs"),
     "grad_predict: improved keeps split tasks": Claim(grad_split, "improved", "sgd"),
-    "episodic: EWC's brake holds": Claim(episodic_brakes, "ewc", "ewc, off", "lower"),
-    "episodic: PI's brake holds": Claim(episodic_brakes, "pi", "pi, off", "lower"),
-    "episodic: RWalk's brake holds": Claim(episodic_brakes, "rwalk", "rwalk, off", "lower"),
+    "episodic: EWC's penalty holds": Claim(episodic_regularisers, "ewc", "ewc, off", "lower"),
+    "episodic: PI's penalty holds": Claim(episodic_regularisers, "pi", "pi, off", "lower"),
+    "episodic: RWalk's penalty holds": Claim(episodic_regularisers, "rwalk", "rwalk, off", "lower"),
     "episodic: samples remember": Claim(episodic_stored, "samples", "none"),
     "episodic: iCaRL remembers": Claim(episodic_stored, "icarl", "none"),
     "episodic: EWC-S remembers": Claim(episodic_stored, "ewc", "none"),
@@ -554,7 +553,8 @@ class Example(NamedTuple):
     def command(self) -> str:
         """The docstring's command on glyphs, on one line, and `more`."""
         lines = (self.script.__doc__ or "").replace("\\\n", " ").splitlines()
-        start = f"python {self.script.__name__}.py "
+        name = self.script.__name__
+        start = f"python -m {name} " if "." in name else f"python {name}.py "
         (line,) = [v for v in lines if v.strip().startswith(start) and "--dataset glyphs" in v]
         return " ".join([*line.partition("#")[0].split(), *self.more.split()])
 
@@ -586,7 +586,7 @@ EXAMPLES = {
 
 def run_example(command: str, metrics: list[str], seed: int, folder: Path) -> Numbers:
     """The metrics of a command that examples speak of."""
-    _, name, *flags = command.split()
+    _, name, *flags = command.replace("-m ", "").split()
     result = train(sys.modules[name.removesuffix(".py")], seed, folder, " ".join(flags))
     found = result["metrics"] | {"accuracy (%)": 100 * mean(result["R"][-1])}  # also of the dead
     return {metric: found[metric] for metric in metrics}

@@ -16,6 +16,7 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 import test_dgm  # noqa: E402
@@ -33,10 +35,14 @@ import test_synthetic_meta  # noqa: E402
 
 import common  # noqa: E402
 import dgm  # noqa: E402
-import episodic  # noqa: E402
 import gan_replay  # noqa: E402
 import grad_predict  # noqa: E402
 import synthetic_meta  # noqa: E402
+from beyond import episodic  # noqa: E402
+from tools import compare, draw, results, status  # noqa: E402
+from tools.tables import markdown_table  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
 
 # name: module, its tests' smallest run, more flags, what it calls to sample and to evaluate.
 SCRIPTS = {
@@ -213,28 +219,27 @@ def damaged(name: str, tries: int, chance: random.Random, folder: Path) -> tuple
         target.unlink(missing_ok=True)
     results = folder / "results"
     results.mkdir()
-    good = (folder / "whole.json").read_bytes()
-    content, known = json.loads(good), next(iter(module.ROWS))
+    known = min((ROOT / "reference" / name).glob("*-seed0.json"), key=lambda p: p.stat().st_size)
+    good = known.read_bytes()
+    content = json.loads(good)
     for _ in range(tries):
-        (results / f"{known}-seed0.json").write_bytes(damage(good, chance))
-        argv = ["--report", str(results), "--figures", str(folder / "figures")]
-        code, said = do(module, argv, folder)
+        (results / known.name).write_bytes(damage(good, chance))
+        argv = [name, "--runs", str(results), "--figures", str(folder / "figures")]
+        code, said = do(draw, argv, folder)
         try:
-            left = json.loads((results / f"{known}-seed0.json").read_bytes())
+            left = json.loads((results / known.name).read_bytes())
             fine = code == 0 and left == content
         except ValueError:
             fine = False
         refused += one_line(code, said)
         wrong += not (fine or one_line(code, said))
         if not (fine or one_line(code, said)):
-            print(f"{name} --report: exit code {code}: {said[-300:]}")
+            print(f"tools.draw {name}: exit code {code}: {said[-300:]}")
     return refused, wrong
 
 
 def damaged_images(tries: int, chance: random.Random, folder: Path) -> tuple[int, int]:
     """A folder of images, one of them cut, flipped or replaced: refused, or wrong."""
-    from PIL import Image
-
     x, y = common.make_glyphs(120, 0)
     for i, (image, label) in enumerate(zip(x, y.tolist())):
         where = folder / "images" / ("train" if i < 100 else "test") / str(label)
@@ -309,15 +314,109 @@ def two_at_once(name: str, folder: Path) -> int:
     return int(codes != [0, 0] or not same or bool(list(folder.glob("*both.json.*"))))
 
 
+def wrong_pictures(folder: Path) -> list[str]:
+    """Folders of images that cannot be learned from, or not as they are."""
+    made = []
+
+    def pictures(name: str, size=lambda i: (16, 16), mode="L"):
+        for part, n in (("train", 6), ("test", 3)):
+            for c in "abcd":
+                where = folder / name / part / c
+                where.mkdir(parents=True)
+                for i in range(n):
+                    noise = Image.effect_noise(size(i), 60)
+                    noise.convert(mode).save(where / f"{i}.{'tiff' if mode == 'F' else 'png'}")
+        made.append(str(folder / name))
+        return folder / name
+
+    shutil.rmtree(pictures("one-part") / "test")
+    shutil.rmtree(pictures("other-classes") / "test/d")
+    for file in (pictures("empty-class") / "train/a").iterdir():
+        file.unlink()
+    pictures("sizes", size=lambda i: (16, 16 + i))
+    pictures("floats", mode="F")  # nothing tells which value is white
+    (pictures("no-image") / "train/b/0.png").write_text("text")
+    (pictures("cut") / "train/c/1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    for file in pictures("blank").glob("*/*/*"):
+        Image.new("L", (16, 16), 7).save(file)
+    for n, file in enumerate(sorted(pictures("vanishes").glob("*/*/*"))):  # on white, and on black
+        Image.new("LA", (16, 16), (255 * (n % 2), 255)).save(file)
+        picture = Image.new("LA", (16, 16), (255 * (n % 2), 0))
+        picture.putpixel((8, 8), (255 * (n % 2), 255))
+        picture.save(file)
+    return made
+
+
+def wrong_results(folder: Path) -> tuple[int, int]:
+    """Results and pages that tools must not believe: how many were tried, how many passed."""
+    source, bad = ROOT / "reference/gan_replay", 0
+    sound = folder / "sound"
+    sound.mkdir()
+    shutil.copy(source / "none-seed0.json", sound)
+
+    def one(name: str, **change) -> Path:
+        run = json.loads((source / "none-seed0.json").read_text())
+        run |= {key: value for key, value in change.items() if key != "args"}
+        run["args"] |= change.get("args", {})
+        run.pop("checksum")
+        where = folder / name.replace("/", "-")
+        where.mkdir()
+        common.write_result(where / name.split("/")[-1], run)
+        return where
+
+    folders = [  # none of these is the row that its name says
+        one("seed/none-seed1.json"), one("row/improved-seed0.json"), one("no-row/best-seed0.json"),
+        one("joint/joint-seed0.json"), one("flag/none-seed0.json", args={"solver_epochs": 7}),
+        one("script/none-seed0.json", script="dgm"), one("schema/none-seed0.json", schema=99),
+        one("unfit/none-seed0.json", skipped="too few classes"),
+        one("parts/none-seed0.json", args={"dataset": "nowhere", "replay": "real"}),
+    ]  # fmt: skip
+    (folder / "text").mkdir()
+    (folder / "text/none-seed0.json").write_text("hello")
+    (folder / "none").mkdir()
+    out = ["--figures", str(folder / "figures")]
+    cases = [(draw, ["gan_replay", "--runs", str(some), *out])
+             for some in [*folders, folder / "text", folder / "none", folder / "nowhere"]]
+    fine = ["gan_replay", "--runs", str(sound), *out]
+    cases += [(draw, [*fine, "--item", "figure99"]), (draw, ["nothing"]),
+              (draw, [*fine, "--docs", str(folder / "text/none-seed0.json")]),
+              (draw, [*fine, "--figures", "/dev/null/f"]), (results, ["--runs", str(folder)]),
+              (results, ["--out", "/dev/null/x.md"]), (compare, [str(folder)]),
+              (compare, [str(folder / "nowhere")]), (compare, []), (status, [])]  # fmt: skip
+    for module, argv in cases:
+        code, said = do(module, argv, folder)
+        drawn = code == 0 and "could run on these data" in (folder / "stdout").read_text()
+        if not one_line(code, said) and not drawn:
+            bad += 1
+            print(f"{module.__name__} {argv}: exit code {code}: {said[-300:]}")
+    return len(cases), bad
+
+
+def wrong_makes(folder: Path) -> tuple[int, int]:
+    """Variables that make cannot work with, and two folders of one name."""
+    data = folder / "x/pets/train/a"
+    data.mkdir(parents=True)
+    here = ["make", "-n", "VENV="]
+    cases = [["VENV=my env"], ["DATA=my data"], ["DATA=it's"], ['DATA=a"b'], ["DATASET=a b"],
+             ["PRESET=huge"], ["VENV=it's"]]  # fmt: skip
+    bad = 0
+    for case in cases:
+        done = subprocess.run([*here, "gan_replay", *case], cwd=ROOT, capture_output=True,
+                              text=True)  # fmt: skip
+        if done.returncode != 2 or len(done.stderr.strip().splitlines()) != 1:
+            bad += 1
+            print(f"make {case}: exit code {done.returncode}: {done.stderr[-300:]}")
+    return len(cases), bad
+
+
 def wrong_inputs(name: str, folder: Path) -> tuple[int, int]:
     """Flags, files and folders that cannot work: how many were tried, how many not refused."""
     module, tiny, more, _ = SCRIPTS[name]
     (folder / "file").write_text("not a folder")
     (folder / "empty").mkdir()
-    (folder / "foreign").mkdir()
-    (folder / "foreign/x-seed0.json").write_text("{}")
-    (folder / "text").mkdir()
-    (folder / "text/x-seed0.json").write_text("hello")
+    os.mkfifo(folder / "pipe")
+    common.save_checkpoint(folder / "foreign.json.ckpt", {"of": "another"}, {}, torch.device("cpu"))
+    (folder / "text.json.ckpt").write_text("no checkpoint")
     cases = [
         "--sed 0", "--seed", "--seed -1", "--seed 1.5", "--seed x", f"--seed {2**40}",
         "--device tpu", "--device cuda:99", "--threads -1", "--threads 100000", "--batch-size 0",
@@ -325,9 +424,14 @@ def wrong_inputs(name: str, folder: Path) -> tuple[int, int]:
         f"--dataset mnist --data-dir {folder}/file", "--train-size 1.5", "--train-size -5",
         "--test-size -1", "--image-size -3", "--validation 100000", f"--out {folder}",
         f"--out {folder}/file/r.json", "--out /dev/null/r.json", "--checkpoint-every -1",
-        f"--report {folder}/empty", f"--report {folder}/foreign", f"--report {folder}/text",
-        f"--report {folder}/file", "--readme README.md", f"--compare {folder}/empty {folder}/empty",
-        "--compare only-one", "--lr nan", "--lr -1", "--unknown-flag 1", "stray",
+        "--lr nan", "--lr -1", "--unknown-flag 1", "stray", "--row nothing", "--row demo/nothing",
+        f"--out {folder}/pipe", "--out /dev/full",
+        f"--out {folder}/{'x' * 244}.json", f"--out {folder}/foreign.json",
+        f"--out {folder}/text.json", "--dataset MNIST", "--dataset cifar-10", "--seed 1,2",
+        "--batch-size 16,16", "--checkpoint-every nan", "--device cuda:", "--device mps",
+        "--threads 1.5", "--validation -1", "--train-size 3",
+        *(f"--dataset {kind} --image-size 0 --train-size 0 --test-size 0"
+          for kind in wrong_pictures(folder)),
     ]  # fmt: skip
     bad = 0
     for case in cases:
@@ -374,6 +478,15 @@ def main() -> None:
                      *("❌" if other else "✅" for other in others)])  # fmt: skip
         print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
         shutil.rmtree(where, ignore_errors=True)
+    for check in (wrong_results, wrong_makes):
+        where = Path(tempfile.mkdtemp(prefix="stress-tools-"))
+        tried, passed = check(where)
+        counts = totals.setdefault("tools", {"inputs": 0, "inputs, wrong": 0})
+        counts["inputs"], counts["inputs, wrong"] = (
+            counts["inputs"] + tried, counts["inputs, wrong"] + passed)
+        shutil.rmtree(where)
+    rows.append(["tools, make", "–", "–", "–",
+                 f"{totals['tools']['inputs']} ({totals['tools']['inputs, wrong']} wrong)", *"–––"])
     if "gan_replay" in args.scripts:
         images = Path(tempfile.mkdtemp(prefix="stress-images-"))
         refused, wrong = damaged_images(args.damage, random.Random(args.seed), images)
@@ -382,7 +495,7 @@ def main() -> None:
         shutil.rmtree(images)
     header = ["script", "killed", "ended in other bytes", "damaged files", "wrong inputs",
               "full disk", "read-only folder", "two runs, one target"]  # fmt: skip
-    print(common.markdown_table(header, rows), end="")
+    print(markdown_table(header, rows), end="")
     if args.out:
         whole = {"totals": totals, "kills": args.kills, "seed": args.seed,
                  "environment": common.environment(torch.device("cpu"))}  # fmt: skip

@@ -443,35 +443,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_results_are_read_by_name_and_checked(tmp_path):
-    parts = ("args", "command", "R", "metrics", "timing", "environment")
-    good = {"schema": common.SCHEMA, "script": "x"} | dict.fromkeys(parts, [[0.1], [0.9]])
-    good["args"] = {"dataset": "mnist"}
-    for seed in (0, 1):
-        common.write_result(tmp_path / f"a-b-seed{seed}.json", good | {"seed": seed})
-    assert [run["seed"] for run in common.read_results(tmp_path, "x")["a-b"]] == [0, 1]
-    with pytest.raises(common.UserError, match="not a result of y"):
-        common.read_results(tmp_path, "y")
-    for text, says in (("[1]", "not a result"), ('{"schema": 1, "script": "x"}', "lacks R, args")):
-        (tmp_path / "c-seed0.json").write_text(text)
-        with pytest.raises(common.UserError, match=says):
-            common.read_results(tmp_path, "x")
-    common.write_result(tmp_path / "c-seed0.json", good)
-    text = (tmp_path / "c-seed0.json").read_text()
-    (tmp_path / "c-seed0.json").write_text(text.replace("0.9", "0.8", 1))
-    with pytest.raises(common.UserError, match="c-seed0.json is damaged, or was edited"):
-        common.read_results(tmp_path, "x")
-    (tmp_path / "c-seed0.json").write_text(text)
-    common.write_result(tmp_path / "c-seed1.json", good | {"R": [[0.1, 0.1], [0.9, 0.9]]})
-    with pytest.raises(common.UserError, match="differ in their tasks"):
-        common.read_results(tmp_path, "x")
-    (tmp_path / "a-b-seed2.json").write_text('{"schema": 1')
-    with pytest.raises(common.UserError, match="not readable JSON"):
-        common.read_results(tmp_path, "x")
-    with pytest.raises(common.UserError, match="not readable JSON"):
-        common.read_json(tmp_path / "a-b-seed2.json")
-
-
 def test_checkpoint_restores_state_and_every_random_generator(tmp_path):
     common.seed_everything(5)
     state = {"w": torch.randn(3), "n": 4, "curve": [[1, 0.5]]}
@@ -507,26 +478,6 @@ def test_foreign_or_damaged_checkpoints_are_refused(tmp_path, monkeypatch):
         common.load_checkpoint(path, {"lr": 0.1})
 
 
-def test_images_survive_json():
-    x = torch.randint(0, 256, (3, 1, 4, 5), dtype=torch.uint8)
-    again = common.unpack_images(json.loads(json.dumps(common.pack_images(x))))
-    assert np.array_equal(again, x.numpy())
-
-
-def test_mean_and_sample_deviation():
-    assert common.mean_sd([1.0, 3.0], 2) == "2.00 ± 1.41 (2)"
-    assert common.mean_sd([-0.5]) == "−0.500 (1)"
-
-
-def test_markers_are_filled_and_required(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- begin t -->\nold\n<!-- end t -->\nb\n")
-    common.fill_between_markers(page, "t", "| new |\n")
-    assert page.read_text() == "a\n<!-- begin t -->\n| new |\n<!-- end t -->\nb\n"
-    with pytest.raises(common.UserError, match="once each"):
-        common.fill_between_markers(page, "other", "x")
-
-
 def test_devices():
     assert common.choose_device("cpu").type == "cpu"
     for name in ("gpu", "cuda:x", "cuda:99"):
@@ -552,23 +503,3 @@ def test_out_of_memory_is_one_line(capsys):
     with pytest.raises(SystemExit) as stop:
         common.exit_in_one_line(hungry)
     assert stop.value.code == 1 and "out of memory" in capsys.readouterr().err
-
-
-def test_a_comparison_of_other_images_says_so_and_leaves_the_paper_out(tmp_path, capsys):
-    def write(folder, **args):
-        result = {"schema": common.SCHEMA, "script": "x", "args": {"dataset": "mnist"} | args,
-                  "command": "", "R": [[1.0]], "metrics": {"ACC": 0.5}, "timing": {},
-                  "environment": {}}  # fmt: skip
-        common.write_result(tmp_path / folder / "run-seed0.json", result)
-        return str(tmp_path / folder)
-
-    about, paper = {"run": ("", "", "a run")}, {"run": {"ACC": 0.75}}
-    ours, same, other = write("a"), write("b"), write("c", train_size=200)
-    table = common.comparison(ours, same, "x", about, ["ACC"], paper)
-    assert "| 0.750 |" in table and not capsys.readouterr().err
-    table = common.comparison(ours, other, "x", about, ["ACC"], paper)
-    assert "| – |" in table and "c of mnist (--train-size 200" in capsys.readouterr().err
-    whole = json.loads((tmp_path / "a/run-seed0.json").read_text())
-    common.write_result(tmp_path / "d/run-seed0.json", whole | {"args": {}})
-    with pytest.raises(common.UserError, match="which data set"):
-        common.read_results(tmp_path / "d", "x")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cuda_check
 import pytest
-from test_devices import TINY, there
+from test_devices import BEYOND, TINY, there
 from test_devices import pytestmark as where_torch_knows_python_devices
 
 import common
@@ -182,7 +182,7 @@ def test_a_real_script_from_the_first_check_to_the_last_row(tmp_path, monkeypatc
     """The CPU in the GPU's place, processes as a user starts them; the smallest sizes."""
     tiny = " ".join(TINY["episodic"])
     monkeypatch.setattr(cuda_check, "LEARNS", {"episodic": f"--method none {tiny}"})
-    timed = cuda_check.STEPS["episodic"]._replace(flags=f"--method none {tiny}", values=(1, 5))
+    timed = cuda_check.STEPS["episodic"]._replace(flags=f"--method none {tiny}", values=(1, 40))
     monkeypatch.setattr(cuda_check, "STEPS", {"episodic": timed})
     monkeypatch.setattr(cuda_check, "dataset", lambda data_dir: "glyphs")
     monkeypatch.setattr(cuda_check, "rows_of", lambda script: [("none", f"--method none {tiny}")])
@@ -195,18 +195,19 @@ def test_a_real_script_from_the_first_check_to_the_last_row(tmp_path, monkeypatc
     assert found["episodic, accuracy"]["difference"] == 0
     assert found["episodic, other device's checkpoint"]["passed"] is None
     assert summary["rows"]["rows"][0]["state"] == "done"
-    assert common.read_results(tmp_path / "out/glyphs/episodic", "episodic")
+    assert "R" in common.read_json(tmp_path / "out/glyphs/episodic/none-seed0.json")
     assert (tmp_path / "out/summary.md").exists()
 
 
 def test_a_checkpoint_of_the_other_device_is_refused_by_the_scripts_themselves(
     tmp_path, monkeypatch
 ):
-    """episodic.py, its random state saying "cuda" where it may see a GPU."""
+    """beyond/episodic.py, its random state saying "cuda" where it may see a GPU."""
     (tmp_path / "run.py").write_text(f"""
 import os, sys
 sys.path[:0] = [{str(cuda_check.ROOT)!r}]
-import common, episodic
+import common
+from beyond import episodic
 if os.environ.get("CUDA_VISIBLE_DEVICES") != "":
     get, put = common.rng_state, common.set_rng_state
     common.rng_state = lambda device: get(device) | {{"cuda": 0}}
@@ -238,6 +239,7 @@ def test_its_flags_run_where_devices_cannot_mix(script, tmp_path):
             [*cuda_check.STEPS[script].flags.split(), *TINY[script], *paper]]  # fmt: skip
     for i, argv in enumerate(runs):
         argv += ["--out", str(tmp_path / f"{i}.json")]
-    done = there(f"import json, {script}\nfor argv in json.loads(sys.argv[1]):\n"
-                 f"    {script}.main(argv)", json.dumps(runs))  # fmt: skip
+    module = BEYOND.get(script, script)
+    done = there(f"import json, {module}\nfor argv in json.loads(sys.argv[1]):\n"
+                 f"    {module}.main(argv)", json.dumps(runs))  # fmt: skip
     assert done.returncode == 0, done.stderr

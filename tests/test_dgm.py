@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from torch import nn
 
 import common
 import dgm
-import episodic
 from beyond import generators
+from tools import draw
+from tools.figures import dgm as figures
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -645,7 +647,6 @@ def fails(capsys, argv, code=2):
         ("--s-max nan", "--s-max takes numbers"),
         ("--lr 0", "between 0 and 1"),
         ("--label-smoothing 1", "between 0 and 1"),
-        ("--readme x.md", "renewed by --report"),
         ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
         ("--classifier-steps 0", "--augment, --flip and --label-smoothing are for"),
@@ -663,7 +664,6 @@ def fails(capsys, argv, code=2):
         ("--threads 100000", "--threads takes numbers"),
         ("--seed -1", "--seed takes numbers"),
         ("--out {tmp}", "is a folder"),
-        ("--report {tmp}/nothing", "no results"),
         ("--nonsense", "unrecognized arguments"),
         ("--real-ratio 1.5", "from 0 to 1"),
         ("--real-ratio nan", "from 0 to 1"),
@@ -724,8 +724,11 @@ def test_other_ways_to_run(flags, shape, tmp_path):
 
 @pytest.mark.parametrize("dataset", ["cifar10", "imagenet50"])
 def test_every_row_on_photographs_passes_the_check_of_flags(dataset):
-    for name in dgm.rows_for(dataset, dataset == "imagenet50"):
-        flags = dgm.all_rows()[name][1].format(seed=0).split()
+    few = ("dgmw", "dgma", "joint", "none")
+    photos = (*generators.ROWS, "dgmw-residual")
+    more = photos if dataset == "cifar10" else dgm.ITEMS["table2"][3:11]
+    for name in [name for name in (*few, *more) if not name.endswith("-paper")]:
+        flags = {**dgm.ROWS, **generators.ROWS}[name][1].format(seed=0).split()
         own = name in dgm.ROWS
         args = (dgm if own else generators).parse_args([*flags, "--dataset", dataset])
         assert args.critic_replay == (dataset == "cifar10") and args.augment == 0.1
@@ -764,49 +767,69 @@ def test_the_order_of_the_presets_is_nothing():
                 assert dgm.preset(*chosen) == dgm.preset(*chosen, dgm.PRESETS[::-1])
 
 
-def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
-    folder, figures = tmp_path / "results", tmp_path / "figures"
-    run(folder / "dgmw-seed0.json")
-    run(folder / "dgmw-seed1.json", "--seed", "1")
-    run(folder / "dgma-seed0.json", "--method", "dgma")
-    run(folder / "joint-seed0.json", "--joint")
-    run(folder / "none-seed0.json", "--replay", "none")
-    for name in generators.MEMORY:
-        generators.main([*TINY, "--memory", name, "--out", str(folder / f"{name}-seed0.json")])
-    run(folder / "speed-laptop-seed0.json", "--tasks", "2")
-    page = tmp_path / "page.md"
+def test_every_item_can_be_drawn():
+    assert dgm.ITEMS.keys() <= figures.PICTURES.keys() | figures.TABLES.keys()
+
+
+def reference(folder, *names, data="mnist"):
+    """Some of our results, copied to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        place = "dgm" if data == "mnist" else f"dgm-{data}"
+        shutil.copy(ROOT / f"reference/{place}/{name}.json", folder)
+    return folder
+
+
+def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
+    folder = reference(
+        tmp_path / "dgm", "dgmw-seed0", "dgmw-seed1", "dgma-seed0", "joint-seed0", "none-seed0",
+        "mergan-align-seed0", "dgr-seed0", "split-dgmw-seed0", "speed-laptop-seed0",
+    )  # fmt: skip
+    (tmp_path / "episodic").mkdir()
+    shutil.copy(ROOT / "reference/episodic/ewc-seed0.json", tmp_path / "episodic")
+    page, drawn = tmp_path / "page.md", tmp_path / "figures"
+    names = ("table1", "split", "table3", "table4", "speed")
     marks = "<!-- begin dgm {0} -->\n<!-- end dgm {0} -->\n"
-    page.write_text("".join(marks.format(name) for name in ("results", "size", "disc", "speed")))
-    dgm.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    page.write_text("".join(map(marks.format, names)))
+    argv = ["dgm", "--runs", str(folder), "--figures", str(drawn)]
+    draw.main([*argv, "--docs", str(page)])
     err = capsys.readouterr().err
-    assert re.search(r"missing: python dgm.py --row \S+ --dataset glyphs", err)
-    drawn = {p.name for p in figures.iterdir()}
-    assert {"figure3a.png", "figure3b.png", "figure4.png", "figure5.png", "cost.png",
-            "averages.png", "tables.md"} == drawn  # fmt: skip
-    assert "| laptop | 32 | 64 |" in page.read_text()
-    assert "5.58e+04" in page.read_text() and "paper 98.75" not in page.read_text()
-    assert page.read_text().count("| MeRGAN, replay alignment, laptop |") == 2
-    assert "r=0.1" not in page.read_text() + err  # Table 2 is for more than ten classes
-    dgm.main(["--compare", str(folder), str(folder)])
-    assert "| 96.46 |" in capsys.readouterr().out
+    assert re.search(r"missing: python -m beyond.generators --row mergan --dataset mnist", err)
+    assert "k1000" not in err  # Table 2 is of ImageNet-50
+    assert {p.name for p in drawn.iterdir()} == {
+        "figure3a.png", "figure3b.png", "figure4.png", "figure5.png", "cost.png", "averages.png",
+        "tables.md"}  # fmt: skip
+    text = page.read_text()
+    assert "| laptop | 32 | 64 |" in text and "5.58e+04" in text and "(paper 96.46)" in text
+    assert text.count("| MeRGAN, replay alignment, laptop |") == 2
+    assert "| EWC-S, 100 images |" in text and "(paper 79.70)" in text  # of the folder beside
+    draw.main([*argv[:3], "--figures", str(tmp_path / "one"), "--item", "table1"])
+    assert [p.name for p in (tmp_path / "one").iterdir()] == ["table1.md"]
 
 
-def test_a_colour_data_set_has_a_table_of_its_own_beside_its_own_paper_values(tmp_path, capsys):
-    run(tmp_path / "dgmw-seed0.json")
-    result = json.loads((tmp_path / "dgmw-seed0.json").read_text())
-    result["args"] |= {"dataset": "some/where/cifar10", "train_size": 0, "tasks": 0}
-    result["metrics"] |= {"A_10 (%)": 33.3}
-    common.write_result(tmp_path / "dgmw-seed0.json", result)
+def test_a_colour_data_set_has_tables_of_its_own_with_its_own_paper_values(tmp_path):
+    folder = reference(tmp_path / "dgm", "dgmw-seed0", "joint-seed0", data="cifar10")
     page = tmp_path / "page.md"
-    page.write_text("<!-- begin dgm cifar10 -->\n<!-- end dgm cifar10 -->\n")
-    dgm.main(["--report", str(tmp_path), "--figures", str(tmp_path), "--readme", str(page)])
-    assert "**33.30 (1)** (paper 51.70)" in page.read_text()
-    capsys.readouterr()
-    dgm.main(["--compare", str(tmp_path), str(tmp_path)])
-    assert "A_10 (%) | 51.70 | 33.30 (1) |" in capsys.readouterr().out
+    page.write_text("<!-- begin dgm cifar10 table1 -->\n<!-- end dgm cifar10 table1 -->\n")
+    draw.main(["dgm", "--runs", str(folder), "--figures", str(tmp_path), "--docs", str(page)])
+    assert "(paper 51.70)" in page.read_text()
 
 
 def test_table_2_and_figure_2_of_more_than_ten_classes(tmp_path, capsys):
+    names = [path.stem for path in (ROOT / "reference/dgm-imagenet50").glob("*-seed0.json")]
+    assert {"dgmw-seed0", "r50-seed0", "k1000-seed0"} <= set(names)
+    folder, drawn = reference(tmp_path / "dgm", *names, data="imagenet50"), tmp_path / "figures"
+    (tmp_path / "episodic").mkdir()
+    beside = ROOT / "reference/episodic-imagenet50/icarl-k1000-seed0.json"
+    shutil.copy(beside, tmp_path / "episodic")
+    draw.main(["dgm", "--runs", str(folder), "--figures", str(drawn)])
+    assert (drawn / "figure2.png").exists()
+    table = (drawn / "tables.md").read_text().partition("## dgm table2")[2]
+    rows = ("| iCaRL, 1000 images |", "| DGMw, r=0.5, laptop |", "top-5 A_50 (%)", "(paper 17.82)")
+    assert all(row in table for row in rows)
+
+
+def test_top_5_of_more_than_ten_classes(tmp_path):
     rng = np.random.default_rng(0)
     for split, n in (("train", 12), ("test", 4)):
         for c in range(12):
@@ -815,28 +838,22 @@ def test_table_2_and_figure_2_of_more_than_ten_classes(tmp_path, capsys):
             for i in range(n):
                 x = rng.integers(0, 100, (16, 16)) + 12 * c
                 Image.fromarray(x.astype(np.uint8)).save(place / f"{i}.png")
-    base = ("--preset laptop --image-size 16 --classes-per-task 4 --epochs 1 --ngf 2 --ndf 4 "
-            "--batch-size 16 --classifier-steps 4 --threads 1 --device cpu").split()  # fmt: skip
-    base += ["--dataset", str(tmp_path / "dozen")]
-    folder, figures = tmp_path / "dgm", tmp_path / "figures"
-    names = {"dgmw": [], "joint": ["--joint"], "none": ["--replay", "none"],
-             "r50": ["--real-ratio", "0.5"],
-             "k1000-herding": ["--memory-size", "40", "--choice", "herding"]}  # fmt: skip
-    for name, flags in names.items():
-        dgm.main([*base, *flags, "--out", str(folder / f"{name}-seed0.json")])
-    beside = tmp_path / "episodic/icarl-k1000-seed0.json"
-    episodic.main(["--method", "icarl", "--memory-size", "36", "--width", "4", "--epochs", "1",
-                   "--classes-per-task", "4", *base[-2:], "--out", str(beside)])  # fmt: skip
-    result = json.loads((folder / "r50-seed0.json").read_text())
+    flags = ("--preset laptop --image-size 16 --classes-per-task 4 --epochs 1 --ngf 2 --ndf 4 "
+             "--batch-size 16 --classifier-steps 4 --threads 1 --device cpu").split()  # fmt: skip
+    out = tmp_path / "r.json"
+    flags += ["--dataset", str(tmp_path / "dozen"), "--real-ratio", "0.5", "--out", str(out)]
+    dgm.main(flags)
+    result = json.loads(out.read_text())
     assert len(result["top5"]) == 3 and result["top5"][0] > 0.9  # five guesses of four classes
     assert result["metrics"]["top-5 A_12 (%)"] == pytest.approx(100 * result["top5"][-1])
     assert result["top5"][-1] >= result["metrics"]["ACC"]
-    dgm.main(["--report", str(folder), "--figures", str(figures)])
-    assert (figures / "figure2.png").exists()
-    table = (figures / "tables.md").read_text().partition("## dgm real")[2]
-    assert all(s in table for s in ("| iCaRL, K=36 |", "| DGMw, r=0.5, laptop |", "top-5 A_12 (%)"))
-    assert "paper" not in table  # these images are not ImageNet-50
-    assert "missing: python dgm.py --row k2000 --dataset" in capsys.readouterr().err
+
+
+def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
+    flags = [*TINY, "--image-size", "30", "--out", str(tmp_path / "r.json")]
+    assert "images of 30x30 cannot be generated" in fails(capsys, flags)
+    dgm.main([*flags, "--skip-unfit"])
+    assert "images of 30x30" in json.loads((tmp_path / "r.json").read_text())["skipped"]
 
 
 def test_top_5_by_hand():

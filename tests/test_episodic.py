@@ -1,8 +1,9 @@
-"""episodic.py: its equations, the memory, the command line, killing and resuming."""
+"""beyond/episodic.py: its equations, the memory, the command line, killing and resuming."""
 
 import json
 import math
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from torch import nn
 
 import common
 import dgm
-import episodic
+from beyond import episodic
+from tools import draw
+from tools.figures import episodic as figures
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -112,8 +115,8 @@ def test_herded_images_stand_for_the_class_better_than_random_ones():
 def test_nearest_mean_of_exemplars_by_hand():
     """Alg. 1 in the plane: norms do not count, angles do."""
     stored = torch.tensor([[2.0, 0.0], [0.0, 5.0], [0.0, 1.0], [-3.0, 0.0]])
-    rank = torch.tensor([0, 0, 1, 2])
-    means = episodic.class_means(stored, rank, 3)
+    label = torch.tensor([0, 0, 1, 2])
+    means = episodic.class_means(stored, label, 3)
     half = math.sqrt(0.5)
     assert torch.allclose(means, torch.tensor([[half, half], [0.0, 1.0], [-1.0, 0.0]]))
     x = torch.tensor([[9.0, 8.0], [0.1, 7.0], [-0.5, 0.1]])
@@ -128,15 +131,15 @@ def test_nearest_mean_of_exemplars_by_hand():
 def test_icarls_loss_by_hand():
     """Two old classes, two new: old outputs learn q, new ones the label."""
     logits = torch.tensor([[0.5, -1.0, 2.0, 0.3], [1.5, 0.2, -0.7, 0.0]])
-    rank, q = torch.tensor([2, 0]), torch.tensor([[0.1, 0.7], [0.9, 0.2]])
+    label, q = torch.tensor([2, 0]), torch.tensor([[0.1, 0.7], [0.9, 0.2]])
     targets = [[0.1, 0.7, 1, 0], [0.9, 0.2, 0, 0]]  # the second is a stored image of class 0
-    for loss, row, target in zip(episodic.icarl_losses(logits, rank, q), logits, targets):
+    for loss, row, target in zip(episodic.icarl_losses(logits, label, q), logits, targets):
         by_hand = 0.0
         for v, goal in zip(row.tolist(), target):
             g = 1 / (1 + math.exp(-v))
             by_hand -= goal * math.log(g) + (1 - goal) * math.log(1 - g)
         assert loss.item() == pytest.approx(by_hand, rel=1e-5)
-    plain = episodic.icarl_losses(logits, rank, torch.empty(2, 0))
+    plain = episodic.icarl_losses(logits, label, torch.empty(2, 0))
     label = -math.log(1 / (1 + math.exp(-2.0)))
     assert plain[0].item() == pytest.approx(
         label + sum(math.log(1 + math.exp(v)) for v in (0.5, -1.0, 0.3)), rel=1e-5
@@ -148,7 +151,7 @@ def small_data(n=8, classes=5):
     y = torch.arange(classes).repeat_interleave(n)
     x = torch.randint(0, 256, (len(y), 1, 16, 16), dtype=torch.uint8)
     tasks = [[c] for c in range(classes)]
-    return {"x": x, "y": y, "rank": torch.arange(classes), "tasks": tasks, "K": classes}
+    return {"x": x, "y": y, "label": torch.arange(classes), "tasks": tasks, "K": classes}
 
 
 def test_distillation_targets_are_the_old_nets_answers():
@@ -156,7 +159,7 @@ def test_distillation_targets_are_the_old_nets_answers():
     memory = [torch.tensor([0, 3]), torch.tensor([9])]
     task = episodic.start_task(net, memory, data, 2, parse("--method", "icarl"))
     assert task["index"].tolist() == [*range(16, 24), 0, 3, 9]
-    assert task["rank"].tolist() == [2] * 8 + [0, 0, 1]
+    assert task["label"].tolist() == [2] * 8 + [0, 0, 1]
     with torch.no_grad():
         for i, q in zip(task["index"], task["q"]):
             g = net(data["x"][i : i + 1].float() / 127.5 - 1)[0, :2]
@@ -166,7 +169,7 @@ def test_distillation_targets_are_the_old_nets_answers():
         assert episodic.start_task(net, memory, data, 2, parse(*flags))["q"].shape == (11, 0)
 
 
-# ----------------------------------------------------------------------------------- brakes
+# ----------------------------------------------------------------------------------- regularisers
 
 
 @pytest.mark.parametrize("flags", [[], ["--net", "resnet", "--norm", "batch"], ["--net", "mlp"]])
@@ -176,21 +179,21 @@ def test_fisher_against_one_image_at_a_time(flags):
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
-    x, rank = torch.randn(6, 1, 16, 16), torch.tensor([0, 2, 1, 1, 0, 2])
+    x, label = torch.randn(6, 1, 16, 16), torch.tensor([0, 2, 1, 1, 0, 2])
     weight = torch.tensor([0.3, 0.1, 0.2, 0.2, 0.1, 0.1])
-    F = episodic.fisher(net, x, rank, weight, 3)
+    F = episodic.fisher(net, x, label, weight, 3)
     assert net.training
     net.eval()
     expected = [torch.zeros_like(p) for p in net.parameters()]
-    for image, label, w in zip(x, rank, weight):
-        log_p = net(image.unsqueeze(0))[0, :3].log_softmax(0)[label]
+    for image, c, w in zip(x, label, weight):
+        log_p = net(image.unsqueeze(0))[0, :3].log_softmax(0)[c]
         for e, g in zip(expected, torch.autograd.grad(log_p, list(net.parameters()))):
             e += w * g * g
     for a, b in zip(F, expected):
         assert a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-7)
     assert float(F[-1][3:].abs().sum()) == 0  # classes not met yet are not held
     batch = torch.autograd.grad(
-        nn.functional.cross_entropy(net(x)[:, :3], rank), list(net.parameters())
+        nn.functional.cross_entropy(net(x)[:, :3], label), list(net.parameters())
     )
     assert not torch.allclose(F[0], batch[0].square(), rtol=0.1)  # nor that squared
 
@@ -239,19 +242,19 @@ def test_rwalks_score_by_hand():
 def test_the_penalty_is_its_equations(method, factor):
     """EWC, Eq. (3): λ/2 Σ F (θ - θ*)²; PI, Eq. (4), and RWalk without the half."""
     net = make_net("--net", "mlp")
-    brake = episodic.Brake(net, parse("--method", method, "--weight", "3"))
-    brake.begin_task()
-    brake.importance = [torch.rand_like(p) for p in brake.params]
+    held = episodic.Regulariser(net, parse("--method", method, "--weight", "3"))
+    held.begin_task()
+    held.importance = [torch.rand_like(p) for p in held.params]
     with torch.no_grad():
-        for p in brake.params:
+        for p in held.params:
             p.add_(torch.randn_like(p))
-    squares = zip(brake.importance, brake.params, brake.anchor)
+    squares = zip(held.importance, held.params, held.anchor)
     penalty = factor * 3 * sum((o * (p - a).square()).sum() for o, p, a in squares)
-    expected = torch.autograd.grad(penalty, brake.params)
-    for p in brake.params:
+    expected = torch.autograd.grad(penalty, held.params)
+    for p in held.params:
         p.grad = torch.zeros_like(p)
-    episodic.add_brake(brake.params, brake.importance, brake.anchor, brake.weight)
-    for p, e in zip(brake.params, expected):
+    episodic.add_penalty(held.params, held.importance, held.anchor, held.weight)
+    for p, e in zip(held.params, expected):
         assert torch.allclose(p.grad, e, rtol=1e-4, atol=1e-6)
 
 
@@ -259,36 +262,37 @@ def test_the_penalty_is_its_equations(method, factor):
 def test_the_path_counts_the_losss_own_gradient_alone(method):
     """The penalty moves the weights, but is no part of ω; RWalk restarts the path with Δt."""
     net = make_net("--net", "mlp")
-    brake = episodic.Brake(net, parse("--method", method, "--weight", "5", "--epsilon", "0.01"))
-    brake.begin_task()
-    brake.importance = [torch.ones_like(p) for p in brake.params]
-    start = brake.now()
+    args = parse("--method", method, "--weight", "5", "--epsilon", "0.01")
+    held = episodic.Regulariser(net, args)
+    held.begin_task()
+    held.importance = [torch.ones_like(p) for p in held.params]
+    start = held.now()
     with torch.no_grad():
-        for p in brake.params:
+        for p in held.params:
             p.add_(1.0)
-    brake.since = brake.now()
-    optimizer = torch.optim.SGD(brake.params, 0.01)
-    total = [torch.zeros_like(p) for p in brake.params]
+    held.since = held.now()
+    optimizer = torch.optim.SGD(held.params, 0.01)
+    total = [torch.zeros_like(p) for p in held.params]
     for k in range(3):
-        before = brake.now()
-        for p in brake.params:
+        before = held.now()
+        for p in held.params:
             p.grad = torch.full_like(p, 2.0 + k)
-        brake.step(optimizer)
-        for s, p, b, a in zip(total, brake.params, before, start):
+        held.step(optimizer)
+        for s, p, b, a in zip(total, held.params, before, start):
             moved = p.detach() - b
             assert torch.allclose(moved, -0.01 * (2 + k + 2 * 5 * (b - a)), atol=1e-5)
             s += -(2.0 + k) * moved
-    for w, s in zip(brake.path, total):
+    for w, s in zip(held.path, total):
         assert torch.allclose(w, s)
     if method == "rwalk":
-        moved, information = brake.moved(brake.since), [torch.ones_like(p) for p in brake.params]
-        brake.end_interval(information)
-        for walk, s, d in zip(brake.walk, total, moved):
+        moved, information = held.moved(held.since), [torch.ones_like(p) for p in held.params]
+        held.end_interval(information)
+        for walk, s, d in zip(held.walk, total, moved):
             assert torch.allclose(walk, s / (0.5 * 0.1 * d * d + 0.01), rtol=1e-4)
-        assert all(float(w.abs().sum()) == 0 for w in brake.path)
-        brake.end_task()
-        largest = max(w.max() for w in brake.walk)
-        for omega, walk in zip(brake.importance, brake.walk):  # F is the same everywhere: 1
+        assert all(float(w.abs().sum()) == 0 for w in held.path)
+        held.end_task()
+        largest = max(w.max() for w in held.walk)
+        for omega, walk in zip(held.importance, held.walk):  # F is the same everywhere: 1
             assert torch.allclose(omega, 1 + walk / largest, rtol=1e-4)
 
 
@@ -298,18 +302,18 @@ def test_fisher_is_measured_every_interval_and_at_the_end(interval, updates, mon
     """Intervals run on over the epochs: 2 of 10 steps here, of one task."""
     args = parse("--method", "ewc", "--interval", interval, "--batch-size", "4")
     data, net = small_data(40), make_net()
-    data["rank"] = torch.arange(5)
-    brake, steps, seen = episodic.Brake(net, args), [], []
-    step, end = episodic.Brake.step, episodic.Brake.end_interval
-    monkeypatch.setattr(episodic.Brake, "step", lambda s, o: (steps.append(1), step(s, o)))
-    monkeypatch.setattr(episodic.Brake, "end_interval",
+    data["label"] = torch.arange(5)
+    held, steps, seen = episodic.Regulariser(net, args), [], []
+    step, end = episodic.Regulariser.step, episodic.Regulariser.end_interval
+    monkeypatch.setattr(episodic.Regulariser, "step", lambda s, o: (steps.append(1), step(s, o)))
+    monkeypatch.setattr(episodic.Regulariser, "end_interval",
                         lambda s, f: (seen.append(len(steps)), end(s, f)))  # fmt: skip
     optimizer = torch.optim.Adam(net.parameters(), args.lr)
     task = episodic.start_task(net, [torch.arange(5)], data, 1, args)
     for i in range(2):
-        episodic.train_epoch(net, brake, optimizer, task, data, i, args)
+        episodic.train_epoch(net, held, optimizer, task, data, i, args)
     assert seen == updates
-    assert all(float(f.sum()) > 0 for f in brake.fisher[:2])
+    assert all(float(f.sum()) > 0 for f in held.fisher[:2])
 
 
 # ---------------------------------------------------------------------- batches, the memory
@@ -418,7 +422,7 @@ def test_kill_minus_nine_and_the_same_command_again(tmp_path):
     flags = [*TINY, "--method", "rwalk", "--epochs", "4", "--checkpoint-every", "0"]
     whole, target = tmp_path / "whole.json", tmp_path / "killed.json"
     episodic.main([*flags, "--out", str(whole)])
-    command = [sys.executable, str(ROOT / "episodic.py"), *flags, "--out", str(target)]
+    command = [sys.executable, "-m", "beyond.episodic", *flags, "--out", str(target)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     checkpoint = Path(f"{target}.ckpt")
     deadline = time.monotonic() + 240
@@ -466,7 +470,6 @@ def fails(capsys, argv, code=2):
         ("--method icarl --memory-size 2", "--memory-size 3 or more"),
         ("--method none --classify means", "needs stored images"),
         ("--joint --method icarl", "leave --method and --classify out"),
-        ("--readme x.md", "renewed by --report"),
         ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
         ("--classes-per-task 11", "between 1 and 10"),
@@ -476,7 +479,6 @@ def fails(capsys, argv, code=2):
         ("--threads 100000", "--threads takes numbers"),
         ("--seed -1", "--seed takes numbers"),
         ("--out {tmp}", "is a folder"),
-        ("--report {tmp}/nothing", "no results"),
         ("--nonsense", "unrecognized arguments"),
     ],
 )
@@ -557,33 +559,42 @@ def test_presets_and_methods_move_defaults_and_flags_undo_them():
     assert (args.choice, args.mix, args.image_size) == ("random", "union", 32)
     args = episodic.parse_args(["--preset", "source", "--width", "9"])
     assert (args.net, args.width, args.classes_per_task) == ("mlp", 9, 2)
-    assert all(episodic.parse_args(["--method", m]).weight > 0 for m in episodic.BRAKES)
+    assert all(episodic.parse_args(["--method", m]).weight > 0 for m in episodic.REGULARISERS)
 
 
-def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
-    folder, figures = tmp_path / "results", tmp_path / "figures"
-    run(folder / "samples-seed0.json", "--method", "samples")
-    run(folder / "samples-seed1.json", "--method", "samples", "--seed", "1")
-    run(folder / "ewc-seed0.json", "--method", "ewc")
-    run(folder / "joint-seed0.json", "--joint")
-    run(folder / "pi-pairs-seed0.json", "--method", "pi")
+def test_every_item_can_be_drawn():
+    assert episodic.ITEMS.keys() <= figures.PICTURES.keys() | figures.TABLES.keys()
+
+
+def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
+    folder, drawn = tmp_path / "results", tmp_path / "figures"
+    folder.mkdir()
+    for name in ("samples-seed0", "samples-seed1", "ewc-seed0", "joint-seed0", "pi-pairs-seed0"):
+        shutil.copy(ROOT / f"reference/episodic/{name}.json", folder)
     page = tmp_path / "page.md"
-    page.write_text("<!-- begin episodic results -->\n<!-- end episodic results -->\n")
-    episodic.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    marks = "<!-- begin episodic {0} -->\n<!-- end episodic {0} -->\n"
+    page.write_text("".join(map(marks.format, ("table", "pairs"))))
+    argv = ["episodic", "--runs", str(folder), "--figures", str(drawn), "--docs", str(page)]
+    draw.main(argv)
     err = capsys.readouterr().err
-    assert re.search(r"missing: python episodic.py --row \S+ --dataset glyphs", err)
-    assert {p.name for p in figures.iterdir()} == {"averages.png", "tables.md"}
+    assert re.search(r"missing: python -m beyond.episodic --row \S+ --dataset mnist", err)
+    assert {p.name for p in drawn.iterdir()} == {"averages.png", "tables.md"}
     text = page.read_text()
-    assert "EWC-S, 30 images" in text and "± " in text and "paper 79.7" not in text
-    episodic.main(["--compare", str(folder), str(folder)])
-    assert "| 79.70 |" in capsys.readouterr().out
+    assert "EWC-S, 100 images" in text and "± " in text and "(paper 79.70)" in text
+
+
+def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
+    flags = [*TINY, "--tasks", "11", "--out", str(tmp_path / "r.json")]
+    assert "--tasks 11: there are 10" in fails(capsys, flags)
+    episodic.main([*flags, "--skip-unfit"])
+    assert "there are 10" in json.loads((tmp_path / "r.json").read_text())["skipped"]
 
 
 def test_the_script_runs_from_the_command_line(tmp_path):
     out = tmp_path / "deep" / "run-seed0.json"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "episodic.py"), *TINY, "--out", str(out)],
-        capture_output=True, text=True,
+        [sys.executable, "-m", "beyond.episodic", *TINY, "--out", str(out)],
+        capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0 and "ACC" in done.stdout
     result = json.loads(out.read_text())

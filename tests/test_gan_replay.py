@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from torch import nn
 
 import common
 import gan_replay
+from tools import draw, runs
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -376,7 +378,6 @@ def fails(capsys, argv, code=2):
         ("--data-dir {tmp}/nothing --dataset some/folder", "no dataset"),
         ("--n-gen -1", "--n-gen takes numbers from 0"),
         ("--n-gen many", "invalid int value"),
-        ("--readme README.md", "renewed by --report"),
         ("--gan-epochs 1 2", "give 1 or 4"),
         ("--gan-epochs 0", "--gan-epochs takes numbers from 1"),
         ("--gan-epochs", "expected at least one argument"),
@@ -404,8 +405,6 @@ def fails(capsys, argv, code=2):
         ("--nonsense", "unrecognized arguments"),
         ("--out {tmp}/file/run.json", "cannot write there"),
         ("--out {tmp}", "is a folder"),
-        ("--report {tmp}/nothing", "no results"),
-        ("--compare {tmp}/nothing {tmp}/nothing", "no results"),
         ("--preset best", "invalid choice"),
     ],
 )
@@ -451,31 +450,56 @@ def test_missing_classes_are_named(tmp_path, capsys):
     assert re.search(r"warning: task \d: nothing replayed of classes \d", capsys.readouterr().err)
 
 
-# ----------------------------------------------------------------------------- report, Makefile
+# ----------------------------------------------------------------- data that do not fit, tools
 
 
-def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
+def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
+    """make reproduce goes on with the rows that do fit."""
+    flags = [*TINY, "--image-size", "30", "--out", str(tmp_path / "improved-seed0.json")]
+    assert "--gan conv needs sides that 4 divides, not 30x30" in fails(capsys, flags)
+    assert list(tmp_path.iterdir()) == []
+    gan_replay.main([*flags, "--skip-unfit"])
+    out = capsys.readouterr().out
+    assert "skipped, as these data do not fit: --gan conv needs" in out
+    result = json.loads((tmp_path / "improved-seed0.json").read_text())
+    assert "--gan conv needs sides" in result["skipped"] and "R" not in result
+    draw.main(["gan_replay", "--runs", str(tmp_path), "--figures", str(tmp_path / "f")])
+    said = capsys.readouterr()
+    assert "no row of gan_replay could run on these data" in said.out
+    assert "improved-seed0.json: these data do not fit: --gan conv" in said.err
+    reference = ROOT / "reference/gan_replay/none-seed0.json"
+    shutil.copy(reference, tmp_path)
+    assert list(runs.read(tmp_path, "gan_replay")) == ["none"]
+    assert capsys.readouterr().err.count("left out: ") == 1
+
+
+def test_every_item_can_be_drawn():
+    figures = draw.figures_of("gan_replay")
+    assert gan_replay.ITEMS.keys() <= figures.PICTURES.keys() | figures.TABLES.keys()
+
+
+def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     folder, figures = tmp_path / "results", tmp_path / "figures"
-    for seed in ("0", "1"):
-        run(folder / f"ngen12000-seed{seed}.json", "--seed", seed)
-    run(folder / "improved-seed0.json", "--preset", "improved", "--gan-epochs", "1")
-    run(folder / "total1200-seed0.json", "--n-gen-mode", "total")
-    run(folder / "joint-seed0.json", "--joint")
+    folder.mkdir()
+    for name in ("ngen12000-seed0", "ngen12000-seed1", "improved-seed0", "total1200-seed0",
+                 "joint-seed0"):  # fmt: skip
+        shutil.copy(ROOT / f"reference/gan_replay/{name}.json", folder)
     page = tmp_path / "page.md"
-    names = ("results", "improved", "memory", "speed")
     marks = "<!-- begin gan_replay {0} -->\n<!-- end gan_replay {0} -->\n"
-    page.write_text("".join(marks.format(name) for name in names))
-    gan_replay.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    page.write_text("".join(map(marks.format, ("table", "improved", "memory"))))
+    flags = ["gan_replay", "--runs", str(folder), "--figures", str(figures)]
+    draw.main([*flags, "--docs", str(page)])
     err = capsys.readouterr().err
-    assert "missing: python gan_replay.py --row ngen1200 --dataset glyphs --data-dir data" in err
+    assert "missing: python gan_replay.py --row ngen1200 --dataset mnist --data-dir data" in err
+    assert err.count("missing: ") == 4 and "more of the 25 rows" in err
     drawn = {p.name for p in figures.iterdir()}
-    assert {"figure1.png", "figure4.png", "averages.png", "cost.png", "trade_off.png",
+    assert {"figure1.png", "figure4.png", "averages.png", "cost.png", "tradeoff.png",
             "digits_ngen12000.png", "tables.md"} <= drawn  # fmt: skip
     assert "figure2.png" not in drawn
-    assert "paper −0.609" not in page.read_text()  # the paper's numbers are for MNIST
-    assert "n_gen = 100" in page.read_text() and "(2)" in page.read_text()
-    gan_replay.main(["--compare", str(folder), str(folder)])
-    assert "| −0.609 |" in capsys.readouterr().out
+    text = page.read_text()
+    assert "(paper −0.609)" in text and "n_gen = 12000" in text and "(2)" in text
+    draw.main([*flags[:3], "--figures", str(tmp_path / "one"), "--item", "figure4"])
+    assert [p.name for p in (tmp_path / "one").iterdir()] == ["figure4.png"]
 
 
 def test_the_memory_to_beat_has_the_generators_bytes():

@@ -3,13 +3,13 @@
 import json
 import math
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 
 import common
 import grad_predict as gp
+from tools import draw
+from tools.figures import grad_predict as figures
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
-MARKS = ("results", "standardised", "detection", "distillation", "speed")
 TINY = (
     "--dataset glyphs --image-size 8 --train-size 500 --test-size 200 --tasks 3 --iterations 12 "
     "--batch-size 16 --lr 0.05 --hidden 12 10 --h-hidden 8 8 --h-samples 32 --n-pseudo 20 "
@@ -200,12 +201,12 @@ def test_the_best_function_of_a_number_is_the_mean_given_it():
 def test_figures_and_tables_of_runs_that_died_at_different_times():
     runs = [{"label": "h", "metrics": {"dead": 1.0}, "curve": [[i, 0.1] for i in range(n)]}
             for n in (5, 3)]  # fmt: skip
-    gp.draw_stream({"scalar": runs}, np.array([Figure().subplots()]))
+    figures.draw_stream({"scalar": runs}, Figure())
     long = [{"tasks": 2, "sign": 0.9, "error": 0.2, "sign_later": 0.8, "error_later": 0.3},
             {"tasks": 3, "sign": 0.7, "error": 0.4}]  # fmt: skip
     short = [{"tasks": 2, "sign": 0.5}]  # its error was not finite
     for order in ([long, short], [short, long]):
-        table = gp.distill_table([{"fidelity": found} for found in order])
+        table = figures.distill_table({"distill": [{"fidelity": found} for found in order]})
         assert "| 2 | 0.700 ± " in table and "| 3 | 0.700 (1) | 0.400 (1) | – | – |" in table
 
 
@@ -319,9 +320,9 @@ def test_products_of_gradients_without_forming_them(monkeypatch):
 def test_an_alarm_needs_a_step_not_noise():
     torch.manual_seed(0)
     quiet = torch.randn(1000).tolist()
-    assert gp.alarms(quiet, 3.0) == []
+    assert figures.alarms(quiet, 3.0) == []
     step = quiet[:500] + [v + 6 for v in quiet[500:]]
-    found = gp.alarms(step, 3.0)
+    found = figures.alarms(step, 3.0)
     assert len(found) == 1 and 500 < found[0] < 520
     assert not gp.alarm(step[495:505], 3.0)  # too short a past
 
@@ -332,7 +333,7 @@ def test_alarms_are_those_of_the_detectors_signal(tmp_path, monkeypatch):
     flags = "--boundaries detect --method sgd --detector loss --threshold 0.1".split()
     result = run(tmp_path / "r.json", *flags, "--iterations", "100")
     assert len(result["signals"]) == 300 and result["alarms"]
-    assert gp.alarms([row[2] for row in result["signals"]], 0.1) == result["alarms"]
+    assert figures.alarms([row[2] for row in result["signals"]], 0.1) == result["alarms"]
 
 
 # -------------------------------------------------------------------------------- dead networks
@@ -475,12 +476,10 @@ def fails(capsys, argv, code=2):
         ("--boundaries detect --predictor oracle", "needs --predictor scalar or"),
         ("--preset improved --n-pseudo 25", "multiple of the 10 classes"),
         ("--preset improved --pseudo-rank 65", "above 64 here"),
-        ("--readme x.md", "renewed by --report"),
         ("--device cuda:999", "try --device cpu"),
         ("--train-size 5", "there is no training image of class"),
         ("--iter 5", "unrecognized arguments"),
         ("--out {tmp}", "is a folder"),
-        ("--report {tmp}/nothing", "no results"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
@@ -513,23 +512,35 @@ def test_improved_keeps_at_most_half_as_many_numbers_as_the_network_has():
     assert (args.tasks - 1) * a_task <= 0.5 * sum(b * a for b, a in shapes)
 
 
-def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
-    folder, figures = tmp_path / "results", tmp_path / "figures"
-    for name in ("sgd", "scalar", "distill", "detect", "improved", "std-sgd", "joint"):
-        run(folder / f"{name}-seed0.json", *gp.ROWS[name][1].split())
-    run(folder / "scalar-seed1.json", "--seed", "1")
+def test_every_item_can_be_drawn():
+    assert gp.ITEMS.keys() <= figures.PICTURES.keys() | figures.TABLES.keys()
+
+
+def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
+    folder, drawn = tmp_path / "results", tmp_path / "figures"
+    folder.mkdir()
+    for name in ("sgd-seed0", "scalar-seed0", "scalar-seed1", "distill-seed0", "detect-seed0",
+                 "improved-seed0", "std-sgd-seed0", "joint-seed0"):  # fmt: skip
+        shutil.copy(ROOT / f"reference/grad_predict/{name}.json", folder)
     bench = {"exact_s": 2.0, "lookup_s": 0.004, "agreement": 0.9995, "parameters": 1000,
              "environment": {"device": "x", "threads": 1}}  # fmt: skip
     (folder / "bench.json").write_text(json.dumps(bench))
     page = tmp_path / "page.md"
     marks = "<!-- begin grad_predict {0} -->\n<!-- end grad_predict {0} -->\n"
-    page.write_text("".join(marks.format(name) for name in MARKS))
-    gp.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    names = ("table", "standardised", "boundaries", "distillation", "speed")
+    page.write_text("".join(map(marks.format, names)))
+    argv = ["grad_predict", "--runs", str(folder), "--figures", str(drawn)]
+    draw.main([*argv, "--docs", str(page)])
     assert re.search(r"missing: python grad_predict.py --row \S+ --d", capsys.readouterr().err)
-    assert {p.name for p in figures.iterdir()} == {
-        "figure1.png", "improved.png", "improved_std.png", "detection.png", "tables.md",
+    assert {p.name for p in drawn.iterdir()} == {
+        "figure1.png", "improved.png", "standardised.png", "boundaries.png", "tables.md",
     }  # fmt: skip
     text = page.read_text()
     assert "| plain SGD |" in text and "(2)" in text and "| ratio | 500 |" in text
-    gp.main(["--compare", str(folder), str(folder)])
-    assert "plain SGD: ACC (%)" in capsys.readouterr().out
+
+
+def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
+    flags = [*TINY, "--benchmark", "split", "--tasks", "3", "--out", str(tmp_path / "r.json")]
+    assert "--tasks must divide the 10 classes" in fails(capsys, flags)
+    gp.main([*flags, "--skip-unfit"])
+    assert "must divide" in json.loads((tmp_path / "r.json").read_text())["skipped"]

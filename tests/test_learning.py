@@ -133,9 +133,10 @@ def test_an_example_promises_what_seeds_and_versions_span(name):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_other_commands_promise_no_number(script):
-    """RESULTS.md has them, written by report.py."""
+    """RESULTS.md has them, written by make report."""
     text = words(script.__doc__)
-    text = text[text.index(f"python {script.__name__}.py") :]
+    name = script.__name__
+    text = text[text.index(f"python -m {name}" if "." in name else f"python {name}.py") :]
     for name, example in EXAMPLES.items():
         entry = MARGINS["examples"][name]
         text = text.replace(example.promise(entry["least"], entry["most"]), "")

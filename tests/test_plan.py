@@ -79,7 +79,7 @@ def test_an_item_runs_its_rows_and_no_other():
     rows = TABLES["dgm"]["ITEMS"]["table1"]
     assert len(runs) == 2 * len(rows)
     assert {row for _, row, _ in runs} == {name.rpartition(":")[2] for name in rows}
-    assert text.count("--report results/glyphs/dgm") == 1
+    assert text.count("tools.draw dgm --item") == 1
 
 
 def test_an_item_brings_its_own_data_and_the_runs_that_others_need():

@@ -25,6 +25,7 @@ import torch
 from PIL import Image
 
 import common
+from tools import plan
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ QUICK = [*TINY["gan_replay"], "--replay", "none", "--train-size", "200", "--test
 
 def go(script, argv):
     """Run a script in this process as its command line does."""
-    main = importlib.import_module(script).main
+    main = importlib.import_module(plan.start(script).removeprefix("-m ").removesuffix(".py")).main
     common.exit_in_one_line(lambda: main(argv))
 
 
@@ -161,16 +162,6 @@ def test_blank_images_are_named_as_the_reason(tmp_path, capsys):
     assert "is blank" in line and "-lr" not in line
 
 
-def test_results_of_one_row_must_be_of_the_same_data(tmp_path):
-    for seed in (0, 1):
-        out = tmp_path / f"runs/none-seed{seed}.json"
-        data = pictures(tmp_path / f"{seed}/zoo", ("ant", "bee") if seed else ("ant", "cat"))
-        argv = [*QUICK, "--train-size", "0", "--test-size", "0", "--classes-per-task", "1"]
-        go("gan_replay", [*argv, "--dataset", str(data), "--seed", str(seed), "--out", str(out)])
-    with pytest.raises(common.UserError, match="different data .classes ant, cat, not ant, bee"):
-        common.read_results(tmp_path / "runs", "gan_replay")
-
-
 # ----------------------------------------------------------------------- other torch, other CPU
 
 
@@ -271,7 +262,8 @@ def test_the_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
 )
 def test_closed_streams_do_not_stop_a_run(script, closed, tmp_path):
     flags = " ".join(TINY[script])
-    done = shell(f"'{sys.executable}' {script}.py {flags} --out '{tmp_path}/r.json' {closed}")
+    start = f"'{sys.executable}' {plan.start(script)}"
+    done = shell(f"{start} {flags} --out '{tmp_path}/r.json' {closed}")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "r.json").read_text())["script"] == script
 
@@ -280,7 +272,7 @@ def test_closed_streams_do_not_stop_a_run(script, closed, tmp_path):
     "script, encoding", [*((script, "ascii") for script in TINY), ("dgm", "cp1252")]
 )
 def test_help_survives_other_encodings(script, encoding):
-    command = [sys.executable, f"{script}.py", "--help"]
+    command = [sys.executable, *plan.start(script).split(), "--help"]
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     assert done.returncode == 0 and done.stderr == b""
@@ -298,7 +290,7 @@ def test_what_an_encoding_lacks_is_written_plainly():
 def test_a_page_is_renewed_in_utf_8_whatever_the_locale(tmp_path):
     page = tmp_path / "page.md"
     page.write_bytes("é −\n<!-- begin t -->\n<!-- end t -->\n".encode())
-    code = f"import common; common.fill_between_markers({str(page)!r}, 't', chr(955))"
+    code = f"import tools.tables; tools.tables.fill_between_markers({str(page)!r}, 't', chr(955))"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment)
     assert done.returncode == 0
@@ -321,7 +313,8 @@ def unnamed_encodings(text):
             yield node.lineno
 
 
-@pytest.mark.parametrize("file", sorted(p.name for p in ROOT.glob("*.py")))
+@pytest.mark.parametrize("file", [str(path.relative_to(ROOT)) for some in (
+    "*.py", "beyond/*.py", "tools/**/*.py") for path in sorted(ROOT.glob(some))])  # fmt: skip
 def test_every_text_file_is_read_in_an_encoding_that_is_named(file):
     assert list(unnamed_encodings((ROOT / file).read_text(encoding="utf-8"))) == []
 
@@ -353,7 +346,7 @@ def test_an_interrupt_while_packages_are_imported_is_one_line(script, tmp_path):
     """numpy, which all of them import, stands for any: its import never ends by itself."""
     (tmp_path / "numpy.py").write_text("print('begun', flush=True)\nwhile True:\n    pass\n")
     process = subprocess.Popen(
-        [sys.executable, f"{script}.py", "--help"], cwd=ROOT, encoding="utf-8",
+        [sys.executable, *plan.start(script).split(), "--help"], cwd=ROOT, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a foreground
@@ -389,7 +382,8 @@ importlib.metadata.version = absent
 """
     (tmp_path / "sitecustomize.py").write_text(stop)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, f"{script}.py", "--help"], cwd=ROOT, env=environment,
+    command = [sys.executable, *plan.start(script).split(), "--help"]
+    done = subprocess.run(command, cwd=ROOT, env=environment,
                           capture_output=True, encoding="utf-8")  # fmt: skip
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import torch.nn.functional as F
 
 import common
 import synthetic_meta as sm
+from tools import draw
+from tools.figures import synthetic_meta as figures
+from tools.tables import unpack_images
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
-MARKS = ("results", "improved", "controls", "tasks", "speed")
 TINY = (
     "--dataset glyphs --image-size 8 --train-size 400 --test-size 200 --steps 2 --batch-size 8 "
     "--pool 12 --channels 4 4 --gen-width 4 --real-batch 20 "
@@ -295,7 +298,7 @@ def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
     assert result["metrics"]["ACC"] == pytest.approx(sum(map(sum, last)) / 10)
     assert set(result["by_steps"]) == {"2", "3"} and set(result["by_batch"]) == {"8", "30"}
     assert len(result["grids"]) == 2 and result["grids"][-1][0] == 3
-    assert common.unpack_images(result["grids"][0][1]).shape == (30, 1, 8, 8)
+    assert unpack_images(result["grids"][0][1]).shape == (30, 1, 8, 8)
     names = {"fixed order", "as many images and steps, shuffled", "one pass, shuffled",
              "real images, same start and rates",
              "real images, same start and rates, 3 steps a task"}  # fmt: skip
@@ -452,7 +455,6 @@ def fails(capsys, argv, code=2):
         ("--frozen-convs 2", "needs --bn none"),
         ("--bn none", "--no-bn-logits"),
         ("--source mlp --init learned", "leave --init out"),
-        ("--readme x.md", "renewed by --report"),
         ("--classes-per-task 3 --batch-size 9 --batches 9", "must divide the 10 classes"),
         ("--image-size 30", "sides that 4 divides"),
         ("--pres paper", "unrecognized arguments"),
@@ -461,7 +463,6 @@ def fails(capsys, argv, code=2):
         ("--threads 100000", "--threads takes numbers"),
         ("--seed -1", "--seed takes numbers"),
         ("--out {tmp}", "is a folder"),
-        ("--report {tmp}/nothing", "no results"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, capsys):
@@ -519,34 +520,47 @@ def test_other_ways_to_run(flags, tmp_path):
     assert all(0 <= v <= 1 for row in result["R"] for v in row)
 
 
-def test_report_draws_what_is_there_and_names_what_is_missing(tmp_path, capsys):
-    folder, figures = tmp_path / "results", tmp_path / "figures"
-    for name in ("synthetic", "real", "gan", "mlp", "improved"):
-        flags = sm.ROWS[name][1].split()
-        run(folder / f"{name}-seed0.json", *flags, "--gan-epochs", "1")
-    run(folder / "synthetic-seed1.json", "--seed", "1")
+def test_every_item_can_be_drawn():
+    pictures = {name.partition("_")[0] for name in figures.PICTURES}
+    assert sm.ITEMS.keys() <= pictures | figures.TABLES.keys()
+
+
+def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
+    folder, drawn = tmp_path / "results", tmp_path / "figures"
+    folder.mkdir()
+    for name in ("synthetic-seed0", "synthetic-seed1", "real-seed0", "gan-seed0", "mlp-seed0",
+                 "improved-seed0"):  # fmt: skip
+        shutil.copy(ROOT / f"reference/synthetic_meta/{name}.json", folder)
+    gan = json.loads((folder / "gan-seed0.json").read_text())
+    gan["judge"]["agreement"] = 0.5
+    gan.pop("checksum")
+    common.write_result(folder / "gan-seed0.json", gan)
     rows = [{"kind": kind, "steps": 5, "seconds": seconds, "peak_mb": 900.0}
             for kind, seconds in (("ours", 0.5), ("higher", 0.75))]  # fmt: skip
     bench = {"rows": rows, "environment": {"device": "x", "threads": 1, "higher": "0.2.1"}}
     (folder / "bench.json").write_text(json.dumps(bench))
     page = tmp_path / "page.md"
     marks = "<!-- begin synthetic_meta {0} -->\n<!-- end synthetic_meta {0} -->\n"
-    page.write_text("".join(marks.format(name) for name in MARKS))
-    sm.main(["--report", str(folder), "--figures", str(figures), "--readme", str(page)])
+    names = ("results", "improved", "controls", "tasks", "speed")
+    page.write_text("".join(map(marks.format, names)))
+    argv = ["synthetic_meta", "--runs", str(folder), "--figures", str(drawn)]
+    draw.main([*argv, "--docs", str(page)])
     err = capsys.readouterr().err
-    assert re.search(r"missing: python synthetic_meta.py --row \S+ --dataset glyphs", err)
-    assert "not drawn" in err  # a GAN of one short epoch does not convince the judge
-    assert {p.name for p in figures.iterdir()} == {
+    assert re.search(r"missing: python synthetic_meta.py --row \S+ --dataset mnist", err)
+    assert "not drawn" in err  # this GAN does not convince the judge
+    assert {p.name for p in drawn.iterdir()} == {
         "figure1.png", "figure3_synthetic.png", "figure3_improved.png", "figure4.png",
         "figure5.png", "curves.png", "tasks.png", "cost.png", "tables.md",
     }  # fmt: skip
     assert "| synthetic data |" in page.read_text() and "(2)" in page.read_text()
     assert "| 5 x 5 | 0.50 | 0.75 | 1.50 | 900 | 900 |" in page.read_text()
-    sm.main(["--compare", str(folder), str(folder)])
-    assert "synthetic data: ACC" in capsys.readouterr().out
+    draw.main([*argv[:3], "--figures", str(tmp_path / "one"), "--item", "figure3"])
+    assert {p.name for p in (tmp_path / "one").iterdir()} == {
+        "figure3_synthetic.png", "figure3_improved.png"}  # fmt: skip
 
 
-def test_a_report_of_unknown_names_says_which_are_known(tmp_path, capsys):
-    run(tmp_path / "run-seed0.json")
-    line = fails(capsys, ["--report", str(tmp_path), "--figures", str(tmp_path / "f")])
-    assert "NAME-seedS.json" in line and "improved-learned" in line
+def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
+    flags = [*TINY, "--image-size", "18", "--out", str(tmp_path / "r.json")]
+    assert "G needs sides that 4 divides, not 18x18" in fails(capsys, flags)
+    sm.main([*flags, "--skip-unfit"])
+    assert "G needs sides" in json.loads((tmp_path / "r.json").read_text())["skipped"]

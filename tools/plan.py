@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {"gan_replay": "gan_replay.py", "dgm": "dgm.py", "synthetic_meta": "synthetic_meta.py",
-           "grad_predict": "grad_predict.py", "episodic": "episodic.py",
+           "grad_predict": "grad_predict.py", "episodic": "beyond/episodic.py",
            "generators": "beyond/generators.py"}  # fmt: skip
 
 
@@ -79,22 +79,22 @@ class Plan:
         runs: dict[tuple[str, str, str], None] = {}
         lines = []
         for script, table in self.tables.items():
-            every: dict[str, None] = {}
+            wanted: dict[str, None] = {}
             for item in table["ITEMS"]:
                 data, rows = self.rows_of(script, item)
                 runs |= dict.fromkeys((data, of, row) for of, row in rows)
                 needs = [self.result(data, *row, seed) for row in rows for seed in self.seeds]
                 lines.append(f"$(eval $(call item,{script},{item},{data},{' '.join(needs)}))")
                 if data == self.data:
-                    every |= dict.fromkeys(needs)
+                    wanted |= dict.fromkeys(needs)
             if table["ITEMS"]:
-                lines.append(f"figures/{self.data}/{script}/tables.md: {' '.join(every)}")
+                lines.append(f"figures/{self.data}/{script}/tables.md: {' '.join(wanted)}")
         for data, script, row in runs:
             flags = self.tables[script]["ROWS"][row][1]
             kept = re.search(r"--generator \S*/([\w-]+)-seed", flags)
             for seed in self.seeds:
-                needs = self.result(data, script, kept[1], seed) if kept else ""
-                words = [folder(script), row, seed, data, start(script), needs]
+                first = self.result(data, script, kept[1], seed) if kept else ""
+                words = [folder(script), row, seed, data, start(script), first]
                 lines.append(f"$(eval $(call run,{','.join(words)}))")
         every = [self.result(data, script, row, seed) for data, script, row in runs
                  if data == self.data for seed in self.seeds]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The page of results: claims are judged, not typed; what is measured comes from the JSON alone."""
+"""RESULTS.md and its kin: claims are judged, not typed; numbers come from the JSON alone."""
 
 import json
 import os
@@ -10,18 +10,26 @@ from pathlib import Path
 import pytest
 
 import common
-import report
+from tools import benchmark, claims, compare, results, runs, speed, status
+from tools.figures import dgm, episodic, gan_replay, grad_predict, synthetic_meta
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def runs(tmp_path):
+def folder(tmp_path):
     """A folder with a few results of gan_replay.py, which a test may change."""
     (tmp_path / "runs/gan_replay").mkdir(parents=True)
     for name in ("none-seed0", "ngen12000-seed0", "ngen12000-seed1", "bytes-seed0", "joint-seed0"):
         shutil.copy(ROOT / f"reference/gan_replay/{name}.json", tmp_path / "runs/gan_replay")
+    runs.read_all.cache_clear()
     return tmp_path / "runs"
+
+
+def judge(folder, i=0):
+    """What came out of the claim number i of gan_replay.py."""
+    some = runs.read(folder / "gan_replay", "gan_replay")
+    return claims.judge(claims.CLAIMS["gan_replay"][i], some)
 
 
 def change(path, edit):
@@ -36,113 +44,139 @@ def rows_with(text, words):
 
 
 def test_every_claim_names_runs_that_exist():
-    for script, claims in report.CLAIMS.items():
-        known = {f"{other}/{name}" for other in report.SCRIPTS
-                 for name in report.rows_of(other)}  # fmt: skip
-        known |= report.rows_of(script).keys()
-        for claim in claims:
+    for script, some in claims.CLAIMS.items():
+        known = {f"{other}/{name}" for other in runs.SCRIPTS for name in runs.rows_of(other)}
+        known |= runs.rows_of(script).keys()
+        for claim in some:
             assert set(claim.runs) <= known, claim.says
-        assert set(report.BENCHMARK[script][1]) <= known
+        assert set(benchmark.BENCHMARK[script][1]) <= known
 
 
-def test_a_verdict_follows_the_numbers(runs):
-    claim = report.CLAIMS["gan_replay"][0]  # GAN replay slows forgetting down
-    path = runs / "gan_replay/ngen12000-seed0.json"
-    said, verdict = report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))
+def test_a_verdict_follows_the_numbers(folder):
+    path = folder / "gan_replay/ngen12000-seed0.json"
+    out = judge(folder)  # GAN replay slows forgetting down
     run = [json.loads(path.with_name(f"ngen12000-seed{s}.json").read_text()) for s in (0, 1)]
     mean = sum(r["metrics"]["ACC"] for r in run) / 2
-    assert verdict == "✅" and f"ACC {mean:.3f}" in said and "(2)" in said
+    assert (out.held, out.seeds) == ("✅", 1)
+    assert f"ACC {mean:.3f}" in out.said[1] and "(2)" in out.said[1]
+    assert out.short == "ACC, BWT: none 0.196, −0.995; ngen12000 0.862, −0.148"
     change(path, lambda run: run["metrics"].update(ACC=-9.0))
-    assert report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))[1] == "partly"
+    assert judge(folder).held == "partly"
     change(path, lambda run: run["metrics"].update(BWT=-9.0))
-    assert report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))[1] == "❌"
-    (runs / "gan_replay/none-seed0.json").unlink()
-    said, verdict = report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))
-    assert (said, verdict) == ("not run: none", "–")
+    assert judge(folder).held == "❌"
+    (folder / "gan_replay/none-seed0.json").unlink()
+    out = judge(folder)
+    assert (out.said, out.held, out.seeds) == (["not run: none"], "–", 0)
 
 
-def test_a_verdict_compares_runs_of_the_same_seeds(runs):
+def test_a_verdict_compares_runs_of_the_same_seeds(folder):
     """Seed 1 of one run has no counterpart: it is shown, but it does not decide."""
-    claim = report.CLAIMS["gan_replay"][0]
-    folder = runs / "gan_replay"
-    change(folder / "ngen12000-seed1.json", lambda run: run["metrics"].update(ACC=-9.0, BWT=-9.0))
-    said, verdict = report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))
-    assert verdict == "✅" and "ACC −4" in said
-    assert "Judged on what all have (seed 0): `none` 0.196 (1), " in said
-    change(folder / "ngen12000-seed0.json", lambda run: run["metrics"].update(ACC=-9.0))
-    assert report.judged(claim, "gan_replay", report.read(runs, "gan_replay"))[1] == "partly"
+    path = folder / "gan_replay/ngen12000-seed1.json"
+    change(path, lambda run: run["metrics"].update(ACC=-9.0, BWT=-9.0))
+    out = judge(folder)
+    assert out.held == "✅" and "ACC −4" in out.said[1]
+    assert out.said[2].startswith("Judged on what all have (seed 0): `none` 0.196 (1), ")
+    path = folder / "gan_replay/ngen12000-seed0.json"
+    change(path, lambda run: run["metrics"].update(ACC=-9.0))
+    assert judge(folder).held == "partly"
 
 
-def test_the_page_and_its_figure_from_a_few_runs(runs, tmp_path, capsys):
-    report.main(["--runs", str(runs), "--out", str(tmp_path / "R.md")])
+def test_the_page_and_its_figures_from_a_few_runs(folder, tmp_path, capsys):
+    results.main(["--runs", str(folder), "--out", str(tmp_path / "R.md")])
     text = (tmp_path / "R.md").read_text()
-    assert (runs / "benchmark.png").stat().st_size > 10_000
+    for name in ("benchmark.png", "claims.png"):
+        assert (folder / name).stat().st_size > 10_000
     assert "](runs/benchmark.png)" in text and "[none](runs/gan_replay/none-seed0.json)" in text
     assert len(rows_with(text, "not run: ")) > 10
     row = rows_with(text, "1787 images stored |")[0].split(" | ")
     assert row[6:] == ["1.40", "yes |"]  # 1,784 images of 784 bytes
     assert rows_with(text, "joint training (upper bound) |")[0].split(" | ")[6] == "47.04"
-    for script in report.SCRIPTS:
-        assert f"### {script}.py\n\n1. " in text
+    for script in runs.SCRIPTS:
+        assert f"### {results.file_of(script)}\n\n1. " in text
 
 
-def test_two_folders_side_by_side(runs, tmp_path, capsys):
+def test_a_claim_is_one_short_line_and_its_evidence_is_folded():
+    text = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [cell for row in rows for cell in row.split(" | ")]
+    assert max(map(len, cells)) <= 160
+    links = re.findall(r"^\| \[\d+\]\(#([\w-]+)\)", text, re.M)
+    assert len(links) == sum(map(len, claims.CLAIMS.values()))
+    assert links == re.findall(r'^<details id="([\w-]+)"><summary>', text, re.M)
+    assert text.count("</details>") == len(links)
+
+
+def test_your_runs_stand_beside_the_references_seed_by_seed(folder, tmp_path, capsys):
     yours = tmp_path / "yours/gan_replay"
     yours.mkdir(parents=True)
-    shutil.copy(runs / "gan_replay/none-seed0.json", yours)
-    assert report.repeated(str(runs), str(tmp_path / "yours")) == (
-        "1 of 1 runs have the reference's very numbers.\n"
-    )
-    change(yours / "none-seed0.json", lambda run: run["R"].__setitem__(-1, [0.5] * 5))
-    report.main(["--runs", str(runs), "--compare", str(tmp_path / "yours")])
-    out = capsys.readouterr().out
-    row = rows_with(out, "no replay")[0].split(" | ")
-    assert row[1].startswith("0.19") and row[2] == "0.500 (1)"
-    assert rows_with(out, "joint training")[0].split(" | ")[2] == "–"
-    wrong = "0 of 1 runs have the reference's very numbers; not gan_replay/none (seed 0).\n"
-    assert wrong in out
-    change(yours / "none-seed0.json", lambda run: run["args"].update(dataset="fashion-mnist"))
-    report.main(["--runs", str(runs), "--compare", str(tmp_path / "yours")])
-    assert "yours is of fashion-mnist" in capsys.readouterr().out
+    for name in ("none-seed0", "ngen12000-seed1"):
+        shutil.copy(folder / f"gan_replay/{name}.json", yours)
+
+    def compared():
+        runs.read_all.cache_clear()
+        compare.main([str(tmp_path / "yours"), "--reference", str(folder)])
+        return capsys.readouterr().out
+
+    out = compared()
+    assert "2 of 2 runs are equal to the reference's to the last bit." in out
+    assert [line.split(" | ")[:2] for line in out.splitlines() if "last bit |" in line] == [
+        ["| ngen12000", "1"], ["| none", "0"]]  # fmt: skip
+    assert "2 more rows are in" in out and "joint | " not in out and len(out.splitlines()) < 20
+    change(yours / "ngen12000-seed1.json", lambda run: run["R"][-1].__setitem__(0, 0.5))
+    change(yours / "ngen12000-seed1.json", lambda run: run["metrics"].update(ACC=0.75))
+    change(yours / "ngen12000-seed1.json", lambda run: run["environment"].update(torch="9.9.0"))
+    out = compared()
+    run = json.loads((folder / "gan_replay/ngen12000-seed1.json").read_text())
+    gap, apart = 0.75 - run["metrics"]["ACC"], abs(0.5 - run["R"][-1][0])
+    assert f"{gap:+.4f}, R by up to {apart:.4f}".replace("-", "−") in out
+    assert "made with torch 2." in out and "9.9.0" in out and "1 of 2 runs are equal" in out
+    row = rows_with(out, "| ngen12000 | 1 |")[0]
+    assert row.endswith("(2) |")  # the reference's spread over its seeds
+    for name in ("none-seed0", "ngen12000-seed1"):
+        change(yours / f"{name}.json", lambda run: run["args"].update(dataset="fashion-mnist"))
+    assert "is of fashion-mnist" in compared()
 
 
 def test_synthetic_data_stand_in_the_table_without_transduction():
-    folder = ROOT / "reference"
-    entry = next(e for e in report.benchmark(folder) if e["name"] == "synthetic")
-    runs = report.read(folder, "synthetic_meta")["synthetic"]
-    untold = [run["metrics"]["no transduction"] for run in runs]
+    folder = str(ROOT / "reference")
+    entry = next(e for e in benchmark.benchmark(folder) if e["name"] == "synthetic")
+    some = runs.read_all(folder, "synthetic_meta")["synthetic"]
+    untold = [run["metrics"]["no transduction"] for run in some]
     assert entry["ACC"] == pytest.approx(untold, abs=1e-6) and entry["kept"] == 0
 
 
-def test_results_md_is_what_the_reference_gives():
-    text = report.page("reference", str(ROOT / "reference/benchmark.png"), str(ROOT))
+def test_results_md_is_what_the_reference_gives(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = results.page("reference", "reference", ".")
     assert text == (ROOT / "RESULTS.md").read_text(), "run make report"
 
 
 @pytest.mark.parametrize(
     "argv, says",
-    [(["--runs", "nowhere"], "nowhere has no SCRIPT"), (["--figures", "x"], "unrecognized"),
+    [(["--runs", "nowhere"], "nowhere has no SCRIPT"), (["--report", "x"], "unrecognized"),
      (["--out", "/dev/null/x.md"], "/dev/null")],
 )  # fmt: skip
 def test_bad_input_is_one_line(argv, says, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as stop:
-        report.common.exit_in_one_line(lambda: report.main(argv))
+        common.exit_in_one_line(lambda: results.main(argv))
     err = capsys.readouterr().err
     assert stop.value.code == 2 and says in err and len(err.splitlines()) == 1
 
 
-def test_the_hours_are_those_of_the_first_seed(runs):
+def test_the_hours_are_those_of_the_first_seed(folder):
     for i, name in enumerate(("none", "ngen12000", "bytes", "joint")):
-        path = runs / f"gan_replay/{name}-seed0.json"
+        path = folder / f"gan_replay/{name}-seed0.json"
         change(path, lambda run, i=i: run["timing"].update(wall_s=1800.0 * i))
         change(path, lambda run: run["environment"].update(commit="c0ffee1234"))
-    rows = [re.split(r" *\| *", line)[1:-1] for line in report.hours_table(runs).splitlines()]
+    table = results.hours_table(str(folder)).splitlines()
+    rows = [re.split(r" *\| *", line)[1:-1] for line in table]
     assert rows[2:] == [[name, "4", "3.0", "90", "c0ffee1"] for name in ("gan_replay", "all")]
-    assert report.hours_table(runs / "none").splitlines()[-1] == "| all | 0 | 0.0 | 0 | 0 |"
-    assert report.log_of(runs, runs) == []
-    (runs / "reproduce.log").touch()
-    assert "(reproduce.log)" in report.log_of(runs, runs)[0]
+    empty = results.hours_table(str(folder / "none")).splitlines()
+    assert empty[-1] == "| all | 0 | 0.0 | 0 | 0 |"
+    assert results.log_of(str(folder), str(folder)) == []
+    (folder / "reproduce.log").touch()
+    assert "(reproduce.log)" in results.log_of(str(folder), str(folder))[0]
 
 
 @pytest.mark.parametrize("flags, jobs, threads", [
@@ -159,59 +193,63 @@ def test_make_reproduce_makes_two_runs_at_a_time_with_one_thread_each(flags, job
 
 def test_every_make_target_that_is_spoken_of_exists():
     rules = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
-    pages = [*PAGES, *ROOT.glob("*.py"), *ROOT.glob("tests/*.py")]
+    pages = [*PAGES, *(path for some in ("*.py", "tests/*.py", "tools/**/*.py", "beyond/*.py")
+                       for path in ROOT.glob(some))]  # fmt: skip
     named = {name for page in pages for name in
              re.findall(r"`make (?:-\w+ )*([a-z][\w-]*)", page.read_text())}  # fmt: skip
-    rules |= set(report.SCRIPTS)
+    rules |= set(runs.SCRIPTS)
     assert {"report", "demo", "stress", "bench"} <= named and named <= rules, named - rules
 
 
-def test_the_plan_counts_what_is_there_and_estimates_the_rest(runs, tmp_path, capsys):
+def test_the_status_counts_what_is_there_and_estimates_the_rest(folder, tmp_path, capsys):
     """Two runs that took an hour each in the reference: one is there, the other is to come."""
     for name in ("none-seed0", "joint-seed0"):
-        change(runs / f"gan_replay/{name}.json", lambda run: run["timing"].update(wall_s=3600))
+        change(folder / f"gan_replay/{name}.json", lambda run: run["timing"].update(wall_s=3600))
     mine = tmp_path / "results/mnist/gan_replay"
-    shutil.copytree(runs / "gan_replay", mine)
+    shutil.copytree(folder / "gan_replay", mine)
     for path in mine.glob("*.json"):
         if path.name != "none-seed0.json":
             path.unlink()
     change(mine / "none-seed0.json", lambda run: run["timing"].update(wall_s=1800))
     asked = [str(mine / f"{name}.json") for name in ("none-seed0", "joint-seed0", "joint-seed7")]
-    report.main(["--plan", "mnist", "--runs", str(runs), "--results", *asked])
-    row = rows_with(capsys.readouterr().out, "gan_replay")[0]
+    change(mine / "none-seed0.json", lambda run: run.update(skipped="too few classes"))
+    status.main(["mnist", *asked, "--reference", str(folder)])
+    out = capsys.readouterr().out
+    row = rows_with(out, "gan_replay")[0]
     assert [cell.strip() for cell in row.split("|")[2:6]] == ["3", "1", "0.5", "2.0"]
+    assert f"skipped, as these data do not fit: {mine}/none-seed0.json: too few classes" in out
 
 
 def test_the_exponent_of_a_known_power():
     x = [5, 10, 25, 75]
-    assert report.exponent(x, [0.3 * n**1.7 for n in x]) == pytest.approx(1.7)
-    assert report.exponent(x, [4.0] * 4) == pytest.approx(0, abs=1e-9)
+    assert speed.exponent(x, [0.3 * n**1.7 for n in x]) == pytest.approx(1.7)
+    assert speed.exponent(x, [4.0] * 4) == pytest.approx(0, abs=1e-9)
 
 
-def test_growth_is_drawn_from_json_and_only_where_there_is_some(runs, tmp_path, capsys):
-    page = ["--runs", str(runs), "--out", str(tmp_path / "R.md")]
-    report.main(page)
+def test_growth_is_drawn_from_json_and_only_where_there_is_some(folder, tmp_path, capsys):
+    page = ["--runs", str(folder), "--out", str(tmp_path / "R.md")]
+    results.main(page)
     text = (tmp_path / "R.md").read_text()
-    assert not (runs / "growth.png").exists() and "growth.png" not in text
+    assert not (folder / "growth.png").exists() and "growth.png" not in text
     assert "training images | grow" not in text and "avalanche-lib" not in text
     rows = [{"script": "dgm", "images": n, "seconds": 1e-3 * n**1.5} for n in (100, 200, 1000)]
-    (runs / "growth.json").write_text(json.dumps({"rows": rows}))
+    (folder / "growth.json").write_text(json.dumps({"rows": rows}))
     rows = [{"kind": "ours", "steps": n, "seconds": 0.1 * n} for n in (5, 25, 75)]
     rows += [{"kind": "higher", "steps": n, "seconds": 0.2 * n} for n in (5, 25)]
-    (runs / "synthetic_meta").mkdir()
-    (runs / "synthetic_meta/bench.json").write_text(json.dumps({"rows": rows}))
+    (folder / "synthetic_meta").mkdir()
+    (folder / "synthetic_meta/bench.json").write_text(json.dumps({"rows": rows}))
     one = {"ours": {"both": 600}, "avalanche": {"both": 400}, "ratio": {"both": 1.5},
            "flops_per_image": 3e6}  # fmt: skip
-    (runs / "gan_replay/bench_avalanche.json").write_text(json.dumps({"vae": one, "gan": one}))
-    report.main(page)
+    (folder / "gan_replay/bench_avalanche.json").write_text(json.dumps({"vae": one, "gan": one}))
+    results.main(page)
     text = (tmp_path / "R.md").read_text()
-    assert (runs / "growth.png").stat().st_size > 10_000 and "](runs/growth.png)" in text
+    assert (folder / "growth.png").stat().st_size > 10_000 and "](runs/growth.png)" in text
     assert "power 1.50" in rows_with(text, "dgm: seconds for an epoch of 100 ... 1000")[0]
     assert "power 1.00" in rows_with(text, "5 to 75 inner steps")[0]
     assert "2.00 ✅" in rows_with(text, "against `higher`")[0]
     assert len(rows_with(text, "| 600 | 400 | 1.50 ❌ (goal 2) |")) == 2
-    grown = report.costs(runs)
-    assert grown["inner steps a task"]["the same by `higher`"] == ([5, 25], [1.0, 5.0])
+    grown = speed.costs(str(folder))
+    assert grown["inner steps per task"]["the same by `higher`"] == ([5, 25], [1.0, 5.0])
     assert grown["tasks"]["gan_replay `ngen12000`"][0] == [1, 2, 3, 4]
 
 
@@ -241,7 +279,8 @@ SETTINGS = (  # no results, though they look like some
 
 def papers_numbers():
     """What the papers report, as the scripts have it for their tables."""
-    text = " ".join(str(vars(report.SCRIPTS[script][0]).get(name, "")) for script in report.SCRIPTS
+    figures = (dgm, episodic, gan_replay, grad_predict, synthetic_meta)
+    text = " ".join(str(vars(module).get(name, "")) for module in figures
                     for name in ("PAPER", "PAPER_ELSEWHERE", "TABLE_2"))  # fmt: skip
     return {float(number) for number in re.findall(r"\d+\.\d+", text)}
 
@@ -269,7 +308,7 @@ def typed_results(words):
 def test_no_measured_number_is_typed():
     for page in PAGES:
         assert typed_results(own_words(page.read_text(encoding="utf-8"))) == [], page
-    notes = [claim.note for claims in report.CLAIMS.values() for claim in claims]
+    notes = [claim.note for some in claims.CLAIMS.values() for claim in some]
     assert typed_results(own_words(" ".join(notes))) == []
 
 

@@ -1,0 +1,189 @@
+"""Figures and tables of gan_replay.py, from the JSON of its runs."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import common
+from gan_replay import ITEMS
+from tools.tables import Picture, Runs, Table, markdown_table, results_table, unpack_images
+
+METRICS = ("ACC", "BWT", "FWT", "forgetting")
+PAPER = {  # the table of Sec. 4
+    "ngen12000": {"BWT": -0.609, "FWT": -0.100},
+    "ngen1200": {"BWT": -0.661, "FWT": -0.116},
+    "ngen120000": {"BWT": -0.954, "FWT": -0.131},
+}
+
+
+def draw_training(rows: Runs, figure: Figure) -> None:
+    """Figures 1-3: accuracy on every task met so far, and their mean, while the solver trains."""
+    (runs,), ax = rows.values(), figure.subplots()
+    points = min(len(run["curve"]) for run in runs)
+    curves = np.array([run["curve"][:points] for run in runs])  # [seeds, points, 1 + T]
+    steps, curve = curves[0, :, 0], curves.mean(0)[:, 1:]
+    ends = [task["last_step"] for task in runs[0]["tasks"]]
+    for j, begin in enumerate([0, *ends[:-1]]):
+        now = steps > begin
+        line = ax.plot(steps[now], curve[now, j], lw=1, label=f"task {j + 1}")[0]
+        low, high = curves[:, now, 1 + j].min(0), curves[:, now, 1 + j].max(0)
+        ax.fill_between(steps[now], low, high, color=line.get_color(), alpha=0.15, lw=0)
+        ax.axvline(ends[j], color="0.8", lw=0.8, zorder=0)
+    met = 1 + np.searchsorted(ends, steps)
+    ax.plot(steps, [row[:k].mean() for row, k in zip(curve, met)], "k", lw=1.8, label="mean")
+    ax.set(xlabel="solver step", ylabel="test accuracy", ylim=(-0.02, 1.02))
+    figure.legend(fontsize=7, loc="outside right")
+
+
+def draw_tasks(rows: Runs, figure: Figure) -> None:
+    """Figures 4-6: accuracy on each task after each task, mean and SD over the seeds."""
+    (runs,), ax = rows.values(), figure.subplots()
+    R = np.array([run["R"] for run in runs])  # [seeds, T + 1, T]
+    T = R.shape[2]
+    spread = R.std(0, ddof=1) if len(R) > 1 else np.zeros_like(R[0])
+    for j in range(T):
+        after = np.arange(j + 1, T + 1)
+        ax.errorbar(after, R.mean(0)[after, j], spread[after, j], marker="o", ms=4, capsize=2,
+                    label=f"task {j + 1}")  # fmt: skip
+    ax.set(xlabel="after task", ylabel="test accuracy", ylim=(-0.02, 1.02), xticks=range(1, T + 1))
+    figure.legend(fontsize=7, loc="outside right")
+
+
+def draw_averages(runs: Runs, figure: Figure) -> None:
+    """A_t, the accuracy over the classes met so far, of the method, its bounds and our preset."""
+    ax = figure.subplots()
+    for name, some in runs.items():
+        if name == "joint":
+            ax.axhline(np.mean([run["metrics"]["ACC"] for run in some]), ls="--", color="0.4",
+                       label=some[0]["label"])  # fmt: skip
+            continue
+        A = np.array([run["metrics"]["A"] for run in some])  # [seeds, T]
+        t = range(1, A.shape[1] + 1)
+        style: dict = dict(marker="o", ms=4)
+        style |= dict(ls=":", marker="s", ms=7, mfc="none") if name == "real" else {}
+        ax.plot(t, A.mean(0), **style, label=some[0]["label"])
+        ax.set_xticks(t)
+    ax.set(xlabel="after task", ylabel="accuracy on all classes so far", ylim=(0, 1.02))
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+
+
+def draw_cost(runs: Runs, figure: Figure) -> None:
+    """Sec. 4, computation: images trained on and seconds for each task."""
+    axes = figure.subplots(1, 2)
+    growing = "digits" if "digits" in runs else "ngen12000"
+    for name in [name for name in (growing, "total12000", "real", "improved") if name in runs]:
+        images = [[(v["solver_images"] + v["gan_images"]) / 1000 for v in run["tasks"]]
+                  for run in runs[name]]  # fmt: skip
+        seconds = [[sum(v.values()) - v.get("evaluation_s", 0) for v in run["timing"]["tasks"]]
+                   for run in runs[name]]  # fmt: skip
+        for ax, values in zip(axes, (images, seconds)):
+            mean = np.mean(values, axis=0)
+            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=runs[name][0]["label"])
+    for ax, what in zip(axes, ("thousand images trained on", "seconds")):
+        ax.set(xlabel="task", ylabel=what, ylim=(0, None))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
+                  loc="outside lower center")  # fmt: skip
+
+
+def draw_trade_off(runs: Runs, figure: Figure) -> bool:
+    """The trade-off Sec. 4 proposes: accuracy, BWT and time against a fixed total of images."""
+    totals = [some for name, some in runs.items() if name.startswith("total")]
+    if not totals:
+        return False
+    axes = figure.subplots(1, 3)
+    n = [some[0]["args"]["n_gen"] for some in totals]
+    values = (
+        ("final accuracy", lambda run: run["metrics"]["ACC"]),
+        ("BWT", lambda run: run["metrics"].get("BWT", math.nan)),
+        ("seconds", lambda run: run["timing"]["wall_s"]),
+    )
+    for ax, (what, value) in zip(axes, values):
+        ax.plot(n, [np.mean([value(run) for run in some]) for some in totals], marker="o",
+                label="GAN replay, fixed total")  # fmt: skip
+        for name, style in (("ngen12000", ":"), ("bytes", "--")):
+            if name in runs:
+                label = runs[name][0]["label"] + " a task" * (name == "ngen12000")
+                ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
+                           label=label)  # fmt: skip
+        ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
+                  loc="outside lower center")  # fmt: skip
+    return True
+
+
+def draw_digits(rows: Runs, figure: Figure) -> bool:
+    """What the generator draws after each task: 60 images, sorted by the solver's label."""
+    (runs,) = rows.values()
+    grids = runs[0]["grids"]
+    if not grids:
+        return False
+    figure.set_figheight(1.3 * len(grids) + 0.3)
+    axes = figure.subplots(len(grids), squeeze=False)[:, 0]
+    for t, (ax, packed) in enumerate(zip(axes, grids)):
+        x = unpack_images(packed)  # [60, C, H, W]
+        _, C, H, W = x.shape
+        tiled = x.reshape(3, 20, C, H, W).transpose(0, 3, 1, 4, 2).reshape(3 * H, 20 * W, C)
+        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.set(xticks=[], yticks=[], ylabel=f"after task {t + 1}")
+    return True
+
+
+def memory_table(runs: Runs) -> str:
+    """Sec. 4, memory: what each kind of replay keeps after every task, in MB of 10^6 bytes."""
+    run = runs["ngen12000"][0]
+    memory, tasks = run["memory"], run["tasks"]
+    nets = [memory[name] / 1e6 for name in ("solver", "G", "D")]
+    rows = [["solver + generator + discriminator (paper: 5.7)"] + [f"{sum(nets):.2f}"] * len(tasks),
+            ["of these, the generator, which alone stands for the past"]
+            + [f"{nets[1]:.2f}"] * len(tasks)]  # fmt: skip
+    stored = np.cumsum([task["new"] for task in tasks]) * memory["image"] / 1e6
+    rows.append(["all images as float32 (paper: around 180)"] + [f"{4 * v:.1f}" for v in stored])
+    rows.append(["all images as bytes"] + [f"{v:.1f}" for v in stored])
+    header = ["MB kept", *(f"after task {t + 1}" for t in range(len(tasks)))]
+    return markdown_table(header, rows)
+
+
+def bench(folder: Path, figures: Path) -> dict[str, str]:
+    """Images a second on this machine's cores, from what `make bench` left in a folder."""
+    rows = []
+    for path in sorted(folder.glob("speed-*.json")):
+        run = common.read_json(path)
+        tasks, times = run["tasks"], run["timing"]["tasks"]
+        rates = (sum(v[f"{net}_images"] for v in tasks) / sum(v.get(f"{net}_s", 0) for v in times)
+                 for net in ("gan", "solver"))  # fmt: skip
+        env = run["environment"]
+        rows.append([env["device"], str(env["threads"]), *(f"{rate:.0f}" for rate in rates)])
+    header = ["device", "threads", "GAN images/s", "solver images/s"]
+    return {"speed": markdown_table(header, rows)} if rows else {}
+
+
+def table_of(runs: Runs) -> str:
+    """Metrics of each run, the paper's beside where the run has the paper's data."""
+    flags = next(iter(runs.values()))[0]["args"]
+    whole = flags["dataset"] == "mnist" and not flags["train_size"]
+    return results_table(runs, METRICS, PAPER if whole else {})
+
+
+EXTRA = ("total300", "total1200", "total4000", "total12000", "digits")
+PICTURES = {
+    **{f"figure{i}": Picture(draw_training, ITEMS[f"figure{i}"], f"Figure {i}: {{label}}")
+       for i in (1, 2, 3)},
+    **{f"figure{i}": Picture(draw_tasks, ITEMS[f"figure{i}"], f"Figure {i}: {{label}}")
+       for i in (4, 5, 6)},
+    "averages": Picture(draw_averages, ("none", "ngen12000", "bytes", "real", "improved", "joint"),
+                        "Accuracy on all classes met so far", (6, 4.4)),
+    "cost": Picture(draw_cost, (*ITEMS["cost"], "ngen12000"), "Cost of every task (Sec. 4)",
+                    (8, 3.9)),
+    "tradeoff": Picture(draw_trade_off, ITEMS["tradeoff"],
+                        "A fixed total of generated images (the trade-off of Sec. 4)", (10, 3.6)),
+    **{f"digits_{name}": Picture(draw_digits, (name,), "What is generated: {label}", (8, 1.6))
+       for name in ("ngen12000", "digits", "improved")},
+}  # fmt: skip
+TABLES = {
+    "table": Table(table_of, (*ITEMS["table"], *EXTRA)),
+    "improved": Table(table_of, ITEMS["improved"]),
+    "memory": Table(memory_table, ("ngen12000",)),
+}

@@ -1,0 +1,370 @@
+"""RESULTS.md: what each paper claims, what came out here, and whether it held; from JSON alone.
+
+    reference/SCRIPT/NAME-seedS.json ──► tools/claims.py: measured, judged ──► RESULTS.md
+                                    └──► all methods on Split-MNIST ──► benchmark.png
+    reference/growth.json, what `make bench` left ──► growth.png
+
+    python -m tools.results                            # our runs in reference/; renews README.md
+    python -m tools.results --runs results/mnist --out figures/mnist/RESULTS.md   # yours
+"""
+
+import argparse
+import importlib
+import inspect
+import os
+import re
+import statistics
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+import common
+from tools import benchmark, speed, table1
+from tools.claims import CLAIMS, Claim, Verdict, judge
+from tools.runs import SCRIPTS, read_all
+from tools.tables import (
+    Runs,
+    fill_between_markers,
+    markdown_table,
+    metric,
+    metric_digits,
+    save_figure,
+)  # fmt: skip
+
+TITLES = {
+    "gan_replay": "Montagna 2024, Generative continual learning",
+    "dgm": "Ostapenko et al. 2019, Learning to Remember: A Synaptic Plasticity Driven Framework "
+        "for Continual Learning",
+    "synthetic_meta": "Masarczyk & Tautkute 2020, Reducing catastrophic forgetting with learning "
+        "on synthetic data",
+    "grad_predict": "Enabling continual learning in neural networks with meta learning (AMTL "
+        "workshop, ICML 2019)",
+    "episodic": "Methods that store images, of DGM's Table 1",
+}  # fmt: skip
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Folders and pages."""
+    parser = common.new_parser(__doc__)
+    add = parser.add_argument
+    add("--runs", default="reference", metavar="DIR", help="results, in DIR/SCRIPT/NAME-seedS.json")
+    add("--out", default="RESULTS.md", metavar="FILE", help="the page")
+    add("--figures", default="", metavar="DIR", help="where its figures go; empty: --runs")
+    add("--readme", default="", metavar="FILE", help="also renew the blocks of this page")
+    args = parser.parse_args(argv)
+    args.figures = args.figures or args.runs
+    common.expand_home(args)
+    return args
+
+
+def file_of(script: str) -> str:
+    """Where the first script of a folder of results lies."""
+    return SCRIPTS[script][0].replace(".", "/") + ".py"
+
+
+def link_to(path: str | Path, base: str | Path) -> str:
+    """A path as a link from a page in the folder `base`."""
+    return Path(os.path.relpath(path, base)).as_posix()
+
+
+# --------------------------------------------------------------------------------------------
+# Claims: a short line each, its evidence folded below
+# --------------------------------------------------------------------------------------------
+
+
+def claims_of(script: str, folder: str, base: str) -> str:
+    """A paper's claims as a table, and what each verdict rests on."""
+    every = {f"{other}/{name}": some for other in SCRIPTS
+             for name, some in read_all(folder, other).items()}  # fmt: skip
+    runs = every | read_all(folder, script)
+    rows, folded = [], []
+    for i, claim in enumerate(CLAIMS[script], 1):
+        verdict, anchor = judge(claim, runs), f"{script}-{i}"
+        seeds = "–" if not verdict.seeds else "one" if verdict.seeds == 1 else str(verdict.seeds)
+        rows.append([f"[{i}](#{anchor})", claim.item, claim.says, claim.paper or "–",
+                     verdict.short, verdict.held, seeds])  # fmt: skip
+        folded.append(evidence(f'<details id="{anchor}"><summary>{i}. {claim.says}: {verdict.held}'
+                               "</summary>", claim, verdict, runs, folder, script, base))
+    header = ["#", "where", "claim", "paper", "ours (means)", "held", "seeds"]
+    return markdown_table(header, rows).strip() + "\n\n" + "\n".join(folded)
+
+
+def evidence(
+    opening: str, claim: Claim, verdict: Verdict, runs: Runs, folder: str, script: str, base: str
+) -> str:
+    """The note, every measured value, the figure, and the runs' JSON."""
+    ours = Path(folder).resolve().name == "reference"  # a note is about what came out there
+    lines = [opening, ""]
+    lines += [f"*Here:* {claim.note}", ""] if claim.note and ours else []
+    lines += [f"- {line}" for line in verdict.said]
+    figure = Path(folder) / script / claim.figure
+    links = [f"[figure]({link_to(figure, base)})"] if claim.figure and figure.exists() else []
+    for name in claim.runs:
+        for run in runs.get(name, [])[:1]:
+            spent = sum(r["timing"]["wall_s"] for r in runs[name]) / len(runs[name])
+            links.append(f"[{name}]({link_to(run['path'], base)}) {spent:.0f} s")
+    return "\n".join([*lines, "", " · ".join(links), "", "</details>"])
+
+
+def deviations(script: str) -> str:
+    """The numbered deviations of a script, as Markdown."""
+    text = importlib.import_module(SCRIPTS[script][0]).DEVIATIONS
+    block = re.split(r"^(?= *1\. )", text, maxsplit=1, flags=re.M)[1].split("\n\n")[0]
+    items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
+    return "\n".join(" ".join(item.split()) for item in items if item.strip())
+
+
+# --------------------------------------------------------------------------------------------
+# Robustness and hours
+# --------------------------------------------------------------------------------------------
+
+
+def stress_table(folder: str) -> str:
+    """What `make stress` counted: tries, and how many of them ended wrong."""
+    totals, rows = speed.bench(folder, "stress.json").get("totals", {}), []
+    for name, counts in totals.items():
+        killed = sum(counts.get("kills", {}).values())
+        wrong = [f"{counts[f'{kind}, wrong']}" if f"{kind}, wrong" in counts else "–" for kind in
+                 ("full disk", "read-only", "one target")]  # fmt: skip
+        inputs = f"{counts['inputs, wrong']} of {counts['inputs']}" if "inputs" in counts else "–"
+        lost = f"{counts['ends in other bytes']} of {killed}" if killed else "–"
+        hurt = counts.get("damaged")
+        harmed = f"{counts['damaged, wrong']} of {hurt}" if hurt else "–"
+        rows.append([name, lost, harmed, inputs, *wrong])
+    header = ["went wrong", "killed and resumed: other bytes",
+              "damaged files: other bytes, a crash", "wrong inputs let through", "full disk",
+              "read-only folder", "two runs, one target"]  # fmt: skip
+    return markdown_table(header, rows) if rows else ""
+
+
+def tested_at(folder: str) -> list[str]:
+    """Which version `make stress` was run on."""
+    commit = speed.bench(folder, "stress.json").get("environment", {}).get("commit")
+    return [f"Counted at commit {commit[:7]}; the tests repeat a few of each."] if commit else []
+
+
+def hours_table(folder: str) -> str:
+    """What `make reproduce` costs: of each script the first seed's runs, their hours, versions."""
+    rows, every = [], []
+    for script in SCRIPTS:
+        some = sum(read_all(folder, script).values(), [])
+        runs = [run for run in some if run["seed"] == 0]
+        if runs:
+            rows.append(hours_row(script, runs))
+            every += runs
+    rows.append(hours_row("all", every))
+    header = ["script", "runs", "hours of one core", "longest run, minutes", "commits"]
+    return markdown_table(header, rows)
+
+
+def hours_row(name: str, runs: list[dict]) -> list[str]:
+    """A row of `hours_table`."""
+    seconds = [run["timing"]["wall_s"] for run in runs]
+    commits = {run["environment"]["commit"][:7] for run in runs}
+    cost = [f"{sum(seconds) / 3600:.1f}", f"{max(seconds, default=0.0) / 60:.0f}"]
+    return [name, str(len(runs)), *cost, commits.pop() if len(commits) == 1 else str(len(commits))]
+
+
+def log_of(folder: str, base: str) -> list[str]:
+    """A link to the log of a whole `make reproduce`, if it is there."""
+    log = Path(folder, "reproduce.log")
+    return [f"[Log of one from the first run to the last]({link_to(log, base)}), stopped and "
+            "continued several times, a part of it beside other work: the hours at its end are "
+            "more than those above."] * log.exists()
+
+
+# --------------------------------------------------------------------------------------------
+# The page, and the blocks of the README
+# --------------------------------------------------------------------------------------------
+
+
+def growth_figure(folder: str, figures: str, base: str) -> list[str]:
+    """The paragraph that shows growth.png, once growth.json is there."""
+    if not speed.bench(folder, "growth.json"):
+        return []
+    where = link_to(Path(figures) / "growth.png", base)
+    return [f"![seconds against tasks, images and inner steps]({where})",
+            "Both axes are logarithmic: power 1 is proportional. In gan_replay's runs every task "
+            "replays more images, for more epochs, than the one before."]  # fmt: skip
+
+
+def page(folder: str, figures: str, base: str) -> str:
+    """RESULTS.md as text; `base` is its folder."""
+    out = [
+        "# Results",
+        "Written by `make report` from the JSON of the runs; no number and no verdict here is "
+        "typed. ✅: all conditions of a claim hold, ❌: none does, else “partly”; the conditions "
+        "stand in [tools/claims.py](tools/claims.py). “(control)” marks our question, not the "
+        "paper's claim. Below each table its evidence, claim by claim: mean ± sample standard "
+        "deviation (number of seeds), our comment in words, and the JSON with command, seed, "
+        "commit, versions and machine.",
+    ]
+    for script, title in TITLES.items():
+        out += [f"## {title}: `{file_of(script)}`", claims_of(script, folder, base)]
+    out += [
+        "## All methods on Split-MNIST",
+        "Five tasks of two classes, one head, all ten test classes competing; in order, but for "
+        "`synthetic_meta.py`, whose learners each meet a random order and pairing. The rows "
+        "differ in nets, image size (dgm: 16×16) and training, as the papers do; compare within a "
+        "script first. `synthetic_meta.py` keeps nothing between tasks, but its generator, or its "
+        "rates, were learned beforehand on images of all classes. Peak MB is of the whole process.",
+        f"![accuracy against bytes kept]({link_to(Path(figures) / 'benchmark.png', base)})",
+        benchmark.benchmark_table(benchmark.benchmark(folder)).strip(),
+        "## Table 1 of DGM, all rows",
+        "What is known of all classes after the last task, mean ± sample standard deviation over "
+        "seeds, the paper's number in brackets. Ours are at laptop scale: 16×16 pixels. The four "
+        "rows ending in S store images (ten per class; on ImageNet-50 1,000 in all), JT has all, "
+        "the others none.",
+        f"![Table 1 as a picture]({link_to(Path(figures) / 'table1.png', base)})",
+        table1.table_1_text(folder).strip(),
+        "## Speed",
+        "`make bench`, `make bench-higher` and `make bench-avalanche` measure this on an idle "
+        "machine; how time grows with the tasks is taken from the runs, which shared theirs. A "
+        "goal is what we set out for.",
+        speed.speed_table(folder).strip(),
+        *growth_figure(folder, figures, base),
+        "## How long make reproduce takes",
+        "One seed of every row on MNIST (`dgm.py` at laptop scale), one thread each. Two are made "
+        "at a time, so the hours at the clock are about half of these. Upper bounds: the machine "
+        "was shared; where a run was made twice with equal numbers, the shorter time stands here. "
+        "The last column: the commit that made the runs, or how many did.",
+        hours_table(folder).strip(),
+        *log_of(folder, base),
+        "## Robustness",
+        "`make stress` kills every script at random moments and while it samples, evaluates and "
+        "writes, damages its files, fills its disk and misuses it; counted is what went wrong.",
+        stress_table(folder).strip(),
+        *tested_at(folder),
+        "## Deviations",
+        "Where a script departs from its paper, or the paper is silent; docs/ has the reasons.",
+    ]
+    for script in SCRIPTS:
+        out += [f"### {file_of(script)}", deviations(script)]
+    machines = {run["environment"]["device"] for script in SCRIPTS
+                for some in read_all(folder, script).values() for run in some}  # fmt: skip
+    out.append(f"Machines: {', '.join(sorted(machines))}.")
+    return "\n\n".join(out) + "\n"
+
+
+# The number of each paper that the README shows: what it is, row, metric.
+HEADLINES = {
+    "gan_replay": (("BWT, n_gen = 12k", "ngen12000", "BWT"),
+                   ("BWT, `improved`", "improved", "BWT")),
+    "dgm": (("A_10 of DGMw", "dgmw", "A_10 (%)"), ("A_10, `improved`", "improved", "A_10 (%)")),
+    "synthetic_meta": (("ACC, synthetic", "synthetic", "ACC"), ("ACC, real", "real", "ACC"),
+                       ("ACC, `improved`", "improved", "ACC")),
+    "grad_predict": (("ACC, Eq. (5)", "scalar", "ACC (%)"), ("ACC, plain SGD", "sgd", "ACC (%)"),
+                     ("ACC, `improved`", "improved", "ACC (%)")),
+}  # fmt: skip
+
+
+def verdicts_of(script: str, folder: str) -> list[str]:
+    """The verdicts on a paper's own claims, in their order."""
+    return [judge(claim, read_all(folder, script)).held for claim in CLAIMS[script]
+            if "control" not in claim.item]  # fmt: skip
+
+
+def headlines(folder: str) -> str:
+    """A row per number of HEADLINES: the paper's, ours; and how many of its claims held."""
+    rows = []
+    for script, numbers in HEADLINES.items():
+        runs, paper = read_all(folder, script), importlib.import_module(f"tools.figures.{script}")
+        verdicts = verdicts_of(script, folder)
+        held = f"{verdicts.count('✅')} of {len(verdicts)}"
+        for i, (what, name, key) in enumerate(numbers):
+            value = paper.PAPER.get(name, {}).get(key)
+            shown = "–" if value is None else f"{value:.{metric_digits(key)}f}"
+            first = (f"`{script}.py`", held) if i == 0 else ("", "")
+            rows.append([first[0], what, shown.replace("-", "−"), metric(runs.get(name, []), key),
+                         first[1]])  # fmt: skip
+    return markdown_table(["script", "number", "paper", "ours", "claims held"], rows)
+
+
+def draw_overview(folder: str, path: str) -> None:
+    """The README's figure: each paper's numbers against ours, and a mark for each of its claims.
+
+    Filled: the claim held; half filled: partly; empty: it did not; a dot: not run.
+    """
+    fig = Figure(figsize=(10, 5), layout="constrained", dpi=150)
+    style = {"✅": "full", "partly": "left", "❌": "none"}
+    for part, (script, numbers) in zip(fig.subfigures(2, 2).flat, HEADLINES.items()):
+        above, below = part.subplots(2, 1, height_ratios=(4, 1))
+        part.suptitle(f"{script}.py", fontsize=11)
+        runs, paper = read_all(folder, script), importlib.import_module(f"tools.figures.{script}")
+        for y, (_, name, key) in enumerate(reversed(numbers)):
+            values = [run["metrics"][key] for run in runs.get(name, []) if key in run["metrics"]]
+            if values:
+                spread = statistics.stdev(values) if len(values) > 1 else 0.0
+                above.errorbar(statistics.fmean(values), y, xerr=spread, fmt="o", color="C0",
+                               capsize=3)  # fmt: skip
+            if key in paper.PAPER.get(name, {}):
+                above.plot(paper.PAPER[name][key], y, "D", mfc="none", mec="k", ms=8)
+        above.set_yticks(range(len(numbers)), [what.replace("`", "") for what, *_ in numbers[::-1]])
+        above.set_ylim(-0.6, len(numbers) - 0.4)
+        above.margins(x=0.15)
+        above.grid(color="0.92")
+        verdicts = verdicts_of(script, folder)
+        for x, held in enumerate(verdicts):
+            below.plot(x, 0, "o" if held in style else ".", ms=10, color="C0", mec="C0",
+                       markerfacecoloralt="white", fillstyle=style.get(held, "full"))  # fmt: skip
+        below.text(len(verdicts), 0, f"{verdicts.count('✅')} of {len(verdicts)} claims held, "
+                   f"{verdicts.count('partly')} in part", va="center", fontsize=9)  # fmt: skip
+        below.set(xlim=(-1, 22), ylim=(-1, 1))
+        below.set_axis_off()
+    marks = [Line2D([], [], marker="o", ls="", color="C0"),
+             Line2D([], [], marker="D", ls="", mfc="none", mec="k", ms=8)]  # fmt: skip
+    fig.legend(marks, ["here, ± standard deviation over seeds", "the paper"], ncols=2, fontsize=9,
+               loc="outside lower center")  # fmt: skip
+    save_figure(fig, path)
+
+
+PARTS = ("what it is about", "the method", "beyond it", "the run, rows", "flags, deviations")
+
+
+def lengths() -> str:
+    """How many lines of every script are the paper's method, and how many are all the rest."""
+    rows = []
+    for name in ("gan_replay", "dgm", "synthetic_meta", "grad_predict"):
+        counts, part = dict.fromkeys(PARTS, 0), PARTS[0]
+        lines = inspect.getsource(importlib.import_module(name)).split("\n")
+        for line, after in zip(lines, [*lines[1:], ""]):
+            title = after.removeprefix("# ")
+            if line.startswith("# ---") and title.startswith("Flags"):
+                part = PARTS[4]
+            elif line.startswith("# ---") and title.startswith("The run"):
+                part = PARTS[3]
+            elif line.startswith("# ---") and title.startswith("Beyond"):
+                part = PARTS[2]
+            elif line.startswith("# ---") and part == PARTS[0]:
+                part = PARTS[1]
+            counts[part] += 1
+        rows.append([f"`{name}.py`", *map(str, counts.values())])
+    return markdown_table(["lines", *PARTS], rows)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The page and its figures."""
+    args = parse_args(sys.argv[1:] if argv is None else argv)
+    if not any(Path(args.runs).glob("*/*-seed*.json")):
+        raise common.UserError(f"{args.runs} has no SCRIPT/NAME-seedS.json yet: make reproduce")
+    figures = Path(args.figures)
+    for path in (args.out, figures / "benchmark.png"):
+        common.check_writable(path)
+    benchmark.draw_benchmark(benchmark.benchmark(args.runs), str(figures / "benchmark.png"))
+    if table1.table_1(args.runs):
+        table1.draw_table_1(args.runs, str(figures / "table1.png"))
+    draw_overview(args.runs, str(figures / "claims.png"))
+    if speed.bench(args.runs, "growth.json"):
+        speed.draw_growth(args.runs, str(figures / "growth.png"))
+    base = str(Path(args.out).resolve().parent)
+    common.write_text(args.out, page(args.runs, str(figures.resolve()), base))
+    if args.readme:
+        fill_between_markers(args.readme, "lengths", lengths())
+        fill_between_markers(args.readme, "headlines", headlines(args.runs))
+    print(f"{args.out} is written, its figures are in {figures}")
+
+
+if __name__ == "__main__":
+    common.exit_in_one_line(main)

@@ -1,0 +1,78 @@
+"""DGM's Table 1 on all data sets, from the runs of dgm.py and of the methods in beyond/."""
+
+import importlib
+import math
+import statistics
+
+from matplotlib.figure import Figure
+
+from tools.figures import dgm
+from tools.runs import read_all
+from tools.tables import markdown_table, mean_sd, save_figure
+
+# The rows of DGM's Table 1: label, script, run
+TABLE_1 = (
+    ("JT", "dgm", "joint"), ("iCaRL-S", "episodic", "icarl"), ("EWC-S", "episodic", "ewc"),
+    ("RWalk-S", "episodic", "rwalk"), ("PI-S", "episodic", "pi"), ("EWC-M", "dgm", "ewc"),
+    ("DGR", "dgm", "dgr"), ("MeRGAN, retrained", "dgm", "mergan"),
+    ("MeRGAN, aligned", "dgm", "mergan-align"), ("DGMw", "dgm", "dgmw"), ("DGMa", "dgm", "dgma"),
+)  # fmt: skip
+TABLE_1_DATA = ("mnist", "glyphs-rgb", "cifar10", "imagenet50")
+
+
+def last_average(runs: list[dict]) -> tuple[str, list[float]]:
+    """The name of the average over all classes, such as "A_10 (%)", and its value in each run."""
+    names = [key for key in runs[0]["metrics"] if key.startswith("A_")]
+    name = max(names, key=lambda key: int(key[2:-4]))
+    return name, [run["metrics"][name] for run in runs]
+
+
+def table_1(folder: str) -> dict[str, dict[str, tuple[list[float], float]]]:
+    """DGM's Table 1: data set -> row -> our values after all classes, and the paper's (or NaN)."""
+    found: dict[str, dict[str, tuple[list[float], float]]] = {}
+    for data in TABLE_1_DATA:
+        for label, script, name in TABLE_1:
+            figures = importlib.import_module(f"tools.figures.{script}")
+            paper = figures.PAPER if data == "mnist" else dgm.PAPER_ELSEWHERE[data]
+            said = paper.get(name, {})
+            if data == "imagenet50" and name == "icarl":  # the one of Table 2 that Table 1 repeats
+                name, said = "icarl-k1000", {"A_50 (%)": dgm.TABLE_2["icarl-k1000"][1]}
+            if runs := read_all(folder, script, data).get(name):
+                metric, values = last_average(runs)
+                found.setdefault(data, {})[label] = (values, said.get(metric, math.nan))
+    return found
+
+
+def table_1_text(folder: str) -> str:
+    """`table_1` in Markdown: ours, the paper's in brackets."""
+    found, rows = table_1(folder), []
+    for label, _, _ in TABLE_1:
+        cells = []
+        for rows_of in found.values():
+            values, paper = rows_of.get(label, ([], math.nan))
+            text = mean_sd(values, 2) if values else "–"
+            cells.append(text + (f" (paper {paper:.2f})" if math.isfinite(paper) else ""))
+        rows.append([label, *cells])
+    titles = {"imagenet50": "ImageNet-50, A_50 (%)", "mnist": "MNIST, A_10 (%)",
+              "cifar10": "CIFAR-10, A_10 (%)", "glyphs-rgb": "glyphs-rgb, A_10 (%)"}  # fmt: skip
+    return markdown_table(["Table 1", *(titles[data] for data in found)], rows)
+
+
+def draw_table_1(folder: str, path: str) -> None:
+    """Table 1 as a picture: a panel a data set, a line a row; ours filled, the paper's hollow."""
+    found = table_1(folder)
+    fig = Figure(figsize=(2.2 + 2.6 * len(found), 4.2), layout="constrained", dpi=150)
+    axes = fig.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    labels = [label for label, _, _ in TABLE_1][::-1]
+    for ax, (data, rows) in zip(axes, found.items()):
+        for label, (values, paper) in rows.items():
+            y = labels.index(label)
+            ax.plot([min(values), max(values)], [y, y], color="C0", lw=4, alpha=0.3)
+            ax.plot(statistics.fmean(values), y, "o", color="C0", label="here")
+            ax.plot(paper, y, "o", mfc="none", mec="k", label="the paper")
+        ax.set(title=data, xlabel="accuracy on all classes (%)", yticks=range(len(labels)),
+               yticklabels=labels)  # fmt: skip
+        ax.grid(color="0.92")
+    handles = dict(zip(*reversed(axes[0].get_legend_handles_labels())))
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2, fontsize=9)
+    save_figure(fig, path)
