@@ -103,6 +103,12 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     checksum: int = 0
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W."""
+        channels, height, width = self.x_train.shape[1:]
+        return channels, height, width
+
 
 class Source(NamedTuple):
     """A data set that torchvision downloads, and what a complete copy of it holds."""

@@ -36,9 +36,10 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import common  # first: it says in one line which package is missing
 
@@ -142,7 +143,7 @@ def veto(gradient: Tensor, used: Tensor) -> Tensor:
 def sparsity(masks: list[Tensor], used: list[Tensor]) -> Tensor:
     """R^t: the share of what was free (not `used` by earlier tasks) that the masks now claim."""
     # Eq. (6): R^t = Σ m^t (1 - m^{<t}) / Σ (1 - m^{<t}), over layers and weights (units)
-    claimed = sum((m * ~u).sum() for m, u in zip(masks, used))
+    claimed: Any = sum((m * ~u).sum() for m, u in zip(masks, used))
     return claimed / max(count_free(used), 1)
 
 
@@ -205,15 +206,16 @@ class Generator(nn.Module):
     """
 
     last = (4, 2)  # kernel and stride of the last layer
+    own: Any  # nn.ModuleList, [t]: TaskLayers of task t
 
-    def __init__(self, masking: type, shape: tuple[int, int, int], K: int, width: int,
-                 device: torch.device):
+    def __init__(self, masking: type[DGMw] | type[DGMa], shape: tuple[int, int, int], K: int,
+                 width: int, device: torch.device):
         super().__init__()
         self.masking, self.C, self.K = masking, shape[0], K
         sizes = self.sizes(width, *halvings(shape[1]))
         self.W = nn.ParameterList((0.02 * torch.randn(n, p, k, k)).to(device) for n, p, k in sizes)
         self.e = nn.ParameterList()  # mask embeddings of the task that is being learned
-        self.own = nn.ModuleList()  # TaskLayers of each task
+        self.own = nn.ModuleList()
         self.used = [self.none(W) for W in self.W]  # m^{<t} of each layer, bool
         self.masks: list[list[Tensor]] = []  # [task][layer], bool: of the finished tasks
         self.goal = [u.numel() for u in self.used]  # weights (units) that each task finds free
@@ -285,11 +287,11 @@ class Generator(nn.Module):
         self.own[-1].requires_grad_(False).eval()
         return counts
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict:  # type: ignore[override]
         """Parameters and buffers, and the masks."""
         return {"net": super().state_dict(), "used": self.used, "masks": self.masks}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict) -> None:  # type: ignore[override]
         """Undo `state_dict`, at the stored size; parameters that have it already stay the same
         objects, as an optimizer may hold them."""
         net, device = state["net"], self.W[0].device
@@ -311,12 +313,15 @@ class Generator(nn.Module):
 
 def normalise(norm: str, p: int) -> list[nn.Module]:
     """A layer's normalisation of p channels, or none."""
-    return {"batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}[norm]
+    layers: dict[str, list[nn.Module]] = {
+        "batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}  # fmt: skip
+    return layers[norm]
 
 
 def dcgan_features(shape: tuple[int, int, int], width: int, norm: str) -> tuple[list, int]:
     """Layers [B, C, S, S] -> [B, 4 width, S/8, S/8], and how many numbers that is per image."""
-    (n, S, _), layers = shape, []
+    n, S, _ = shape
+    layers: list[nn.Module] = []
     for i, p in enumerate((width, 2 * width, 4 * width)):
         layers.append(nn.Conv2d(n, p, 5, 2, 2))
         layers += normalise(norm, p) if i else []
@@ -346,7 +351,8 @@ class Critic(nn.Module):
         if not self.apart:
             return self(torch.cat(kinds))
         passes = [self(x) for x in kinds if len(x)]  # BatchNorm: each with its own statistics,
-        return tuple(torch.cat(outputs) for outputs in zip(*passes))  # as in L_gp and L_G
+        score, logits = (torch.cat(outputs) for outputs in zip(*passes))  # as in L_gp and L_G
+        return score, logits
 
 
 @contextlib.contextmanager
@@ -396,7 +402,7 @@ class Data:
 class Kept:
     """All that is kept of earlier tasks."""
 
-    G: nn.Module
+    G: Any  # a generator; beyond/generators.py has others
     snapshots: list[Tensor] = field(default_factory=list)  # [t]: `snapshot`, as task t ended
     stored: list[Tensor] = field(default_factory=list)  # of each class the real images (Table 2)
 
@@ -446,7 +452,7 @@ def replay(
 
 
 @torch.no_grad()
-def generate(G: nn.Module, t: int, y: Tensor, z: Tensor, chunk: int = 500) -> Tensor:
+def generate(G: Any, t: int, y: Tensor, z: Tensor, chunk: int = 500) -> Tensor:
     """Images float [N, C, S, S] of task t's classes y [N] from the noise z [N, 128].
 
     Always in chunks of one size, the last one filled up, so that equal noise gives equal bits.
@@ -479,7 +485,7 @@ def renew_statistics(G: Generator, data: Data, t: int, args: argparse.Namespace)
 # --------------------------------------------------------------------------------------------
 
 
-def adam(parameters, args: argparse.Namespace) -> torch.optim.Adam:
+def adam(parameters: Iterable, args: argparse.Namespace) -> torch.optim.Adam:
     """With DCGAN's moments (Radford et al. 2016)."""
     return torch.optim.Adam(parameters, args.lr, betas=(0.5, 0.999), fused=True)
 
@@ -488,7 +494,8 @@ class Gan:
     """G and D in one task, with new optimizers."""
 
     def __init__(self, G: Generator, D: Critic, args: argparse.Namespace):
-        self.G, self.D = G, D
+        self.G: Any = G
+        self.D = D
         self.opt_G = adam([*G.W, *G.e, *G.own[-1].parameters()], args)
         self.opt_D = adam(D.parameters(), args)
         self.alpha = alpha(G.used)
@@ -598,14 +605,14 @@ def train_gan(
 class Method:
     """What the rows of the tables exchange; each default is the paper's."""
 
-    masking: type = DGMw  # or DGMa
+    masking: type[DGMw] | type[DGMa] = DGMw
     veto: Callable = veto  # Eq. (5)
     replay: Callable = replay  # what stands for earlier classes
     generator: type = Generator
     features: Callable = dcgan_features  # D's layers
     rate: Callable = lambda left: 1.0  # factor of Adam's rate; left of the task: 1 to 0
     finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
-    lesson: Callable | None = None  # the images for `finish`, if it needs any
+    lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
     store: Callable = lambda *_: None  # real images of the task
 
 
@@ -619,8 +626,10 @@ class Record:
     memory_mb: list = field(default_factory=list)  # [T], the peak until then
 
 
-def learn(data: Data, method: Method, args: argparse.Namespace, run: common.Run):
-    """All tasks in turn. -> the record and G."""
+def learn(
+    data: Data, method: Method, args: argparse.Namespace, run: common.Run
+) -> tuple[Record, Generator]:
+    """All tasks in turn."""
     G = new_generator(data, method, args)
     record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
     kept = Kept(G)
@@ -629,7 +638,8 @@ def learn(data: Data, method: Method, args: argparse.Namespace, run: common.Run)
         task = begin(data, t, kept, method, args)
 
         gan = Gan(G, new_critic(data, len(task.seen), method, args), args)
-        parts = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D, "record": record}
+        parts: dict[str, Any] = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D,
+                                 "record": record}  # fmt: skip
         for i in run.epochs("gan", args.epochs, **parts):
             losses = train_gan(gan, task, i + 1, method, args)
             run.check_finite("lower --lr or raise --gp", *losses)
@@ -713,8 +723,10 @@ resnet_features = functools.partial(residual_features, 1, [(2, 1), (2, 1), (1, 1
 resnet18_features = functools.partial(
     residual_features, 2, [(1, 1), (1, 1), (2, 2), (1, 1), (2, 2), (1, 1), (2, 2), (1, 1)]
 )
-NETS = {"dcgan": (Generator, dcgan_features), "resnet": (ResidualGenerator, resnet_features),
-        "resnet18": (ResidualGenerator, resnet18_features)}  # fmt: skip
+NETS: dict[str, tuple[Any, Callable]] = {
+    "dcgan": (Generator, dcgan_features), "resnet": (ResidualGenerator, resnet_features),
+    "resnet18": (ResidualGenerator, resnet18_features),
+}  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------
@@ -741,7 +753,7 @@ def train_classifier(
 
 
 def classifier_step(
-    net: nn.Module, opt: torch.optim.Adam, used: list[Tensor], x: Tensor, label: Tensor, B: int,
+    net: nn.Module, opt: torch.optim.Adam, used: list, x: Tensor, label: Tensor, B: int,
     args: argparse.Namespace,
 ) -> Tensor:
     """One step of cross entropy; the loss, a scalar."""
@@ -755,7 +767,7 @@ def classifier_step(
 
 
 def finish(
-    D: nn.Module | None, task: Task, kept: Kept, data: Data, method: Method,
+    D: nn.Module, task: Task, kept: Kept, data: Data, method: Method,
     args: argparse.Namespace, run: common.Run,
 ) -> nn.Module:
     """--classifier-steps more, of D's auxiliary output or of a net of its own."""
@@ -825,7 +837,9 @@ def nothing(
     return x, torch.empty(0, dtype=torch.int64, device=data.x.device)
 
 
-def learn_alone(data: Data, method: Method, args: argparse.Namespace, run: common.Run):
+def learn_alone(
+    data: Data, method: Method, args: argparse.Namespace, run: common.Run
+) -> tuple[Record, Generator]:
     """--replay none, the naive bound: the classifier sees a task's images alone. No GAN."""
     G = new_generator(data, method, args)  # not used; it draws the same random numbers as in learn
     record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
@@ -883,7 +897,7 @@ def random_choice(net: nn.Module, x: Tensor, m: int, rng: torch.Generator) -> Te
     return torch.randperm(len(x), generator=rng)[:m].to(x.device)
 
 
-def herded_choice(net: nn.Module, x: Tensor, m: int, rng: torch.Generator) -> Tensor:
+def herded_choice(net: Any, x: Tensor, m: int, rng: torch.Generator) -> Tensor:
     """As iCaRL does, what Sec. 4 suggests: by the features in front of the classifier's last."""
     return herding(torch.cat([net.features(to_float(part)) for part in x.split(2000)]), m)
 
@@ -951,7 +965,9 @@ def replay_with_real(
     return x, label
 
 
-def learn_classifiers(data: Data, method: Method, args: argparse.Namespace, run: common.Run):
+def learn_classifiers(
+    data: Data, method: Method, args: argparse.Namespace, run: common.Run
+) -> tuple[Record, Generator]:
     """--generator: only the classifiers, on what the generator of another run has learned."""
     G = new_generator(data, method, args)
     G.load_state_dict(read_generator(args, data))
@@ -1007,7 +1023,7 @@ def complete(method: Method, args: argparse.Namespace) -> None:
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device, cut into tasks; UserError where it does not fit the flags."""
     data = common.load_chosen(args)
-    K, shape = len(data.classes), tuple(data.x_train.shape[1:])
+    K, shape = len(data.classes), data.shape
     base, doublings = halvings(shape[1])
     if shape[1] != shape[2] or not 4 <= base <= 7 or not doublings:
         raise common.Unfit(f"images of {shape[1]}x{shape[2]} cannot be generated: use "
@@ -1023,14 +1039,13 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
         raise common.Unfit(f"--tasks {args.tasks}: there are {len(tasks)}")
     tasks = tasks[: args.tasks or None]
     order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
-    images = []
-    for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
-        index = common.indices_of(y, order)
-        images += [x[index].to(device), y[index].to(device)]
+    train, test = (common.indices_of(y, order) for y in (data.y_train, data.y_test))
     label = torch.zeros(K, dtype=torch.int64)
     label[order] = torch.arange(len(order))
     owner = common.task_of_class(tasks)
-    return Data(*images, tasks, order, label.to(device), owner, K, shape, common.about_data(data))
+    return Data(data.x_train[train].to(device), data.y_train[train].to(device),
+                data.x_test[test].to(device), data.y_test[test].to(device), tasks, order,
+                label.to(device), owner, K, shape, common.about_data(data))  # fmt: skip
 
 
 def new_generator(data: Data, method: Method, args: argparse.Namespace) -> Generator:
@@ -1087,7 +1102,7 @@ def mask_values(
 
 
 def note_task(
-    record: Record, kept: Kept, data: Data, t: int, args: argparse.Namespace, **more
+    record: Record, kept: Kept, data: Data, t: int, args: argparse.Namespace, **more: Any
 ) -> None:
     """When G has learned task t: its size, and that images of earlier tasks are what they were."""
     G = kept.G

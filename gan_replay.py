@@ -564,7 +564,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     data = common.load_chosen(args)
     if torch.bincount(data.y_train).min() < 2:
         raise common.Unfit("a class has a single training image: use more images")
-    K, shape = len(data.classes), data.x_train.shape[1:]
+    K, shape = len(data.classes), data.shape
     if args.gan == "conv" and args.replay == "gan" and (shape[1] % 4 or shape[2] % 4):
         size = f"{shape[1]}x{shape[2]}"
         raise common.Unfit(f"--gan conv needs sides that 4 divides, not {size}: --image-size")
@@ -573,7 +573,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     owner = common.task_of_class(tasks)
     tasks = [order] if args.joint else tasks
     return Data(data.x_train.to(device), data.y_train.to(device), data.x_test.to(device),
-                data.y_test.to(device), tasks, owner, K, (shape[0], shape[1], shape[2]),
+                data.y_test.to(device), tasks, owner, K, shape,
                 common.about_data(data))  # fmt: skip
 
 

@@ -39,6 +39,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
+from typing import Any
 
 import common  # first: it says in one line which package is missing
 
@@ -60,6 +61,9 @@ H_LR = 1e-3  # Adam's rate for h and g
 class Predictor(nn.Module):
     """h(θ_j; φ): a parameter of f -> its gradient ∇_j, for n of them [n] -> [n]."""
 
+    unit_in: Tensor  # [], of θ and of ∇, which are tiny numbers (Deviation 1)
+    unit_out: Tensor
+
     def __init__(self, hidden: list[int]):
         super().__init__()
         sizes = [1, *hidden, 1]
@@ -67,7 +71,7 @@ class Predictor(nn.Module):
         for a, b in zip(sizes, sizes[1:]):
             layers += [nn.Linear(a, b), nn.ReLU()]
         self.net = nn.Sequential(*layers[:-1])
-        self.register_buffer("unit_in", torch.ones(()))  # Deviation 1: θ and ∇ are tiny numbers
+        self.register_buffer("unit_in", torch.ones(()))
         self.register_buffer("unit_out", torch.ones(()))
 
     def forward(self, theta: Tensor) -> Tensor:
@@ -176,11 +180,11 @@ class Past:
     Fields are what a checkpoint keeps; `data` and `args` are at hand, but not kept.
     """
 
-    data: InitVar["Data"]
-    args: InitVar[argparse.Namespace]
+    of: InitVar["Data"]
+    flags: InitVar[argparse.Namespace]
 
-    def __post_init__(self, data: "Data", args: argparse.Namespace):
-        self.data, self.args = data, args
+    def __post_init__(self, of: "Data", flags: argparse.Namespace) -> None:
+        self.data, self.args = of, flags
         self.begin()
 
     def begin(self) -> None:
@@ -197,6 +201,13 @@ class Past:
 
     def size(self) -> int | None:
         """Numbers kept for old tasks; None: nothing that is to be counted."""
+
+    def watch(self, theta: Tensor) -> None:
+        """Sec. 5.1: after each step of `learn`."""
+
+    def current(self, theta: Tensor) -> Tensor:
+        """Sec. 5.1: what would be predicted of the current task, [P]; zeros before there is any."""
+        return torch.zeros_like(theta)
 
 
 @dataclass
@@ -385,9 +396,9 @@ class Tabulated(Predictors):
     table: Table = field(init=False)  # of the mean
     own: Table = field(init=False)  # of h
 
-    def __post_init__(self, data: Data, args: argparse.Namespace):
-        super().__post_init__(data, args)
-        self.table = table_of_zeros(data.x.device)
+    def __post_init__(self, of: Data, flags: argparse.Namespace) -> None:
+        super().__post_init__(of, flags)
+        self.table = table_of_zeros(of.x.device)
 
     def begin(self) -> None:
         super().begin()
@@ -568,8 +579,10 @@ def random_signs(theta: Tensor) -> Tensor:
 
 
 # A step is -∇: it goes away from 0 where ∇ and θ differ in sign.
-RULES = {"random-sign": random_signs, "zero": torch.zeros_like,
-         "grow": lambda theta: -theta, "shrink": lambda theta: theta}  # fmt: skip
+RULES: dict[str, Callable[[Tensor], Tensor]] = {
+    "random-sign": random_signs, "zero": torch.zeros_like, "grow": lambda theta: -theta,
+    "shrink": lambda theta: theta,
+}  # fmt: skip
 
 
 class Rule(Past):
@@ -591,7 +604,7 @@ class FixedSign(Past):
     def end(self, theta: Tensor, task: Task) -> None:
         self.signs = random_signs(theta)
 
-    def predict(self, theta: Tensor) -> Tensor:
+    def predict(self, theta: Tensor) -> Tensor | None:
         return self.signs
 
     def size(self) -> int:
@@ -772,11 +785,11 @@ class PseudoInputs(Past):
             rows.append(own[torch.randint(len(own), (PER_CLASS,), device=own.device)])
         x, y = images_of(self.data, task.perm, torch.cat(rows))
         each = self.args.n_pseudo // self.data.K  # learned inputs of a class, or some of them
-        chosen = []
+        some = []
         for place in places:
             own = torch.arange(place, self.args.n_pseudo, len(of_task), device=x.device)
-            chosen.append(own if len(own) == each else own[torch.randperm(len(own))[:each]])
-        chosen = torch.cat(chosen)
+            some.append(own if len(own) == each else own[torch.randperm(len(own))[:each]])
+        chosen = torch.cat(some)
         W, (x_p, y_p) = views(theta, self.data.shapes), self.inputs(self.phi, chosen)
         a, d, _ = back_propagate(W, x, y)
         a_p, d_p, _ = back_propagate(W, x_p, y_p)
@@ -809,12 +822,9 @@ class PseudoInputs(Past):
     def size(self) -> int:
         return sum(v.numel() for phi in self.old for v in phi.values())
 
-    def watch(self, theta: Tensor) -> None:
-        """Sec. 5.1: no table is needed."""
-
     @torch.no_grad()
     def current(self, theta: Tensor) -> Tensor:
-        """What φ, as it is now, predicts for the current task, [P]; zeros before there is any."""
+        """What φ, as it is now, predicts for the current task, [P]."""
         if not self.started:
             return torch.zeros_like(theta)
         rows = torch.randint(self.args.n_pseudo, (PSEUDO_BATCH,), device=theta.device)
@@ -830,8 +840,8 @@ class PseudoInputs(Past):
 class Ewc(Past):
     """Online EWC (Schwarz et al. 2018): one θ*, and the sum of all tasks' Fishers."""
 
-    fisher: Tensor | None = None  # [P]
-    star: Tensor | None = None  # θ*, [P]
+    fisher: Any = None  # [P], once a task has ended
+    star: Any = None  # θ*, [P]
 
     def end(self, theta: Tensor, task: Task) -> None:
         """F += the mean over images of the squared gradient, labels drawn from f (Fisher)."""

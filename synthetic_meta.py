@@ -41,6 +41,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import common  # first: it says in one line which package is missing
 
@@ -151,7 +152,7 @@ class Nets:
 
     S: nn.Sequential  # images [B, C, H, W] -> logits [B, K]; its weights come from outside
     frozen: nn.Sequential  # layers below S that keep w_0: none in the paper (--frozen-convs)
-    G: nn.Module | None  # θ: z [B, 64], y [B] -> images [B, C, H, W]; none with --source real
+    G: Any  # nn.Module, θ: z [B, 64], y [B] -> images [B, C, H, W]; none with --source real
     log_rates: Tensor  # [tensors of S]: α = exp(log_rates); [1] with --rates one
     logit_momentum: Tensor  # []: μ = sigmoid(logit_momentum)
     init: Weights  # the part of w_0 that is not drawn anew: empty in the paper (--init)
@@ -463,7 +464,7 @@ def final(tested: list[Tested], args: argparse.Namespace) -> dict[str, list[floa
 
 
 def measure(
-    seeds: list[int], nets: Nets, data: Data, method: Method, args: argparse.Namespace, **how: int
+    seeds: list[int], nets: Nets, data: Data, method: Method, args: argparse.Namespace, **how: Any
 ) -> dict[str, list[float]]:
     """`final` of new learners; `how` as in `new_learners`."""
     return final(new_learners(seeds, nets, data, method, args, **how), args)
@@ -528,13 +529,16 @@ class RunningNorm(nn.BatchNorm2d):
     learner's images and weights, and these on G. Its formulas and its rate of 0.1.
     """
 
+    running_mean: Tensor  # [c]
+    running_var: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             var, mean = torch.var_mean(x, [0, *range(2, x.ndim)])  # [c], [c]
             self.running_mean.mul_(0.9).add_(mean, alpha=0.1)
             self.running_var.mul_(0.9).add_(var, alpha=0.1)
             return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
-        gain = self.weight * (self.running_var + self.eps).rsqrt()  # [c]
+        gain = self.weight * torch.rsqrt(self.running_var + self.eps)  # [c]
         shift = self.bias - gain * self.running_mean
         shape = (1, -1, *[1] * (x.ndim - 2))
         return x * gain.view(shape) + shift.view(shape)
@@ -844,22 +848,23 @@ def make_nets(data: Data, method: Method, args: argparse.Namespace) -> Nets:
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device; UserError where it does not fit the flags."""
     data = common.load_chosen(args)
-    K, shape = len(data.classes), tuple(data.x_train.shape[1:])
+    K, shape = len(data.classes), data.shape
     if shape[1] % 4 or shape[2] % 4:
         size = f"{shape[1]}x{shape[2]}"
         raise common.Unfit(f"G needs sides that 4 divides, not {size}: --image-size")
     if K % args.classes_per_task:
         raise common.Unfit(f"--classes-per-task must divide the {K} classes")
-    images = []
+    images: list[Tensor] = []
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         if (y.diff() >= 0).all():  # folders come class by class: a batch should hold all classes
             order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
             x, y = x[order], y[order]
         images += [x.to(device), y.to(device)]
-    pixels = images[0][:10_000].float() / 255
+    x, y, x_test, y_test = images
+    pixels = x[:10_000].float() / 255
     mean, sd = pixels.mean(), pixels.std()
-    rows = [common.indices_of(images[1], [c]) for c in range(K)]
-    return Data(*images, rows, K, shape, lambda x: (x.float() / 255 - mean) / sd,
+    rows = [common.indices_of(y, [c]) for c in range(K)]
+    return Data(x, y, x_test, y_test, rows, K, shape, lambda x: (x.float() / 255 - mean) / sd,
                 common.about_data(data))  # fmt: skip
 
 

@@ -34,6 +34,7 @@ import math
 import statistics
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import common  # first: it says in one line which package is missing
 
@@ -157,7 +158,7 @@ def to_unit(values: list[Tensor]) -> list[Tensor]:
 
 
 def add_penalty(
-    params: list[Tensor], importance: list[Tensor], anchor: list[Tensor], weight: float
+    params: list[Any], importance: list[Tensor], anchor: list[Tensor], weight: float
 ) -> None:
     """Add the gradient of weight · Σ_i importance_i (θ_i - θ*_i)² to the parameters' own."""
     for p, omega, a in zip(params, importance, anchor):
@@ -174,7 +175,8 @@ class Regulariser:
     """
 
     def __init__(self, net: nn.Module, args: argparse.Namespace):
-        self.params, self.args = list(net.parameters()), args
+        self.params: list[Any] = list(net.parameters())
+        self.args = args
         # EWC's λ stands with a half, 1/2 λ Σ F (θ - θ*)²; RWalk's λ and PI's c do not
         self.weight = args.weight / 2 if args.method == "ewc" else args.weight
         self.anchor, self.importance = self.zeros(), self.zeros()
@@ -248,7 +250,7 @@ class Regulariser:
 
 
 def renew_memory(
-    memory: list[Tensor], net: nn.Module, data: dict, t: int, args: argparse.Namespace
+    memory: list[Tensor], net: "Net", data: dict, t: int, args: argparse.Namespace
 ) -> None:
     """After task t: fewer images of each old class, the first ones, and new ones of the new."""
     n_seen = len(memory) + len(data["tasks"][t])
@@ -265,7 +267,7 @@ def renew_memory(
         memory.append(index[chosen])
 
 
-def scorer(net: nn.Module, memory: list[Tensor], data: dict, args: argparse.Namespace) -> Callable:
+def scorer(net: "Net", memory: list[Tensor], data: dict, args: argparse.Namespace) -> Callable:
     """What classifies: images [B, C, S, S] -> scores [B, classes met], by label."""
     n_seen = len(memory)
     if args.classify == "head":
@@ -360,19 +362,21 @@ def train_epoch(
 
 
 def learn(
-    net: nn.Module, regulariser: Regulariser, data: dict, args: argparse.Namespace, run: common.Run
+    net: "Net", regulariser: Regulariser, data: dict, args: argparse.Namespace, run: common.Run
 ) -> tuple[list, list]:
     """All tasks in turn: R [T + 1, T], and a note on each task."""
     memory: list[Tensor] = []  # of every class met, which images are stored
     net.eval()
-    R, notes = [evaluate(net, data, len(data["order"]))[0]], []  # row 0: untrained
+    notes: list[dict] = []
+    R = [evaluate(net, data, len(data["order"]))[0]]  # row 0: untrained
     state = {"net": net, "regulariser": regulariser, "memory": memory, "R": R, "notes": notes}
     for t in run.tasks(len(data["tasks"]), **state):
         task = start_task(net, memory, data, t, args)
         optimizer = torch.optim.Adam(net.parameters(), args.lr, fused=True)
         regulariser.begin_task()
         losses: list[float] = []
-        parts = {"net": net, "regulariser": regulariser, "optimizer": optimizer, "losses": losses}
+        parts: dict[str, Any] = {"net": net, "regulariser": regulariser, "optimizer": optimizer,
+                                 "losses": losses}  # fmt: skip
         for i in run.epochs("net", args.epochs, **parts):
             loss = train_epoch(net, regulariser, optimizer, task, data, i, args)
             run.check_finite("lower --lr or --weight", loss)
@@ -416,7 +420,9 @@ def evaluate(score: Callable, data: dict, n_seen: int) -> tuple[list[float], flo
 
 def normalisation(kind: str, p: int) -> list[nn.Module]:
     """The layer, or none, that follows a convolution of p channels."""
-    return {"batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}[kind]
+    layers: dict[str, list[nn.Module]] = {
+        "batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}  # fmt: skip
+    return layers[kind]
 
 
 def dcgan_trunk(shape: tuple[int, int, int], width: int, norm: str) -> nn.Sequential:
@@ -505,7 +511,7 @@ def in_chunks(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     """On the device: x, y, x_test, y_test, `label` (class -> when it is met); order, tasks, ..."""
     data = common.load_chosen(args)
-    K, shape = len(data.classes), tuple(data.x_train.shape[1:])
+    K, shape = len(data.classes), data.shape
     if args.net != "mlp" and min(shape[1:]) < 8:
         raise common.Unfit(f"images of {shape[1]}x{shape[2]} are too small: --image-size 16")
     order = common.class_order(K, args.seed, args.shuffle_classes)
@@ -517,7 +523,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     if args.classify == "means" and args.memory_size < len(order):
         raise common.Unfit(f"--classify means needs an image a class: --memory-size "
                                f"{len(order)} or more")  # fmt: skip
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name in ("train", "test"):
         x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
         index = common.indices_of(y, order)
@@ -586,7 +592,7 @@ def run(args: argparse.Namespace) -> dict:
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     if args.joint:
         metrics: dict = joint(data, args, here)
-        R, notes = [[metrics["ACC"]] * len(data["tasks"])], []
+        R, notes = [[metrics["ACC"]] * len(data["tasks"])], list[dict]()
     else:
         net = Net(args, data["shape"], len(data["order"])).to(device)
         R, notes = learn(net, Regulariser(net, args), data, args, here)

@@ -23,7 +23,8 @@ import argparse
 import copy
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import common  # first: it says in one line which package is missing
 
@@ -51,7 +52,8 @@ def ewc_penalty(G: nn.Module, before: nn.Module, F_sum: list[Tensor]) -> Tensor:
     """EWC's regulariser: F_sum are the Fisher informations of all tasks so far."""
     # Kirkpatrick et al. 2017, Eq. (3): Σ_i F_i / 2 (θ_i - θ*_i)²
     terms = zip(F_sum, G.parameters(), before.parameters())
-    return sum((f * (p - q).square()).sum() / 2 for f, p, q in terms)
+    total: Any = sum((f * (p - q).square()).sum() / 2 for f, p, q in terms)
+    return total
 
 
 def fisher(G: nn.Module, D: nn.Module, z: Tensor, y: Tensor, label: Tensor) -> list[Tensor]:
@@ -80,6 +82,8 @@ class Generator(nn.Module):
     `told`: whether the generator knows the class.
     """
 
+    own: Any  # nn.ModuleList
+
     def __init__(self, shape: tuple[int, int, int], K: int, width: int, told: bool = True):
         super().__init__()
         self.K, self.told = K, told
@@ -88,7 +92,7 @@ class Generator(nn.Module):
         self.W = nn.ParameterList(0.02 * torch.randn(n, p, k, k) for n, p, k in sizes)
         rows = K if told else 1
         styles = [torch.cat([torch.ones(rows, p), torch.zeros(rows, p)], 1) for p in widths]
-        self.own = nn.ModuleList([nn.ParameterList(styles)])  # a class's scales and shifts
+        self.own = nn.ModuleList([nn.ParameterList(styles)])  # of each class its scales, shifts
         self.masks: list[list[Tensor]] = [[]] * K  # none in any task
 
     def sizes(self, width: int, base: int, d: int) -> tuple[list[int], list[int]]:
@@ -141,23 +145,21 @@ class ResidualGenerator(Generator):
 # --------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Past:
-    """All that is kept of earlier tasks."""
+@dataclass(kw_only=True)
+class Past(dgm.Kept):
+    """All that is kept of earlier tasks: what DGM keeps, and more."""
 
-    G: nn.Module
     before: nn.Module  # G_{t-1}, frozen
     fisher: list[Tensor]  # EWC: as G's parameters
     names: Tensor  # DGR: int64 [M], what the classifier calls the images that are replayed
-    snapshots: list[Tensor] = field(default_factory=list)  # as in dgm.Kept
-    stored: list[Tensor] = field(default_factory=list)
 
 
-class Gan:
+class Gan(dgm.Gan):
     """G and D in one task, with new optimizers."""
 
     def __init__(self, G: Generator, D: dgm.Critic, args: argparse.Namespace):
-        self.G, self.D = G, D
+        self.G: Any = G
+        self.D = D
         self.opt_G, self.opt_D = dgm.adam(G.parameters(), args), dgm.adam(D.parameters(), args)
 
 
@@ -293,8 +295,10 @@ MEMORY = {"mergan": Memory(batch=together), "mergan-align": Memory(more=aligned)
 # --------------------------------------------------------------------------------------------
 
 
-def learn(data: Data, memory: Memory, method: Method, args: argparse.Namespace, run: common.Run):
-    """All tasks in turn. -> the record and G."""
+def learn(
+    data: Data, memory: Memory, method: Method, args: argparse.Namespace, run: common.Run
+) -> tuple[dgm.Record, Generator]:
+    """All tasks in turn."""
     G = new_generator(data, memory, args)
     past = past_of(G)
     record = Record(R=[dgm.evaluate(dgm.new_critic(data, len(data.order), method, args), data)])
@@ -303,7 +307,8 @@ def learn(data: Data, memory: Memory, method: Method, args: argparse.Namespace, 
         task = dgm.begin(data, t, past, method, args)
 
         gan = Gan(G, dgm.new_critic(data, len(task.seen), method, args), args)
-        parts = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D, "record": record}
+        parts: dict[str, Any] = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D,
+                                 "record": record}  # fmt: skip
         for i in run.epochs("gan", args.epochs, **parts):
             losses = train_gan(gan, task, past, i + 1, memory, method, args)
             run.check_finite("lower --lr or raise --gp", *losses)
@@ -325,7 +330,8 @@ def past_of(G: Generator) -> Past:
     """That of the first task: nothing."""
     names = torch.empty(0, dtype=torch.int64, device=G.W[0].device)
     weights = [torch.zeros_like(p) for p in G.parameters()]
-    return Past(G, copy.deepcopy(G).requires_grad_(False), weights, names)
+    before = copy.deepcopy(G).requires_grad_(False)
+    return Past(G, before=before, fisher=weights, names=names)
 
 
 def new_generator(data: Data, memory: Memory, args: argparse.Namespace) -> Generator:

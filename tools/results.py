@@ -16,6 +16,7 @@ import re
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -289,7 +290,8 @@ def draw_overview(folder: str, path: str) -> None:
     """
     fig = Figure(figsize=(10, 5), layout="constrained", dpi=150)
     style = {"✅": "full", "partly": "left", "❌": "none"}
-    for part, (script, numbers) in zip(fig.subfigures(2, 2).flat, HEADLINES.items()):
+    parts: Any = fig.subfigures(2, 2)
+    for part, (script, numbers) in zip(parts.flat, HEADLINES.items()):
         above, below = part.subplots(2, 1, height_ratios=(4, 1))
         part.suptitle(f"{script}.py", fontsize=11)
         runs, paper = read_all(folder, script), importlib.import_module(f"tools.figures.{script}")

@@ -6,7 +6,7 @@ import statistics
 
 from matplotlib.figure import Figure
 
-from tools.figures import dgm
+import tools.figures.dgm as dgm
 from tools.runs import read_all
 from tools.tables import markdown_table, mean_sd, save_figure
 

@@ -12,7 +12,14 @@ from dgm import ITEMS
 from tools.figures import episodic
 from tools.runs import read
 from tools.tables import (
-    Picture, Runs, Table, markdown_table, mean_sd, metric, results_table, unpack_images,
+    Picture,
+    Runs,
+    Table,
+    markdown_table,
+    mean_sd,
+    metric,
+    results_table,
+    unpack_images,
 )  # fmt: skip
 
 REAL = ("k1000", "k2000", "k1000-herding", "k2000-herding", "r75", "r50", "r25", "r10")
@@ -91,7 +98,8 @@ def pair_of(runs: Runs) -> Runs:
 
 def draw_growth(runs: Runs, figure: Figure) -> None:
     """Figure 4: units of the masked layers after every task."""
-    draw_curves(pair_of(runs), figure.subplots(), "units", lambda run: [sum(t["widths"]) for t in run["tasks"]], worst=True)
+    draw_curves(pair_of(runs), figure.subplots(), "units",
+                lambda run: [sum(task["widths"]) for task in run["tasks"]], worst=True)  # fmt: skip
 
 
 def draw_averages(runs: Runs, figure: Figure) -> None:
@@ -194,7 +202,7 @@ def size_table(runs: Runs) -> str:
 
 
 def beside(runs: Runs, names: tuple[str, ...]) -> Runs:
-    """Rows of beyond/episodic.py, by the name episodic:ROW: what lies in the folder beside dgm's."""
+    """Rows of beyond/episodic.py, named episodic:ROW: what lies in the folder beside dgm's."""
     here = Path(next(iter(runs.values()))[0]["path"]).parent
     there = here.with_name(here.name.replace("dgm", "episodic"))
     if not any(there.glob("*-seed*.json")):

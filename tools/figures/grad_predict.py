@@ -79,7 +79,8 @@ def detection_table(runs: Runs) -> str:
     rows = []
     for some in runs.values():
         for i, name in enumerate(SIGNALS):
-            delays, false, boundaries = [], 0, 0
+            delays: list[int] = []
+            false = boundaries = 0
             for run in some:
                 every, T = run["args"]["iterations"], run["args"]["tasks"]
                 found = alarms([row[i] for row in run["signals"]], run["args"]["threshold"])

@@ -5,11 +5,19 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 import common
 from synthetic_meta import ITEMS, ROWS, SHOWN, honest
 from tools.tables import (
-    Picture, Runs, Table, markdown_table, mean_sd, results_table, save_figure, unpack_images,
+    Picture,
+    Runs,
+    Table,
+    markdown_table,
+    mean_sd,
+    results_table,
+    save_figure,
+    unpack_images,
 )  # fmt: skip
 
 METRICS = ("ACC", "no transduction", "masked", "longest", "one pass, shuffled", "on real images")
@@ -146,7 +154,7 @@ def draw_by_task(runs: Runs, figure: Figure) -> None:
             ax.plot(range(1, 1 + values.shape[1]), values.mean(0), style, marker="o", ms=4,
                     color=color, label=label)  # fmt: skip
     ax.set(xlabel="task, oldest to newest", ylabel="accuracy after the last task", ylim=(0, 1.02))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(fontsize=8, ncols=2, loc="outside lower center")
 
 
