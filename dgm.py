@@ -1006,12 +1006,12 @@ def complete(method: Method, args: argparse.Namespace) -> None:
         method.rate = lambda left: min(1.0, 2 * left)
     if args.classifier_steps:
         method.finish = finish
-    method.lesson = generated_lesson if args.classifier_images == "drawn" else real_lesson
+    method.lesson = generated_lesson if args.classifier_images == "generated" else real_lesson
     if args.real_ratio or args.memory_size:
         choice = herded_choice if args.choice == "herding" else random_choice
         method.replay = functools.partial(replay_with_real, method.replay)
         method.store = functools.partial(store_real, choice)
-    if not args.critic_replay and args.classifier_images == "drawn":
+    if not args.critic_replay and args.classifier_images == "generated":
         method.replay = nothing  # nobody would see it
 
 
@@ -1320,7 +1320,7 @@ ROWS = {
     "r10": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.1 "
         "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.1, laptop"),
 }  # fmt: skip
-# What is drawn from which rows: `make dgm/table1`; with PRESET=paper the rows of that preset.
+# Which rows a figure or table needs: `make dgm/table1`; with PRESET=paper the rows of that preset.
 ITEMS = {
     "table1": ("dgmw", "dgma", "joint", "none", "generators:mergan",
                "generators:mergan-align", "generators:dgr", "generators:ewc",
@@ -1373,7 +1373,7 @@ PRESETS = (
                                             replay_batch_size=64)),
     ("laptop improved", "*", PHOTOS, dict(
         ngf=24, ndf=32, norm="none", batch_size=32, gp_batch_size=16, replay_batch_size=32,
-        classifier_width=24, classifier_images="drawn", flip=True)),
+        classifier_width=24, classifier_images="generated", flip=True)),
     ("laptop improved", "*", "cifar10", dict(epochs=8)),
     ("laptop improved", "*", "imagenet50", dict(epochs=40, critic_replay=False,
                                                 keep_generator=True)),
@@ -1442,9 +1442,9 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
         help="steps of the classifier alone, on real and replayed images, at the end of a task")
     add("--separate-classifier", action=yes_no, default=False,
         help="a net of its own instead of D's auxiliary output takes these steps")
-    add("--classifier-images", choices=["real", "drawn"], default="real", help="there, the task's "
-        "own classes; drawn: generated as the old ones, so that looking real tells nothing about "
-        "the class")
+    add("--classifier-images", choices=["real", "generated"], default="real",
+        help="there, the task's own classes; generated: as the old ones are, so that looking real "
+        "tells nothing about the class")
     add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
     add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
     add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
@@ -1538,14 +1538,14 @@ def main(argv: list[str] | None = None) -> None:
 DEVIATIONS = """What differs from the paper, and choices where it is silent.
 
 1. Nets and rates. The paper gives a "3-layer DCGAN", its relative size and 32×32 pixels. Our
-   generator has 128 inputs, the first K of which are the one-hot class (so the number of classes
-   is known from the start), and masked layers of 24, 12 and 6 units (DGMw) or 80, 40 and 20
-   (DGMa), without biases: about the paper's sizes (5.58e4 weights; 44 % of 5.18e5). BatchNorm and
-   the last layer belong to one task each and are never masked. The critic (5×5 convolutions, 32,
-   64, 128 channels, BatchNorm) is new in every task, where the paper adds outputs to it. Rates,
-   epochs and weights of the losses are our choice, too (--help). Gradient penalty and replay take
-   32 images a step: the same expected gradients in less time. L_c is added to L_G; Sec. 3.3 prints
-   a minus, which would have G draw what D does *not* recognise.
+   generator has 128 inputs, the first K of which are the one-hot class (so the number of classes is
+   known from the start), and masked layers of 24, 12 and 6 units (DGMw) or 80, 40 and 20 (DGMa),
+   without biases: about the paper's sizes (5.58e4 weights; 44 % of 5.18e5). BatchNorm and the last
+   layer belong to one task each and are never masked. The critic (5×5 convolutions, 32, 64, 128
+   channels, BatchNorm) is new in every task, where the paper adds outputs to it. Rates, epochs and
+   weights of the losses are our choice, too (--help). Gradient penalty and replay take 32 images
+   per step: the same expected gradients in less time. L_c is added to L_G; Sec. 3.3 prints a minus,
+   which would have G generate what D does *not* recognise.
 2. The mask's gradient goes through σ(e) instead of σ(s·e). That is HAT's compensation, which the
    paper adopts, up to a factor that Adam cancels; but where σ(s·e) saturates in float32, the
    compensated gradient is 0/0 or 0, and masks would freeze early.
@@ -1572,11 +1572,11 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    without them it is a little worse (row "as the GAN leaves it"). Photographs (see PRESETS) take
    other settings: a classifier of its own learns from generated images alone, mirrored too, and on
    ImageNet-50 the GAN sees no old images, so that one generator serves all rows of Table 2; 24 and
-   48 units, no normalisation in the critic, batches of 32; 8 epochs a class of CIFAR-10, 40 a task
-   of ImageNet-50. Chosen on the first task of ImageNet-50 and the first four classes of CIFAR-10,
-   on test images. That the GAN of CIFAR-10 does see old images makes its rows alike; it was
-   changed after a run without, whose test accuracy was lower. Where the classifier is a net of its
-   own, joint training learns for as many steps as all tasks together.
+   48 units, no normalisation in the critic, batches of 32; 8 epochs per class of CIFAR-10, 40 per
+   task of ImageNet-50. Chosen on the first task of ImageNet-50 and the first four classes of
+   CIFAR-10, on test images. That the GAN of CIFAR-10 does see old images makes its rows alike; it
+   was changed after a run without, whose test accuracy was lower. Where the classifier is a net of
+   its own, joint training learns for as many steps as all tasks together.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
     (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution is

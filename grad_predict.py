@@ -840,7 +840,7 @@ class PseudoInputs(Past):
 class Ewc(Past):
     """Online EWC (Schwarz et al. 2018): one θ*, and the sum of all tasks' Fishers."""
 
-    fisher: Any = None  # [P], once a task has ended
+    fisher: Any = None  # [P], once per task has ended
     star: Any = None  # θ*, [P]
 
     def end(self, theta: Tensor, task: Task) -> None:
@@ -1053,7 +1053,7 @@ ROWS = {
     "oracle": ("Eq. (5)", "--predictor oracle",
         "Eq. (5), gradients measured on a batch of old data"),
     "random-sign": ("–", "--predictor random-sign", "Eq. (5) with random signs, new in each step"),
-    "fixed-sign": ("–", "--predictor fixed-sign", "Eq. (5) with random signs, drawn once a task"),
+    "fixed-sign": ("–", "--predictor fixed-sign", "Eq. (5) with random signs, drawn once per task"),
     "grow": ("–", "--predictor grow", "Eq. (5), a parameter may only grow in size"),
     "shrink": ("–", "--predictor shrink", "Eq. (5), a parameter may only shrink"),
     "zero": ("–", "--predictor zero", "Eq. (5) with zeros: frozen after task 1"),
@@ -1061,7 +1061,7 @@ ROWS = {
         "Eq. (5), each task's last gradient at rank 16, mean of the current one"),
     "half-rate": ("–", "--method sgd --later-lr 0.5", "SGD, half the rate from task 2 on"),
     "triple-rate": ("–", "--method sgd --later-lr 3", "SGD, three times the rate from task 2 on"),
-    "sgd-384": ("–", "--method sgd --batch-size 384", "SGD, six times the images a step"),
+    "sgd-384": ("–", "--method sgd --batch-size 384", "SGD, six times the images per step"),
     "ewc": ("Eq. (1)", "--method ewc", "online EWC, λ = {ewc_lambda:g}"),
     "ewc1000": ("–", "--method ewc --ewc-lambda 1000", "online EWC, λ = {ewc_lambda:g}"),
     "ewc10000": ("–", "--method ewc --ewc-lambda 10000", "online EWC, λ = {ewc_lambda:g}"),
@@ -1095,7 +1095,7 @@ ROWS = {
     "std-best-scalar": ("–", "--predictor best-scalar --inputs standardised",
         "Eq. (5), the best function of a parameter's value (old data)"),
     "std-sgd-384": ("–", "--method sgd --batch-size 384 --inputs standardised",
-        "SGD, six times the images a step"),
+        "SGD, six times the images per step"),
     "std-ewc10": ("–", "--method ewc --ewc-lambda 10 --inputs standardised",
         "online EWC, λ = {ewc_lambda:g}"),
     "std-ewc30": ("–", "--method ewc --ewc-lambda 30 --inputs standardised",
@@ -1122,15 +1122,15 @@ ROWS = {
         "improved, learned at new networks' parameters only"),
     "std-improved-free": ("–",
         "--preset improved --pseudo-rank 0 --n-pseudo 50 --inputs standardised",
-        "improved, 50 free inputs a task, the same memory"),
+        "improved, 50 free inputs per task, the same memory"),
     "std-improved-noise": ("–", "--preset improved --pseudo-init noise --inputs standardised",
         "improved, inputs begin as noise"),
     "std-improved-untrained": ("–", "--preset improved --pseudo-steps 0 --inputs standardised",
         "improved, inputs as they begin"),
     "std-improved-small": ("–", "--preset improved --n-pseudo 200 --inputs standardised",
-        "improved, 200 learned inputs a task, not 800"),
+        "improved, 200 learned inputs per task, not 800"),
 }  # fmt: skip
-# What is drawn from which rows: `make grad_predict/figure1`.
+# Which rows a figure or table needs: `make grad_predict/figure1`.
 ITEMS = {
     "figure1": ("sgd", "scalar"), "boundaries": ("detect", "improved-detect"),
     "distillation": ("distill", "scalar"),

@@ -27,7 +27,7 @@ forgetting (--bn running does not; a result holds both).
 
     python synthetic_meta.py --preset improved --dataset glyphs --image-size 16 --train-size 5000 \\
         --test-size 2000 --meta-steps 150 --learner-seeds 4 --horizons 5 75 --batches 40
-    # 40 seconds: ACC 0.79 to 0.82 in five steps a task, 0.42 to 0.49 on real images with the same
+    # 40 seconds: ACC 0.79 to 0.82 in five steps per task, 0.42 to 0.49 on real images with the same
     # start and rates
     python synthetic_meta.py --seed 0  # seven minutes; numbers: RESULTS.md
     # Both on one core of an AMD EPYC.
@@ -981,7 +981,7 @@ ROWS = {
     "improved-trained": ("–", "--preset improved --frozen-convs 0",
         "(a), convolutions trained too"),
 }  # fmt: skip
-# What is drawn from which rows: `make synthetic_meta/figure1`.
+# Which rows a figure or table needs: `make synthetic_meta/figure1`.
 ITEMS = {
     "figure1": ("synthetic", "real"), "figure3": ("synthetic", "improved", "improved-learned"),
     "figure4": ("synthetic", "real", "gan", "mlp", "improved", "improved-learned"),
@@ -1121,8 +1121,8 @@ DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md h
  4. "Each layer is followed by a batch normalisation layer", the logits too. S is evaluated with
     the statistics of a batch of 2,000 test images, which tell it that all classes are about as
     frequent: this alone hides forgetting. --bn running does not; a result holds both.
- 5. G draws the images of a meta-step in one call, so its BatchNorm sees all classes at once. One
-    learner uses 100 images per class; in meta-training they are drawn directly, not from 250.
+ 5. G generates the images of a meta-step in one call, so its BatchNorm sees all classes at once.
+    One learner uses 100 images per class; in meta-training they are drawn directly, not from 250.
  6. The MLP's rate and momentum are where all others begin. The GAN is a projection cGAN; its curve
     is drawn only if a classifier trained on real images agrees with nine of ten of its labels.
 """

@@ -688,7 +688,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="samples: stored images alone; none: nothing stored, the naive bound")
     add("--joint", action="store_true", help="JT, the upper bound: all classes at once")
     add("--preset", choices=[*PRESETS], default="laptop",
-        help="laptop and paper: sizes of dgm.py's presets; colour: a ResNet, ten classes a task "
+        help="laptop and paper: sizes of dgm.py's presets; colour: a ResNet, ten classes per task "
         "(ImageNet-50; CIFAR-10: with --classes-per-task 1); source: pairs of classes and an MLP, "
         "near Chaudhry et al.")
     add("--memory-size", type=int, default=100, help="K, stored images, shared by the classes met "
@@ -765,8 +765,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 DEVIATIONS = """Deviations, and choices where the papers are silent (docs/ gives the reasons):
- 1. All methods run in DGM's protocol, with the trunk of dgm.py's critic and Adam at its rate:
-    one class a task, one head, so that rows differ in the memory alone. The figures that DGM quotes
+ 1. All methods run in DGM's protocol, with the trunk of dgm.py's critic and Adam at its rate: one
+    class per task, one head, so that rows differ in the memory alone. The figures that DGM quotes
     were measured by Chaudhry et al. in another one; --preset source comes near it. Unlike dgm.py's
     D, the net keeps its weights from task to task, as weights are what three of the methods keep.
  2. Every step shows as many stored images as new ones, and every class weighs the same in the

@@ -7,7 +7,7 @@ both loops train the same ones, in two rounds: "vae", avalanche's own MlpVAE and
 GenerativeReplay as it comes and in gan_replay.run; "gan", our GAN in both, in avalanche as a
 strategy with its plugin. The solver is ours everywhere. What is left is what differs: a DataLoader
 of float images against bytes on the device; plugins and callbacks against a plain loop; and when
-the past is drawn: avalanche draws anew for every batch, gan_replay.py once a task.
+the past is drawn: avalanche draws anew for every batch, gan_replay.py once per task.
 
 Nothing holds avalanche back: no metrics and no logger, fused Adam at the same rate, and our nets
 draw without gradients there. (Its VAE's own `generate` tracks them; that stays as it comes.)

@@ -572,7 +572,7 @@ EXAMPLES = {
     "gan_replay, no replay": Example(
         gan_replay, "--replay none", "ACC", "with --replay none {}", 2),
     "dgm": Example(dgm, "", "A_3 (%)", "A_3 {} %", 0),
-    "synthetic_meta": Example(sm, "", "ACC", "ACC {} in five steps a task", 2),
+    "synthetic_meta": Example(sm, "", "ACC", "ACC {} in five steps per task", 2),
     "synthetic_meta, real images": Example(
         sm, "", "on real images", "{} on real images with the same start and rates", 2),
     "grad_predict": Example(gp, "", "ACC (%)", "ACC {}", 0),

@@ -275,6 +275,7 @@ def full_disk(name: str, folder: Path) -> int:
         def fill(limit: int = limit, writer: int = writer) -> None:
             os.dup2(writer, 1)
             os.dup2(writer, 2)
+            sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 

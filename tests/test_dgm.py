@@ -509,7 +509,7 @@ def test_real_images_take_their_share_and_no_other_is_kept(
     [("", (0, 0, 0)), ("--real-ratio 0.25", (25, 25, 25)), ("--memory-size 30", (30, 30, 15))],
 )
 def test_drawn_classes_get_as_many_real_images_as_old_ones(flags, real, tmp_path, monkeypatch):
-    """--classifier-images drawn: looking real says nothing about the class."""
+    """--classifier-images generated: looking real says nothing about the class."""
     counts, load, train = [], dgm.load_data, dgm.train_classifier
 
     def first(*args):
@@ -524,7 +524,8 @@ def test_drawn_classes_get_as_many_real_images_as_old_ones(flags, real, tmp_path
 
     monkeypatch.setattr(dgm, "load_data", first)
     monkeypatch.setattr(dgm, "train_classifier", spy)
-    run(tmp_path / "a.json", "--classifier-images", "drawn", "--train-size", "1000", *flags.split())
+    flags = f"{flags} --classifier-images generated --train-size 1000"
+    run(tmp_path / "a.json", *flags.split())
     assert [c for c in counts if isinstance(c, list)] == [[n] * t for t, n in enumerate(real, 1)]
 
 
@@ -575,7 +576,7 @@ def test_the_same_seed_gives_the_same_bytes(method, tmp_path):
 
 STOPPED = {
     "dgmw": "", "dgma": "--method dgma", "stored": "--memory-size 20 --choice herding",
-    "resnet": "--net resnet --method dgma --memory-size 20 --classifier-images drawn",
+    "resnet": "--net resnet --method dgma --memory-size 20 --classifier-images generated",
     "none": "--replay none", "joint": "--joint --tasks 10",
     "long": "--tasks 2 --classifier-steps 210 --separate-classifier --classifier-width 2",
 }  # fmt: skip
@@ -708,7 +709,7 @@ def test_an_empty_mask_is_named(tmp_path, capsys):
         ("--preset paper --dataset glyphs-rgb --classes-per-task 4 --shuffle-classes", (3, 2)),
         ("--preset paper --method dgma --image-size 28 --tasks 2", (3, 2)),
         ("--preset improved --classes-per-task 5 --classifier-steps 2", (3, 2)),
-        ("--preset laptop --net resnet18 --classifier-images drawn", (3, 2)),
+        ("--preset laptop --net resnet18 --classifier-images generated", (3, 2)),
     ],
 )
 def test_other_ways_to_run(flags, shape, tmp_path):
@@ -753,7 +754,7 @@ def test_presets_move_defaults_and_flags_undo_them():
     for dataset, net in nets.items():
         assert dgm.parse_args(["--dataset", dataset]).net == net
     cifar = dgm.parse_args(["--dataset", "cifar10", "--preset", "laptop"])
-    assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (24, 32, "drawn")
+    assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (24, 32, "generated")
     imagenet = dgm.parse_args(["--dataset", "imagenet50", "--preset", "laptop"])
     assert (imagenet.net, imagenet.classes_per_task, imagenet.image_size) == ("dcgan", 10, 16)
 

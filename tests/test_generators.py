@@ -233,7 +233,7 @@ def test_a_generator_may_be_held_while_its_critic_sees_no_old_image(memory, tmp_
     monkeypatch.setattr(dgm, "critic_step", of_critic)
     monkeypatch.setattr(generators, "generator_step", of_generator)
     run(tmp_path / "a.json", "--memory", memory, "--no-critic-replay", "--classifier-images",
-        "drawn")  # fmt: skip
+        "generated")  # fmt: skip
     assert set(shown) == {0} and set(held) == {0, 64}  # old classes: in the first task none
 
 
@@ -314,7 +314,7 @@ def test_stored_images_take_their_share_beside_names(tmp_path):
 
 def test_presets_give_each_memory_its_size():
     cifar = generators.parse_args(["--dataset", "cifar10", "--preset", "laptop"])
-    assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (78, 32, "drawn")
+    assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (78, 32, "generated")
     mergan = generators.parse_args([])
     assert (mergan.ngf, mergan.veto, mergan.aux_fakes) == (37, False, True)
     size = sum(W.numel() for W in generators.Generator((1, 32, 32), 10, mergan.ngf).W)
@@ -330,7 +330,7 @@ def test_presets_give_each_memory_its_size():
         ("--no-critic-replay --memory dgr", "learn from old images"),
         ("--no-critic-replay --memory mergan", "learn from old images"),
         ("--no-critic-replay --memory ewc --classifier-steps 0 --augment 0", "--classifier-steps"),
-        ("--memory dgr --classifier-images drawn", "have no class"),
+        ("--memory dgr --classifier-images generated", "have no class"),
         ("--memory dgr --aux-fakes", "have no class"),
         ("--memory ewcc", "invalid choice"),
         ("--memory mergan --veto", "unrecognized arguments"),

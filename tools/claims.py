@@ -233,7 +233,7 @@ CLAIMS = {
               "The images of an epoch, solver's and GAN's, grow linearly from task to task. But "
               "our GAN trains for one epoch more after each (Deviation 1), so that a task's whole "
               "cost grows faster. (This run trains a GAN after the last task too.)"),
-        Claim("Sec. 4", "with a fixed total of drawn images a task's data stop growing",
+        Claim("Sec. 4", "with a fixed total of drawn images per task's data stop growing",
               ("total12000",), plateau, lambda times: (times < 1.1,), "cost.png",
               "The GAN still trains for an epoch more in every task (Deviation 1). What this costs "
               "in accuracy: tradeoff.png."),
@@ -248,7 +248,7 @@ CLAIMS = {
               lambda real, ours, real_2, improved: (ours > real, improved > real_2), "averages.png",
               "The bytes are those of the generator, in the improved preset with the "
               "discriminator, which goes on from task to task."),
-        Claim("Sec. 2", "equal numbers a class: “quite difficult to train”",
+        Claim("Sec. 2", "equal numbers per class: “quite difficult to train”",
               ("ngen12000", "balance"), of("ACC"), lambda free, equal: (equal < free,), "",
               "Tried with n_gen = 12k alone, where no class ran out. Draws are bounded, and a "
               "class that never appears is named."),
@@ -377,7 +377,7 @@ CLAIMS = {
         Claim("– (control)", "h is better than signs thrown by chance",
               ("scalar", "random-sign", "fixed-sign"), of("ACC (%)"),
               lambda h, *chance: (h > max(chance),), "",
-              "Chance, new in each step or drawn once a task, costs about what half the rate "
+              "Chance, new in each step or drawn once per task, costs about what half the rate "
               "costs. h is far worse."),
         Claim("– (control)", "it is the noise of the minibatches: averaging the gradient before "
               "the veto undoes the harm (most of it; all of it)", ("sgd", "scalar", "scalar-ema"),
@@ -401,7 +401,7 @@ CLAIMS = {
               lambda found, false: (found == 1 and false == 0,), "boundaries.png"),
     ),
     "episodic": (
-        Claim("DGM, Table 1", "with ten images a class all four lie below DGM",
+        Claim("DGM, Table 1", "with ten images per class all four lie below DGM",
               ("icarl", "pi", "ewc", "rwalk", "dgm/dgmw", "dgm/dgma", "dgm/raw"), of("A_10 (%)"),
               lambda *v: tuple(one < min(v[4:]) for one in v[:4]), "averages.png",
               "DGM's classifier learns for longer; the last row has neither more steps when the "
@@ -422,12 +422,12 @@ CLAIMS = {
               "It is level with the others in both protocols, and with pairs the least dependent "
               "on the seed. Nothing that we tried with its nearest means comes down to the figure "
               "quoted; its last layer alone comes below it.", "55.8"),
-        Claim("DGM, Table 1", "with ten images a class iCaRL (55.8) is below PI (78.7) and EWC "
+        Claim("DGM, Table 1", "with ten images per class iCaRL (55.8) is below PI (78.7) and EWC "
               "(79.7), and these below RWalk (82.5); pairs, MLP",
               ("icarl-pairs", "pi-pairs", "ewc-pairs", "rwalk-pairs"), of("A_10 (%)"),
               lambda icarl, pi, ewc, rwalk: (icarl < min(pi, ewc), max(pi, ewc) < rwalk),
               "averages.png", "The spread over seeds allows no order."),
-        Claim("DGM, Table 1", "the same order; one class a task",
+        Claim("DGM, Table 1", "the same order; one class per task",
               ("icarl", "pi", "ewc", "rwalk"), of("A_10 (%)"),
               lambda icarl, pi, ewc, rwalk: (icarl < min(pi, ewc), max(pi, ewc) < rwalk),
               "averages.png", "EWC-S leads by about the spread; the others are level."),
@@ -435,7 +435,7 @@ CLAIMS = {
               ("samples-pairs", "icarl-pairs", "pi-pairs", "ewc-pairs", "rwalk-pairs"),
               of("A_10 (%)"), lambda alone, *others: tuple(v > alone for v in others),
               "averages.png", "EWC-S and RWalk-S by little more than the spread over seeds."),
-        Claim("– (control)", "the same; one class a task",
+        Claim("– (control)", "the same; one class per task",
               ("samples", "icarl", "pi", "ewc", "rwalk"), of("A_10 (%)"),
               lambda alone, *others: tuple(v > alone for v in others), "averages.png"),
         Claim("Chaudhry et al.", "without stored samples a single head forgets all the same",
@@ -444,8 +444,8 @@ CLAIMS = {
         Claim("iCaRL, Alg. 3", "train on the union of new and stored images (not on equal parts)",
               ("icarl", "icarl-balanced"), of("A_10 (%)", "forgetting"),
               lambda union, lost, equal, equal_lost: (union > equal, lost < equal_lost), "",
-              "Ten images a class are too rare in the union: equal parts are more accurate, though "
-              "they forget more."),
+              "Ten images per class are too rare in the union: equal parts are more accurate, "
+              "though they forget more."),
     ),
 }  # fmt: skip
 

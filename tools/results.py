@@ -349,7 +349,7 @@ def lengths() -> str:
 def main(argv: list[str] | None = None) -> None:
     """The page and its figures."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
-    if not any(Path(args.runs).glob("*/*-seed*.json")):
+    if not any(read_all(args.runs, script) for script in SCRIPTS):
         raise common.UserError(f"{args.runs} has no SCRIPT/NAME-seedS.json yet: make reproduce")
     figures = Path(args.figures)
     for path in (args.out, figures / "benchmark.png"):

@@ -106,7 +106,7 @@ def speed_table(folder: str) -> str:
         row("synthetic_meta's meta-step, s, against `higher`", f"{ours[5]:.2f}", f"{other[5]:.2f}",
             other[5] / ours[5], 2)  # fmt: skip
         power = exponent(list(ours), list(ours.values()))
-        rows.append([f"the same, {min(ours)} to {max(ours)} inner steps a task",
+        rows.append([f"the same, {min(ours)} to {max(ours)} inner steps per task",
                      f"grows with power {power:.2f}", "–", "–"])  # fmt: skip
     if found := bench(folder, "grad_predict/bench.json"):
         row("grad_predict's mean old gradient, ms: looked up, against computed",

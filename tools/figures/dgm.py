@@ -144,7 +144,7 @@ def draw_reuse(runs: Runs, figure: Figure) -> None:
         new, reused = share.mean(0).T
         ax.bar(t, reused, label="reused")
         ax.bar(t, new, bottom=reused, label="newly blocked")
-        ax.set(xlabel="task", ylabel="share of the units a task uses", xticks=t,
+        ax.set(xlabel="task", ylabel="share of the units per task uses", xticks=t,
                title=runs[name][0]["label"])  # fmt: skip
     ax.figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=2,
                      loc="outside lower center")  # fmt: skip
