@@ -19,7 +19,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 SCRIPTS := gan_replay dgm synthetic_meta grad_predict episodic
-.PHONY: help install demo test reproduce $(SCRIPTS) compare report stress margins cuda bench \
+.PHONY: help install demo test reproduce $(SCRIPTS) compare page report stress margins cuda bench \
 	bench-higher bench-avalanche
 
 # What cannot work is said before anything is made.
@@ -67,8 +67,8 @@ demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes,
 ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
 demo: $(DEMO)
 else
-	@$(MAKE) --no-print-directory -j2 $(DEMO) THREADS=1
-	@echo "Look at the pictures in figures/demo/ and at" $(DEMO)
+	@$(MAKE) --no-print-directory -s -j2 $(DEMO) THREADS=1 BEGUN=$$(date +%s)
+	@$(PY) -m tools.story demo --page figures/demo/index.html
 endif
 
 # What is there, what is missing and how long it took us; then the runs; then the same again.
@@ -78,6 +78,9 @@ reproduce: $(READY)  ## every figure and table of every paper, on MNIST
 	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) \
 		$(if $(filter file,$(origin THREADS)),THREADS=1) $(SCRIPTS)
 	@$(PY) -m tools.status $(NAME) $(RESULTS)
+
+page: $(READY)  ## one page, figures/DATASET/index.html: what your results show, with pictures
+	$(PY) -m tools.story $(NAME) --page figures/$(NAME)/index.html
 
 compare: $(READY)  ## your results beside the reference's and the paper's, seed by seed
 	$(PY) -m tools.compare results/$(NAME)
@@ -138,7 +141,10 @@ endef
 
 define demo_run  # script, row, what starts it
 results/demo/$(1)/$(2)-seed0.json: | $(READY)
-	$(TRAIN) $(3) --row demo/$(2) $(RUN) --seed 0 --out $$@
+	@mkdir -p $$(@D)
+	$(TRAIN) $(3) --row demo/$(2) $(RUN) --seed 0 --out $$@ > $$@.log 2>&1 || { tail -n 1 $$@.log >&2; exit 1; }
+	@n=$$$$(ls results/demo/*/*-seed0.json | wc -l); t=$$$$(($$$$(date +%s) - $(or $(BEGUN),0))); N=$(words $(DEMO_RUNS)); \
+		echo "$$$$n of $$$$N: $(1) $(2)$$$$([ -z "$(BEGUN)" ] || echo ", about $$$$((t * (N - n) / n / 60 + 1)) minutes left")"
 endef
 
 $(SCRIPTS): %: figures/$(NAME)/%/tables.md

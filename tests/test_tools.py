@@ -1,6 +1,7 @@
 """Which results the tools believe: those that are what their names say."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 import common
 import gan_replay
-from tools import draw, runs
+from tools import draw, runs, story
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "reference/gan_replay"
@@ -154,3 +155,26 @@ def test_our_own_results_are_all_believed(capsys):
         if script in runs.SCRIPTS:
             runs.read(place, script)
     assert capsys.readouterr().err == ""
+
+
+def test_the_story_has_three_lines_a_paper_and_a_page_that_needs_nothing_else(
+    tmp_path, capsys, monkeypatch
+):
+    for script, row in (("gan_replay", "none"), ("grad_predict", "oracle")):
+        place = tmp_path / "results/mnist" / script
+        place.mkdir(parents=True)
+        shutil.copy(ROOT / f"reference/{script}/{row}-seed0.json", place)
+    (tmp_path / "figures/mnist/gan_replay").mkdir(parents=True)
+    shutil.copy(SOURCE / "averages.png", tmp_path / "figures/mnist/gan_replay")
+    (tmp_path / "page.md").write_text("<!-- begin mnist prints -->\n<!-- end mnist prints -->\n")
+    monkeypatch.chdir(tmp_path)
+    story.main(["mnist", "--page", "all.html", "--readme", "page.md"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7 and "no replay 20 %, the paper's –" in lines[1]
+    assert "\n".join(lines[:6]) in (tmp_path / "page.md").read_text(encoding="utf-8")
+    page = (tmp_path / "all.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 1 and "true gradients<td>–" in page
+    links = re.findall(r"""(?:src|href)="([^"]*)""", page)
+    assert all(link.startswith("data:") for link in links) and "<script" not in page
+    with pytest.raises(common.UserError, match="results/nothing has no results"):
+        story.main(["nothing"])

@@ -99,6 +99,9 @@ class Plan:
         every = [self.result(data, script, row, seed) for data, script, row in runs
                  if data == self.data for seed in self.seeds]  # fmt: skip
         lines.append(f"RESULTS := {' '.join(every)}")
+        small = [f"results/demo/{script}/{row}-seed0.json" for script, table in self.tables.items()
+                 for row in table["DEMO"] if row]  # fmt: skip
+        lines.append(f"DEMO_RUNS := {' '.join(small)}")
         for script, table in self.tables.items():
             demo = [f"results/demo/{script}/{row}-seed0.json" for row in table["DEMO"] if row]
             lines += [f"$(eval $(call demo_run,{script},{row},{start(script)}))"
