@@ -60,7 +60,10 @@ class DGMw:
 
     @staticmethod
     def layer(x: Tensor, W: Tensor, m: Tensor, product: Callable, act: Callable) -> Tensor:
-        """Units [B, p, ...] from those below, x [B, n, ...]; product(x, W) is W^T x."""
+        """Units [B, p, ...] from those below, x [B, n, ...].
+
+        product(x, W) is W^T x (`up`); act is the task's BatchNorm, then ReLU.
+        """
         # Eq. (1): y_l = σ_act[(m_l ∘ W_l)^T x]
         return act(product(x, m * W))
 
@@ -90,7 +93,10 @@ class DGMa:
 
     @staticmethod
     def layer(x: Tensor, W: Tensor, m: Tensor, product: Callable, act: Callable) -> Tensor:
-        """Units [B, p, ...] from those below, x [B, n, ...]; product(x, W) is W^T x."""
+        """Units [B, p, ...] from those below, x [B, n, ...].
+
+        product(x, W) is W^T x (`up`); act is the task's BatchNorm, then ReLU.
+        """
         # Eq. (1) with m_l "expanded to the size of W_l", taken out of the sum. Deviation 4
         return act(product(x, W)) * m
 
@@ -160,8 +166,8 @@ def alpha(used: list[Tensor]) -> float:
 def more_units(goal: int, free: int, brings: int) -> int:
     """Units to add to a layer so that at least `goal` weights or units are free again (Sec. 3.2).
 
-    DGMw: a unit brings n weights; with goal = np and free = np - δ this is the paper's ⌈δ/n⌉, and
-    `free` also counts what a wider layer below has brought (Deviation 6). DGMa: n = 1, so it is δ.
+    DGMw: a new unit brings n k² weights (n units below, kernel k); without growth below this is
+    ⌈δ / (n k²)⌉, the paper's ⌈δ/n⌉ for k = 1 (Deviation 6). DGMa: it brings one unit, so this is δ.
     """
     return max(0, -(-(goal - free) // brings))
 
@@ -255,6 +261,7 @@ class Generator(nn.Module):
         So its sums have the same terms, in the same order, and its images the same bits.
         """
         W = W[: x.shape[1], : norm.num_features].contiguous()  # [n, p, k, k]
+        # σ_act of Eq. (1) is ReLU(BatchNorm(.)), with task t's own BatchNorm
         return self.masking.layer(x, W, m, product, lambda a: act(norm(a)))
 
     def grow(self) -> None:
@@ -262,9 +269,10 @@ class Generator(nn.Module):
         gained = 0  # units that the layer below has gained
         for layer, (W, used, goal) in enumerate(zip(self.W, self.used, self.goal)):
             n, p, k, _ = W.shape
-            more = more_units(goal, *self.masking.free(W, used, gained))
+            more = more_units(goal, *self.masking.free(W, used, gained))  # ⌈(goal - free) / brings⌉
             if gained or more:
                 wider = 0.02 * torch.randn(n + gained, p + more, k, k, device=W.device)
+                # DGMa: new units below must not feed reserved ones (DGMw: times 1)
                 wider[n:, :p] *= self.masking.admits(used)
                 wider[:n, :p] = W.detach()
                 self.W[layer], self.used[layer] = nn.Parameter(wider), self.none(wider)
@@ -288,7 +296,7 @@ class Generator(nn.Module):
         return counts
 
     def state_dict(self) -> dict:  # type: ignore[override]
-        """Parameters and buffers, and the masks."""
+        """Parameters and buffers, and the masks: for checkpoints, to skip on a first reading."""
         return {"net": super().state_dict(), "used": self.used, "masks": self.masks}
 
     def load_state_dict(self, state: dict) -> None:  # type: ignore[override]
@@ -340,7 +348,7 @@ class Critic(nn.Module):
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.adv = nn.Linear(size, 1)
         self.aux = nn.Linear(size, K)
-        self.apart = norm == "batch"
+        self.separate_passes = norm == "batch"
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.features(x)  # [B, size]
@@ -348,10 +356,12 @@ class Critic(nn.Module):
 
     def judge(self, *kinds: Tensor) -> tuple[Tensor, Tensor]:
         """Several kinds of images, one after the other: score [n], logits [n, K]."""
-        if not self.apart:
+        if not self.separate_passes:
             return self(torch.cat(kinds))
-        passes = [self(x) for x in kinds if len(x)]  # BatchNorm: each with its own statistics,
-        score, logits = (torch.cat(outputs) for outputs in zip(*passes))  # as in L_gp and L_G
+        # With BatchNorm, one pass per kind (real, fake, replayed): each has its own batch
+        # statistics, as in L_gp and L_G.
+        passes = [self(x) for x in kinds if len(x)]
+        score, logits = (torch.cat(outputs) for outputs in zip(*passes))
         return score, logits
 
 
@@ -391,7 +401,8 @@ class Data:
     y_test: Tensor  # int64 [M]
     tasks: list[list[int]]  # [T], the classes of each task
     order: list[int]  # all of them, as they are met
-    label: Tensor  # int64 [K], the place of each class in `order`: D's output for it
+    label: Tensor  # int64 [K], the place of each class in `order`: D's output for it (equal to
+    #                the class itself unless --shuffle-classes)
     owner: Tensor  # int64 [K], the task of each class
     K: int
     shape: tuple[int, int, int]  # C, S, S
@@ -404,7 +415,7 @@ class Kept:
 
     G: Any  # a generator; beyond/generators.py has others
     snapshots: list[Tensor] = field(default_factory=list)  # [t]: `snapshot`, as task t ended
-    stored: list[Tensor] = field(default_factory=list)  # of each class the real images (Table 2)
+    stored: list[Tensor] = field(default_factory=list)  # by class: which rows of data.x (Table 2)
 
 
 @dataclass
@@ -425,7 +436,7 @@ class Task:
     share: float  # earlier classes among all so far
 
 
-def begin(data: Data, t: int, kept: Kept, method: "Method", args: argparse.Namespace) -> Task:
+def task_data(data: Data, t: int, kept: Kept, method: "Method", args: argparse.Namespace) -> Task:
     """The real images of task t, then generated ones of the classes before."""
     index = common.indices_of(data.y, data.tasks[t])
     x, y, seen = data.x[index], data.y[index], sum(data.tasks[: t + 1], [])
@@ -433,7 +444,8 @@ def begin(data: Data, t: int, kept: Kept, method: "Method", args: argparse.Names
     old, old_label = method.replay(kept, data, t, n, args)
     old_B = (args.replay_batch_size or B) if len(old) and args.critic_replay else 0
     share = (len(seen) - len(data.tasks[t])) / len(seen)
-    return Task(t, x, y, data.label[y], seen, n, B, len(x) // B, old, old_label, old_B, share)
+    return Task(t=t, x=x, y=y, label=data.label[y], seen=seen, n=n, B=B, steps=len(x) // B,
+                old=old, old_label=old_label, old_B=old_B, share=share)  # fmt: skip
 
 
 def replay(
@@ -528,7 +540,7 @@ def critic_step(
     gan: Gan, real: Tensor, label: Tensor, fake: Tensor, old: Tensor, old_label: Tensor,
     share: float, args: argparse.Namespace,
 ) -> Tensor:
-    """One step of D on L_D = L_c + L_s + λ_GP L_gp; the loss, a scalar.
+    """One step of D on L_D = w L_c + L_s + λ_GP L_gp, w = 1 in the paper; the loss, a scalar.
 
     real, fake [B, C, S, S] are of the task, of classes label [B]; old are replayed images,
     old_label their classes, which are a `share` of all classes so far.
@@ -633,10 +645,12 @@ def learn(
     G = new_generator(data, method, args)
     record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
     kept = Kept(G)
+    # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()  # as many weights (units) are free as in the first task (Sec. 3.2)
-        task = begin(data, t, kept, method, args)
+        task = task_data(data, t, kept, method, args)
 
+        # D is new in every task; the paper adds outputs to one D (Deviation 1)
         gan = Gan(G, new_critic(data, len(task.seen), method, args), args)
         parts: dict[str, Any] = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D,
                                  "record": record}  # fmt: skip
@@ -841,12 +855,12 @@ def learn_alone(
     data: Data, method: Method, args: argparse.Namespace, run: common.Run
 ) -> tuple[Record, Generator]:
     """--replay none, the naive bound: the classifier sees a task's images alone. No GAN."""
-    G = new_generator(data, method, args)  # not used; it draws the same random numbers as in learn
+    G = new_generator(data, method, args)  # not used: random numbers are the same as in learn
     record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
     kept = Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()
-        task = begin(data, t, kept, method, args)
+        task = task_data(data, t, kept, method, args)
         record.tasks.append({"trace": [], "losses": []})
         net, steps = new_critic(data, len(task.seen), method, args), args.epochs * task.steps
         train_classifier(net, task.x, task.label, steps, args.lr, args.lr_decay, task.B, args, run)
@@ -859,7 +873,7 @@ def learn_joint(
     data: Data, method: Method, args: argparse.Namespace, run: common.Run
 ) -> dict[str, float]:
     """JT: the classifier on all real images of the first k classes; how well it knows them."""
-    new_generator(data, method, args)  # draws the same random numbers as in learn
+    new_generator(data, method, args)  # keeps the random numbers the same as in learn
     metrics: dict[str, float] = {}
     ks = marks(data)
     for j in run.tasks(len(ks), metrics=metrics):
@@ -974,11 +988,11 @@ def learn_classifiers(
     record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
     kept = Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        task = begin(data, t, kept, method, args)
+        task = task_data(data, t, kept, method, args)
         record.tasks.append({"trace": [], "losses": []})
         note_task(record, kept, data, t, args, iterations=0)
         kept.snapshots.append(snapshot(G, data, t, args))
-        D = new_critic(data, len(task.seen), method, args)  # draws as many random numbers as there
+        D = new_critic(data, len(task.seen), method, args)  # keeps the random numbers the same
         solver = method.finish(D, task, kept, data, method, args, run)
         method.store(solver, task, kept, data, args)
         record.R.append(evaluate(solver, data))
@@ -1185,8 +1199,8 @@ def estimate(data: Data, method: Method, args: argparse.Namespace) -> None:
     zeros = torch.zeros(len(x), dtype=torch.int64, device=device)
     for steps in (1, 4):  # the first one warms up
         clock = time.perf_counter()
-        task = Task(0, x, zeros, zeros, [0, 1], 1, B, steps, x, zeros,
-                    args.replay_batch_size or B, 0.5)  # fmt: skip
+        task = Task(t=0, x=x, y=zeros, label=zeros, seen=[0, 1], n=1, B=B, steps=steps, old=x,
+                    old_label=zeros, old_B=args.replay_batch_size or B, share=0.5)  # fmt: skip
         train_gan(gan, task, 1, method, args)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -1351,7 +1365,8 @@ DEMO = {  # the same in miniature
 # --------------------------------------------------------------------------------------------
 
 # What --preset, --method and the data set (digits: all that are not photographs) give the flags.
-# A "*" is for all. No two rows that hold together set the same flag, so their order is nothing.
+# A "*" is for all. Rows that apply at the same time never set the same flag, so their order does
+# not matter.
 # The sizes of the paper's generators: "10 % of MeRGAN's size for DGMw, and 44 % for DGMa". Sec. 4
 # takes residual nets for photographs; at laptop size they learn less in the same time than MNIST's
 # nets, and the classifier learns from generated images alone, so that looking real tells nothing.
@@ -1411,9 +1426,9 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
         help="resnet: residual G and D; resnet18: with ResNet-18 as D. --preset paper takes "
         "resnet for cifar10, resnet18 for imagenet50, dcgan for the others (Sec. 4)")
-    add("--ngf", type=int, default=6, help="units of G's last masked layer; the others have twice "
-        "as many as the next (Sec. 4: a tenth of MeRGAN for DGMw, 44 %% for DGMa); "
-        "of all of them in the residual nets")
+    add("--ngf", type=int, default=6, help="units of G's last masked layer; each earlier "
+        "one has twice as many. In residual nets: units of every layer. (Sec. 4: 10 %% of MeRGAN's "
+        "size for DGMw, 44 %% for DGMa)")
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
         help="normalisation in D's layers 2 and 3 (our choice)")
@@ -1443,8 +1458,8 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     add("--separate-classifier", action=yes_no, default=False,
         help="a net of its own instead of D's auxiliary output takes these steps")
     add("--classifier-images", choices=["real", "generated"], default="real",
-        help="there, the task's own classes; generated: as the old ones are, so that looking real "
-        "tells nothing about the class")
+        help="images of the current task's classes in these steps: real, or generated like the "
+        "replayed ones, so that real against generated is no cue")
     add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
     add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
     add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
@@ -1549,7 +1564,7 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
 2. The mask's gradient goes through σ(e) instead of σ(s·e). That is HAT's compensation, which the
    paper adopts, up to a factor that Adam cancels; but where σ(s·e) saturates in float32, the
    compensated gradient is 0/0 or 0, and masks would freeze early.
-3. s never falls in the first epoch. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so that Eq.
+3. In epoch 1, s is held at 1. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so that Eq.
    (4) would run down from s_max. Ours starts at s = 1, as the paper says elsewhere.
 4. DGMa masks behind BatchNorm and ReLU. In front of BatchNorm its shift β would leak through a
    closed mask, and old images would change. Weights from new units into reserved ones stay 0.

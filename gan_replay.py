@@ -11,6 +11,7 @@ oldest digits from copies of copies.
                           ├─► the mix (x, target) ───┤
              G_{t-1}(z) ──┘                          └─► GAN from scratch ─► G_t
              labelled by solver_{t-1}                      both frozen for task t + 1
+                                                       (the code counts tasks from 0)
 
 paper          here                   shape
 solver         solver                 images [B, C, H, W] -> logits [B, K], one head for K classes
@@ -54,7 +55,7 @@ from torch import Tensor
 CHUNK = 1000  # images generated at a time
 LATENT = 100  # numbers in z
 EVALS = 4  # points per epoch on the training curves
-MAX_DRAWS = 20  # --balance gives up after this many times n_gen
+MAX_GENERATED = 20  # --balance gives up after this many times n_gen
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Data:
 
 @dataclass
 class Past:
-    """All that is kept of earlier tasks: two frozen nets (and, with --align, D)."""
+    """All that is kept of earlier tasks: two frozen nets, and D, which --align alone uses."""
 
     solver: nn.Module  # solver_{t-1}
     G: nn.Module  # G_{t-1}
@@ -94,7 +95,7 @@ def mix(data: Data, t: int, past: Past, method: "Method", args: argparse.Namespa
     """The real images of task t (0 is the first), then those that stand for earlier tasks."""
     index = common.indices_of(data.y, data.tasks[t])
     new = data.x[index], F.one_hot(data.y[index], data.K).float(), data.y[index]
-    old = method.replay(data, t, past, method, args) if t else ()
+    old = method.replay(data, t, past, method, args) if t else ()  # as in Sec. 2: `generate`
     x, target, y = (torch.cat(pair) for pair in zip(new, old)) if old else new
     return Mix(x, target, y, new=len(index))
 
@@ -105,23 +106,26 @@ def generate(
     """n_gen images per earlier task from G_{t-1}: x uint8 [n, C, H, W], target [n, K], y [n]."""
     n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # Deviation 2
     seen = sum(data.tasks[:t], [])
+    # the paper: take_first, below
     return method.take(generated(data, seen, past, method, args.seed * 1000 + t), n, seen)
 
 
 @torch.no_grad()
 def generated(data: Data, seen: list[int], past: Past, method: "Method", seed: int) -> Iterator:
-    """Labelled images without end, 1,000 at a time; `seen` are the classes met so far.
+    """Endless chunks of generated images; `seen` are the classes of earlier tasks.
 
-    A random generator of its own, so that other random numbers do not depend on n_gen.
+    A chunk: x uint8 [1000, C, H, W], target [1000, K], y [1000] and p [1000, K], the old solver's
+    probabilities. The random numbers are its own, so that no others depend on n_gen.
     """
     device = data.x.device
     rng = torch.Generator(device).manual_seed(seed)
+    # the class requested of each image; only --conditional uses it
     asked = torch.tensor(seen, device=device)[torch.arange(CHUNK, device=device) % len(seen)]
     while True:
         z = torch.randn(CHUNK, LATENT, generator=rng, device=device)
         x = to_uint8(past.G(z, asked))  # the paper's G is not told a class
         p = past.solver(to_float(x)).softmax(1)  # [1000, K]
-        y, target = method.label(p, asked)
+        y, target = method.label(p, asked)  # the paper: label_by_solver, below
         yield x, target, y, p
 
 
@@ -268,7 +272,10 @@ def generator_loss(fake: Tensor) -> Tensor:
 def fresh_gan(
     data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace
 ) -> "Gan":
-    """"The generator is reset" (Sec. 2): untrained nets, new optimizers."""
+    """"The generator is reset" (Sec. 2): untrained nets, new optimizers.
+
+    The arguments that are not used are for --align (kept_gan).
+    """
     G, D = new_nets(data, method, args)
     return Gan(G, D, args)
 
@@ -279,8 +286,8 @@ def new_nets(
     """An untrained G and D."""
     G, D = (net(args.gan, data.shape, args.gan_width, data.K) for net in method.nets)
     G, D = G.to(data.x.device), D.to(data.x.device)
-    last = {"memory_format": torch.channels_last}  # a tenth faster on CPUs
-    return G.to(**last), D.to(**last)
+    layout = {"memory_format": torch.channels_last}  # a tenth faster on CPUs
+    return G.to(**layout), D.to(**layout)
 
 
 class Gan:
@@ -297,7 +304,10 @@ class Gan:
 
 
 def train_gan(gan: Gan, mixed: Mix, past: Past, seen: list[int], args: argparse.Namespace) -> list:
-    """One epoch of the GAN on the images of the mix; mean losses [D, G]."""
+    """One epoch of the GAN on the images of the mix; mean losses [D, G].
+
+    The arguments that are not used are for --align (train_gan_aligned).
+    """
     total = torch.zeros(2, device=mixed.x.device)
     batches = full_batches(mixed.x, args.gan_batch_size)
     for index in batches:
@@ -369,6 +379,7 @@ def learn(
     past = Past(copy.deepcopy(solver), *new_nets(data, method, args))
     past.G.eval()  # it generates with BatchNorm's running statistics (Deviation 5)
     record = Record(R=[accuracies(solver, data)])  # row 0: untrained
+    # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), solver=solver, past=past, record=record):
         mixed = mix(data, t, past, method, args)
         describe(mixed, data, t, epochs[t], record, args)
@@ -436,11 +447,11 @@ def take_balanced(stream: Iterator, n: int, seen: list[int], agree: bool = False
     """n images, equally many of each class: "selecting only the ones that I need" (Sec. 2).
 
     `agree` keeps only those whose label is the solver's answer. Gives up, with fewer images, after
-    MAX_DRAWS times n.
+    MAX_GENERATED times n.
     """
     quota = {c: n // len(seen) + (i < n % len(seen)) for i, c in enumerate(seen)}
-    parts, drawn = [], 0
-    while sum(quota.values()) and drawn < MAX_DRAWS * n:
+    parts, made = [], 0
+    while sum(quota.values()) and made < MAX_GENERATED * n:
         x, target, y, p = next(stream)
         good = p.argmax(1) == y if agree else torch.ones_like(y, dtype=torch.bool)
         keep = torch.zeros_like(good)
@@ -449,7 +460,7 @@ def take_balanced(stream: Iterator, n: int, seen: list[int], agree: bool = False
             keep[rows] = True
             quota[c] -= len(rows)
         parts.append((x[keep], target[keep], y[keep]))
-        drawn += CHUNK
+        made += CHUNK
     return tuple(torch.cat(part) for part in zip(*parts))
 
 
@@ -580,8 +591,9 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
 def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
     """Epochs of the GAN after each task; 0 where none is trained (Deviation 3)."""
     n_gans = n_tasks - 1 + args.final_gan
-    if args.replay != "gan" or not args.n_gen or not n_gans:
+    if args.replay != "gan" or not n_gans:
         return [0] * n_tasks
+    # 4 + t epochs after the paper's task t, which is t + 1 here
     given = args.gan_epochs or [5 + t for t in range(n_gans)]
     if len(given) not in (1, n_gans):
         raise common.Unfit(
@@ -773,11 +785,11 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "[]: 4 + t after task t, our choice")
     add("--final-gan", action="store_true", help="train a GAN after the last task too")
     add("--gan-lr", type=float, default=1e-3, help="Adam's rate for both nets of the GAN")
-    add("--gan-batch-size", type=int, default=64, help="images a GAN step")
+    add("--gan-batch-size", type=int, default=64, help="images per GAN step")
     add("--solver-hidden", type=int, nargs="+", default=[400, 400], help="hidden layers")
     add("--solver-epochs", type=int, default=5, help="epochs of the solver on each task")
     add("--solver-lr", type=float, default=1e-3, help="Adam's rate for the solver")
-    add("--batch-size", type=int, default=128, help="images a solver step")
+    add("--batch-size", type=int, default=128, help="images per solver step")
     beyond = parser.add_argument_group("beyond the paper (on in --preset improved)")
     add = beyond.add_argument
     add("--conditional", action=yes_no, default=False,
@@ -785,8 +797,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--soft-labels", action=yes_no, default=False,
         help="replay is labelled with the old solver's probabilities (distillation)")
     add("--align", type=float, default=0.0,
-        help="> 0: keep the GAN's weights, show D new images only, and hold G to G_{t-1} on old "
-        "classes with this weight (needs --conditional)")
+        help="λ, weight of replay alignment (MeRGAN). Above 0: the GAN is not reset, D sees the "
+        "new task's images alone, and an L1 loss keeps G close to G_{t-1} on old classes (needs "
+        "--conditional)")
     add("--augment", type=float, default=0.0,
         help="solver sees images turned, scaled, sheared and shifted by up to this")
     add("--solver-decay", action=yes_no, default=False,
@@ -803,7 +816,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
-    least = {"n_gen": 0, "threads": 0, "augment": 0, "align": 0, "checkpoint_every": 0, "seed": 0,
+    least = {"n_gen": 1, "threads": 0, "augment": 0, "align": 0, "checkpoint_every": 0, "seed": 0,
              "classes_per_task": 1, "gan_width": 1, "solver_epochs": 1,
              "batch_size": 1, "gan_batch_size": 2, "gan_epochs": 1,
              "solver_hidden": 1}  # fmt: skip
@@ -829,17 +842,18 @@ def main(argv: list[str] | None = None) -> None:
 DEVIATIONS = """
 Deviations, and choices where the paper is silent (docs/gan_replay.md has more):
  1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400, 5 epochs per task,
-    batches of 128, Adam 1e-3, its moments new in each task. GAN: DCGAN of 64 and 32 channels (the
-    MLP: 256 and 512 units), non-saturating loss, batches of 64 (a last, smaller one is left out),
-    Adam 1e-3, β₁ 0.5, 4 + t epochs after task t.
- 2. n_gen counts a previous task: Sec. 4 says the data grow linearly with the tasks if "we want to
+    batches of 128, Adam 1e-3, its moments new in each task. GAN: like DCGAN, of 64 and 32 channels,
+    without BatchNorm in D and with PyTorch's initial weights (the MLP: 256 and 512 units),
+    non-saturating loss, batches of 64 (a last, smaller one is left out), Adam 1e-3, β₁ 0.5, 4 + t
+    epochs after task t.
+ 2. n_gen is per previous task: Sec. 4 says the data grow linearly with the tasks if "we want to
     preserve the number of samples for each class". --n-gen-mode total keeps the sum fixed instead.
  3. No GAN is trained after the last task, as nothing would be generated by it (--final-gan does).
  4. "Validation" is the test set; nothing is chosen on it. Choices were made with --validation,
     which holds training images out and measures on those.
  5. Images are generated with BatchNorm's running statistics, so that an image does not depend on
-    its batch, and kept as bytes. The solver may call one a class it has not met: it stays in the
-    mix.
+    its batch, and kept as bytes. If the solver labels a generated image with a class that it has
+    not been trained on yet, the image is kept.
 """
 
 

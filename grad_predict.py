@@ -61,8 +61,8 @@ H_LR = 1e-3  # Adam's rate for h and g
 class Predictor(nn.Module):
     """h(θ_j; φ): a parameter of f -> its gradient ∇_j, for n of them [n] -> [n]."""
 
-    unit_in: Tensor  # [], of θ and of ∇, which are tiny numbers (Deviation 1)
-    unit_out: Tensor
+    unit_in: Tensor  # []: standard deviation of θ as the task began; h sees θ / unit_in
+    unit_out: Tensor  # []: that of ∇, by which h's output is multiplied (Deviation 1)
 
     def __init__(self, hidden: list[int]):
         super().__init__()
@@ -101,7 +101,8 @@ def predicted(h: Predictor, phi: dict[str, Tensor], theta: Tensor) -> Tensor:
 def masked(grad: Tensor, old: Tensor, t: int) -> Tensor:
     """δ from ∇ of the current task and the mean ∇ of t old ones, all [P].
 
-    Where the signs differ, a step would help the one and hurt the other: it is left out.
+    Where the signs differ, a step would help the one and hurt the other: it is left out. `t` is for
+    `summed` and `averaged`, which take the place of this.
     """
     return torch.where(grad * old > 0, grad, torch.zeros_like(grad))  # Eq. (5)
 
@@ -138,8 +139,9 @@ def logits_of(W: list[Tensor], x: Tensor) -> Tensor:
 
 
 def back_propagate(W: list[Tensor], x: Tensor, target: Tensor) -> tuple[list, list, Tensor]:
-    """Back-propagation by hand: every layer's inputs a_l [B, in + 1] and deltas d_l [B, out].
+    """Every layer's inputs a_l [B, in + 1] and deltas d_l [B, out], the same as autograd.
 
+    By hand, because EWC, low rank and learned inputs need a_l and d_l of every image.
     The loss is the cross entropy of f(x) to `target` [B, K], a distribution. An image's gradient by
     W_l is the outer product of its d_l and a_l: all that this file does with gradients uses these
     two. Also returns the mean loss. Autograd can look through all of it.
@@ -152,7 +154,7 @@ def back_propagate(W: list[Tensor], x: Tensor, target: Tensor) -> tuple[list, li
     log_p = h.log_softmax(dim=1)
     d = [log_p.exp() - target]  # of the logits, [B, K]
     for i in range(len(W) - 1, 0, -1):
-        d.insert(0, (d[0] @ W[i][:, :-1]) * (a[i][:, :-1] > 0))
+        d.insert(0, (d[0] @ W[i][:, :-1]) * (a[i][:, :-1] > 0))  # (d_l W_l) ∘ relu'(h_{l-1})
     return a, d, -(target * log_p).sum(dim=1).mean()
 
 
@@ -180,7 +182,7 @@ class Past:
     Fields are what a checkpoint keeps; `data` and `args` are at hand, but not kept.
     """
 
-    of: InitVar["Data"]
+    of: InitVar["Data"]  # not fields, so that checkpoints leave them out
     flags: InitVar[argparse.Namespace]
 
     def __post_init__(self, of: "Data", flags: argparse.Namespace) -> None:
@@ -200,7 +202,7 @@ class Past:
         """The mean ∇ of all old tasks at θ, or a stand-in for it, [P]."""
 
     def size(self) -> int | None:
-        """Numbers kept for old tasks; None: nothing that is to be counted."""
+        """Numbers kept for old tasks; None: not reported."""
 
     def watch(self, theta: Tensor) -> None:
         """Sec. 5.1: after each step of `learn`."""
@@ -212,7 +214,10 @@ class Past:
 
 @dataclass
 class Predictors(Past):
-    """h_1 ... h_t of the old tasks, and h, which learns the current one."""
+    """h_1 ... h_t of the old tasks, and h, which learns the current one.
+
+    Runs use Tabulated, below: the same mean, looked up (Deviation 2).
+    """
 
     old: list[dict[str, Tensor]] = field(default_factory=list)  # φ of h_1 ... h_t
     h: Predictor = field(init=False)
@@ -236,7 +241,7 @@ class Predictors(Past):
         self.old.append(self.h.state_dict())
 
     def mean(self, theta: Tensor) -> Tensor:
-        """1/t sum_i h_i(θ; φ_i), [P] (Sec. 2.3)."""
+        """1/t sum_i h_i(θ; φ_i), [P] (Sec. 2.3); h lends its structure alone."""
         return torch.stack([predicted(self.h, phi, theta) for phi in self.old]).mean(0)
 
     def predict(self, theta: Tensor) -> Tensor:
@@ -332,22 +337,23 @@ class Method:
 def learn(
     state: State, data: Data, method: Method, args: argparse.Namespace, run: common.Run
 ) -> None:
-    """All tasks in turn; f is told when one ends. Changes `state`."""
+    """All tasks in turn; where one ends is known. Changes `state`."""
     theta, past = state.theta, state.past
     add_row(state, data)  # of R: the untrained f
     follow(state, 0, 0.0, data, args)  # the first point of the curves
-    for t in run.tasks(len(data.tasks), state=state):  # t: how many old tasks there are
+    # t: how many old tasks there are; common.Run only adds checkpoints
+    for t in run.tasks(len(data.tasks), state=state):
         task, is_last = data.tasks[t], t + 1 == len(data.tasks)
         for i in run.epochs("f", args.iterations, state=state):
             x, y = draw(data, task, args.batch_size)  # [B, D], [B, K]
             grad, _ = measured(theta, x, y, data.shapes)  # ∇ of task t + 1, [P]
             if not is_last:  # Deviation 1
                 past.learn(theta, grad, task)  # Eqs. (3), (4)
-            delta = method.smooth(grad, state)
+            delta = method.smooth(grad, state)  # the paper: ∇ itself
             if t:
                 old = method.predict(past, theta)  # the mean of h_1(θ) ... h_t(θ), [P]
-                delta = method.combine(delta, old, t)  # Eq. (5)
-            theta -= method.alpha(t, args) * delta  # θ' = θ - α δ (Sec. 2.1)
+                delta = method.combine(delta, old, t)  # the paper: masked, Eq. (5)
+            theta -= method.alpha(t, args) * delta  # θ' = θ - α δ (Sec. 2.1), α constant
             follow(state, t * args.iterations + i + 1, grad, data, args)
         add_row(state, data)
         if not is_last:
@@ -840,7 +846,7 @@ class PseudoInputs(Past):
 class Ewc(Past):
     """Online EWC (Schwarz et al. 2018): one θ*, and the sum of all tasks' Fishers."""
 
-    fisher: Any = None  # [P], once per task has ended
+    fisher: Any = None  # [P], once a task has ended
     star: Any = None  # θ*, [P]
 
     def end(self, theta: Tensor, task: Task) -> None:
@@ -1138,7 +1144,7 @@ ITEMS = {
               "distill", "detect", "oracle", "random-sign", "fixed-sign", "grow", "shrink", "zero",
               "position", "half-rate", "triple-rate", "sgd-384", "ewc", "ewc1000", "ewc10000",
               "ewc-triple", "joint", "joint-triple", "oracle-sum"),
-    "improved": ("improved", "improved-mean", "improved-detect"),
+    "improved": ("sgd", "oracle", "improved", "improved-mean", "improved-detect"),
     "split": ("split-sgd", "split-scalar", "split-oracle", "split-oracle-sum", "split-ewc",
               "split-joint", "split-improved"),
     "standardised": ("std-sgd", "std-triple-rate", "std-scalar", "std-oracle", "std-best-scalar",
@@ -1179,10 +1185,11 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--predictor", default="scalar",
         choices=["scalar", "best-scalar", "oracle", "random-sign", "fixed-sign", "zero", "grow",
                  "shrink", "position", "pseudo-inputs"],
-        help="of old gradients, for mask, mean and sum: h (Eq. 4); the best function of θ_j that "
-        "there is, from old data; the gradients of a batch of old data; signs drawn in each step "
-        "or once per task; nothing; the sign that lets |θ| only grow or shrink; the last mean "
-        "gradient of each task at low rank; learned inputs (beyond the paper)")
+        help="of old gradients, for mask, mean and sum. scalar: h (Eq. 4); best-scalar: the best "
+        "function of θ_j, fitted to old data; oracle: gradients of a batch of old data; "
+        "random-sign, fixed-sign: random signs, new per step or per task; zero; grow, shrink: |θ| "
+        "may only grow or shrink; position: each task's last mean gradient at low rank; "
+        "pseudo-inputs: learned inputs (beyond the paper)")
     add("--tasks", type=int, default=5, help="permutations of the pixels (Sec. 3)")
     add("--benchmark", choices=["permuted", "split"], default="permuted",
         help="a task is a permutation of the pixels, or a share of the classes (not the paper's)")

@@ -17,7 +17,7 @@ S, w             call(S, w, x), dict w     images -> logits [B, K], one head for
 t = t_1 ... t_n  tasks                     int64 [T, 2], random order and pairing
 x_r, y_r         x_r, y_r                  real training images of all classes, --real-batch
 m                T * --steps               SGD steps of the learner, 25
-p = 250          --pool                    images per class from which each learner's are drawn
+p = 250          --pool                    images per class from which each learner's are taken
 η                --gen-lr                  G's learning rate; Adam instead of Eq. (1)'s plain step
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
@@ -107,27 +107,27 @@ def shuffled(K: int, C: int) -> Tensor:
 def draw_batches(tasks: Tensor, n: int, steps: int, batch_size: int) -> Tensor:
     """Which image each step takes: int64 [T, steps, B], rows of a pool [K * n], by class.
 
-    As many of each of the task's classes in every batch. No image comes twice in a task, if there
-    are enough; else none comes twice in a batch, if there are enough of those. A class belongs to
-    one task, so no image comes again when its task is over.
+    Every batch holds equally many images of each of the task's classes. Images are chosen without
+    replacement within a task if n suffices, else within a batch, else with replacement.
     """
     T, C = tasks.shape
     each, device = batch_size // C, tasks.device
     if steps * each <= n:
+        # argsort of uniform numbers: a random permutation of each class's n images
         chosen = torch.rand(T, C, n, device=device).argsort(2)[..., : steps * each]
     elif each <= n:
         chosen = torch.rand(T, C, steps, n, device=device).argsort(3)[..., :each]
     else:
         chosen = torch.randint(n, (T, C, steps, each), device=device)
-    rows = tasks[:, :, None, None] * n + chosen.reshape(T, C, steps, each)
-    return rows.transpose(1, 2).reshape(T, steps, batch_size)
+    rows = tasks[:, :, None, None] * n + chosen.reshape(T, C, steps, each)  # [T, C, steps, each]
+    return rows.transpose(1, 2).reshape(T, steps, batch_size)  # [T, steps, C * each]
 
 
 # --------------------------------------------------------------------------------------------
 # The meta-loss of Eq. (1), and its step
 # --------------------------------------------------------------------------------------------
 
-CLIP = 1.0  # largest norm of a meta-gradient (Deviation 1)
+CLIP = 1.0  # largest norm of a parameter group's meta-gradient (Deviation 1)
 MAX_LR = 0.3  # the learner's rates stay below (Deviation 2)
 
 
@@ -162,17 +162,21 @@ class Nets:
 
 def meta_loss(nets: Nets, data: Data, method: "Method", args: argparse.Namespace) -> Tensor:
     """L(S(x_r; w_m), y_r) of Eq. (1): a number, with the graph back to G, α and μ."""
-    n = args.steps * args.batch_size // args.classes_per_task  # images of a class in a sequence
-    w = method.start(nets, method)  # w_0: "the learning network is replaced with a new one"
+    # Images of a class: all that a learner sees. The paper generates p = 250, of which a learner
+    # sees as many (Deviation 5); --pool is for the test.
+    n = args.steps * args.batch_size // args.classes_per_task
+    # w_0: "the learning network is replaced with a new one"; the paper: fresh_start, below
+    w = method.start(nets, method)
     x, y = method.images(n, nets, data), labels(n, data)  # [K * n, C, H, W], [K * n]
     chosen = torch.randint(len(data.y), (args.real_batch,), device=data.y.device)
     x_r, y_r = data.standard(data.x[chosen]), data.y[chosen]
-    x, x_r = call(nets.frozen, w, x), call(nets.frozen, w, x_r)  # the paper: unchanged
+    x, x_r = call(nets.frozen, w, x), call(nets.frozen, w, x_r)  # empty in the paper: unchanged
     rates, momentum = hyperparameters(nets)
 
     tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # [T, C]
     rows = draw_batches(tasks, n, args.steps, args.batch_size)  # [T, steps, B]
-    batches = [zip(*of_task) for of_task in zip(x[rows], y[rows])]  # one gather, then views
+    # x_t [steps, B, C, H, W], y_t [steps, B]: one gather, then views
+    batches = [zip(x_t, y_t) for x_t, y_t in zip(x[rows], y[rows])]
     *_, w_m = learn(nets.S, w | buffers(nets.S, x.device), tasks, batches, rates, momentum,
                     method.inner_loss)  # fmt: skip
     nets.S.train(args.bn != "running")  # Deviation 4
@@ -1026,7 +1030,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--steps", type=int, default=5, help="the learner's SGD steps on each task (Sec. 4)")
     add("--batch-size", type=int, default=40, help="images per step, equally many of each class")
     add("--pool", type=int, default=250,
-        help="p, images per class from which a tested learner's are drawn (Sec. 4, Deviation 5)")
+        help="p, images per class from which a tested learner's are taken (Sec. 4, Deviation 5)")
     add("--order", choices=["random", "fixed"], default="random",
         help="order and pairing of the classes, when G is trained and tested (Sec. 3: random)")
     add("--inner-loss", choices=["all", "task", "each"], default="all",
@@ -1122,7 +1126,8 @@ DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md h
     the statistics of a batch of 2,000 test images, which tell it that all classes are about as
     frequent: this alone hides forgetting. --bn running does not; a result holds both.
  5. G generates the images of a meta-step in one call, so its BatchNorm sees all classes at once.
-    One learner uses 100 images per class; in meta-training they are drawn directly, not from 250.
+    One learner uses 100 images per class; in meta-training they are generated directly, not from
+    250.
  6. The MLP's rate and momentum are where all others begin. The GAN is a projection cGAN; its curve
     is drawn only if a classifier trained on real images agrees with nine of ten of its labels.
 """

@@ -304,7 +304,7 @@ def learn(
     record = Record(R=[dgm.evaluate(dgm.new_critic(data, len(data.order), method, args), data)])
     for t in run.tasks(len(data.tasks), past=past, record=record):
         past.before.load_state_dict(G.state_dict())
-        task = dgm.begin(data, t, past, method, args)
+        task = dgm.task_data(data, t, past, method, args)
 
         gan = Gan(G, dgm.new_critic(data, len(task.seen), method, args), args)
         parts: dict[str, Any] = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D,

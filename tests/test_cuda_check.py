@@ -43,7 +43,9 @@ if resumed and checkpoint.read_text() != device and fake != "accepts":
 if resumed:
     print("continuing from it", file=sys.stderr)
 elif "--checkpoint-every" in argv or "--slow" in argv:
-    checkpoint.write_text(device)
+    part = checkpoint.with_suffix(".part")
+    part.write_text(device)
+    part.replace(checkpoint)  # whole from the first moment, as the scripts' own
     time.sleep(60)
 accuracy = 0.8 + 0.01 * seed - 0.4 * (fake == f"{script} learns less" and device == "cuda")
 accuracy -= 0.001 * (fake == "forgets" and resumed)

@@ -478,7 +478,7 @@ def test_real_images_take_their_share_and_no_other_is_kept(
     """Erase every image that is not stored, after its task: the result must be the same."""
     flags = [*flags.split(), "--train-size", "1000"]  # 100 of each class
     run(tmp_path / "a.json", *flags)
-    begin, whole, seen, stored = dgm.begin, [], [], []
+    begin, whole, seen, stored = dgm.task_data, [], [], []
 
     def forget(kept, data, task, solver):
         gone = torch.ones(len(data.x), dtype=torch.bool)
@@ -497,7 +497,7 @@ def test_real_images_take_their_share_and_no_other_is_kept(
         return task
 
     after_each_task(monkeypatch, forget)
-    monkeypatch.setattr(dgm, "begin", spy)
+    monkeypatch.setattr(dgm, "task_data", spy)
     run(tmp_path / "b.json", *flags)
     assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
     assert seen == shares

@@ -137,7 +137,7 @@ def test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing(m
     skewed = Stub([0, 0, 0, 0, 0, 1, 1, 2, 2, 3])
     y = taken(skewed, 402, [0, 1, 2, 3], "--balance")[2]
     assert torch.bincount(y, minlength=10).tolist() == [101, 101, 100, 100, 0, 0, 0, 0, 0, 0]
-    monkeypatch.setattr(gan_replay, "MAX_DRAWS", 5)
+    monkeypatch.setattr(gan_replay, "MAX_GENERATED", 5)
     drawn, G = [], Stub([0, 1, 2])
     G.register_forward_hook(lambda *_: drawn.append(1000))
     y = taken(G, 400, [0, 1, 2, 3], "--balance")[2]
@@ -376,7 +376,7 @@ def fails(capsys, argv, code=2):
         ("--dataset mnits", "no dataset 'mnits'"),
         ("--dataset mnits", "--dataset glyphs"),
         ("--data-dir {tmp}/nothing --dataset some/folder", "no dataset"),
-        ("--n-gen -1", "--n-gen takes numbers from 0"),
+        ("--n-gen -1", "--n-gen takes numbers from 1"),
         ("--n-gen many", "invalid int value"),
         ("--gan-epochs 1 2", "give 1 or 4"),
         ("--gan-epochs 0", "--gan-epochs takes numbers from 1"),

@@ -172,7 +172,7 @@ def test_what_the_critic_is_shown_as_real(memory):
 
 
 def test_the_old_classifier_names_what_dgr_generates(tmp_path, monkeypatch):
-    name, begin, solvers, seen = generators.name, dgm.begin, [], []
+    name, begin, solvers, seen = generators.name, dgm.task_data, [], []
 
     def remember(solver, *rest):
         with torch.no_grad():  # as if it were sure of class 0 in all it sees, after task 2
@@ -186,7 +186,7 @@ def test_the_old_classifier_names_what_dgr_generates(tmp_path, monkeypatch):
         return task
 
     monkeypatch.setattr(generators, "name", remember)
-    monkeypatch.setattr(dgm, "begin", spy)
+    monkeypatch.setattr(dgm, "task_data", spy)
     run(tmp_path / "r.json", "--memory", "dgr", "--train-size", "1000")
     assert len(seen[0][0]) == 0
     for t in (1, 2):

@@ -79,7 +79,7 @@ def times_smaller(run: dict) -> Values:
 
 
 def change_of_old_images(run: dict) -> Values:
-    """Largest change of a pixel (from -1 to 1) in the drawings of old classes, over all tasks."""
+    """Largest change of a pixel (-1 to 1) in generated images of old classes, over all tasks."""
     return {"largest change of a pixel": max(task["drift"] for task in run["tasks"])}
 
 
@@ -215,7 +215,7 @@ CLAIMS = {
               ("ngen1200",), later, lambda new, one, two: (min(new, one) > 0.8, two < one / 2),
               "figure5.png",
               "There is a drop, but not to less than half. The first task is lost: the run warns "
-              "that the GAN no longer draws one of its digits."),
+              "that the GAN no longer generates one of its digits."),
         Claim("Sec. 4", "n_gen = 120k “is able to remember only the first task”",
               ("ngen120000",), first_task, lambda first, between: (between < first / 2,),
               "figure6.png",
@@ -233,7 +233,7 @@ CLAIMS = {
               "The images of an epoch, solver's and GAN's, grow linearly from task to task. But "
               "our GAN trains for one epoch more after each (Deviation 1), so that a task's whole "
               "cost grows faster. (This run trains a GAN after the last task too.)"),
-        Claim("Sec. 4", "with a fixed total of drawn images per task's data stop growing",
+        Claim("Sec. 4", "with a fixed total of generated images per task's data stop growing",
               ("total12000",), plateau, lambda times: (times < 1.1,), "cost.png",
               "The GAN still trains for an epoch more in every task (Deviation 1). What this costs "
               "in accuracy: tradeoff.png."),
@@ -241,17 +241,17 @@ CLAIMS = {
               ("ngen12000",), times_smaller, lambda floats, small, _: (floats > 25, small > 25), "",
               "True of images kept as float32, four bytes a pixel; not of images kept as bytes, "
               "unless the generator alone is counted. (It stands for the past, but the old solver "
-              "names what it draws.)", "180 MB / 5.7 MB"),
-        Claim("– (control)", "drawn images keep more than real ones in as many bytes; the paper's "
-              "solver, then that of --preset improved",
+              "names what it generates.)", "180 MB / 5.7 MB"),
+        Claim("– (control)", "generated images keep more than real ones in as many bytes; the "
+              "paper's solver, then that of --preset improved",
               ("bytes", "ngen12000", "improved-bytes", "improved"), of("ACC"),
               lambda real, ours, real_2, improved: (ours > real, improved > real_2), "averages.png",
               "The bytes are those of the generator, in the improved preset with the "
               "discriminator, which goes on from task to task."),
         Claim("Sec. 2", "equal numbers per class: “quite difficult to train”",
               ("ngen12000", "balance"), of("ACC"), lambda free, equal: (equal < free,), "",
-              "Tried with n_gen = 12k alone, where no class ran out. Draws are bounded, and a "
-              "class that never appears is named."),
+              "Tried with n_gen = 12k alone, where no class ran out. The number of generated "
+              "images is bounded, and a class that never appears is named."),
     ),
     "dgm": (
         Claim("Sec. 1", "the generator learns new classes “without the need to replay previous "
