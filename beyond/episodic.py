@@ -34,17 +34,20 @@ import math
 import statistics
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import common  # first: it says in one line which package is missing
 
 # isort: split
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
+
+import dgm
+from dgm import Data, to_float
 
 # --------------------------------------------------------------------------------------------
 # iCaRL (Rebuffi et al. 2017): which images are kept, how they classify, what is learned
@@ -168,6 +171,7 @@ def add_penalty(
 
 class Regulariser:
     """What --method ewc, pi or rwalk knows of the weights: lists of tensors like the parameters.
+    For other methods all stay zeros.
 
     anchor θ* and importance hold in the penalty; the others are gathered while a task is learned:
     fisher, score (of old tasks), walk (score of this task), path (fall of the loss since `since`,
@@ -221,7 +225,7 @@ class Regulariser:
             add_synaptic(self.importance, self.path, self.moved(self.since), self.args.xi)
         elif self.args.method == "ewc":
             self.importance = [f.clone() for f in self.fisher]
-        else:
+        elif self.args.method == "rwalk":
             self.score = average_score(self.score, self.walk)
             # Chaudhry et al.: λ Σ_i (F_i + s_i) (θ_i - θ*_i)²
             pairs = zip(to_unit(self.fisher), to_unit(self.score))
@@ -229,7 +233,7 @@ class Regulariser:
 
     def kept(self) -> int:
         """Bytes that a regulariser needs beside the net: θ* and Ω, or θ* and F, or θ*, F and s."""
-        lists = {"pi": 2, "ewc": 2, "rwalk": 3}[self.args.method]
+        lists = {"pi": 2, "ewc": 2, "rwalk": 3}.get(self.args.method, 0)
         return 4 * lists * sum(p.numel() for p in self.params)
 
     def state_dict(self) -> dict:
@@ -250,98 +254,109 @@ class Regulariser:
 
 
 def renew_memory(
-    memory: list[Tensor], net: "Net", data: dict, t: int, args: argparse.Namespace
+    memory: list[Tensor], net: "Net", data: Data, t: int, args: argparse.Namespace
 ) -> None:
     """After task t: fewer images of each old class, the first ones, and new ones of the new."""
-    n_seen = len(memory) + len(data["tasks"][t])
+    n_seen = len(memory) + len(data.tasks[t])
     # Alg. 2: m = K / t for each of the t classes met
     m = 0 if args.method == "none" else args.memory_size // n_seen
     memory[:] = [index[:m] for index in memory]  # Alg. 5: the first m of each list
     net.eval()
-    for c in data["tasks"][t]:
-        index = common.indices_of(data["y"], [c])
+    for c in data.tasks[t]:
+        index = common.indices_of(data.y, [c])
         if args.choice == "herding":
-            chosen = herding(in_chunks(net.features, data["x"][index]), m).to(index.device)
+            chosen = herding(in_chunks(net.features, data.x[index]), m).to(index.device)
         else:
             chosen = torch.randperm(len(index), device=index.device)[:m]
         memory.append(index[chosen])
 
 
-def scorer(net: "Net", memory: list[Tensor], data: dict, args: argparse.Namespace) -> Callable:
-    """What classifies: images [B, C, S, S] -> scores [B, classes met], by label."""
+def scorer(net: "Net", memory: list[Tensor], data: Data, args: argparse.Namespace) -> Callable:
+    """What classifies: images [B, C, S, S] -> scores [B, classes met], in the class order."""
     n_seen = len(memory)
+    net.eval()
     if args.classify == "head":
         return lambda x: net(x)[:, :n_seen]
     index = torch.cat(memory)
-    label = data["label"][data["y"][index]]
-    means = class_means(in_chunks(net.features, data["x"][index]), label, n_seen)
+    label = data.label[data.y[index]]
+    means = class_means(in_chunks(net.features, data.x[index]), label, n_seen)
     return lambda x: nearness(net.features(x), means)
 
 
 # --------------------------------------------------------------------------------------------
-# Training of one task, and the sequence of tasks. Labels: 0 is the first class met, 1 the second
+# Training of one task, and the sequence of tasks
 # --------------------------------------------------------------------------------------------
 
 
-def start_task(
-    net: nn.Module, memory: list[Tensor], data: dict, t: int, args: argparse.Namespace
-) -> dict:
-    """The task's images and the stored ones, in this order; iCaRL's q [N, n_old] for all."""
-    new = common.indices_of(data["y"], data["tasks"][t])
+@dataclass
+class Task:
+    """What a task is learned from: its own images, then the stored ones, N in all."""
+
+    index: Tensor  # int64 [N], their numbers in data.x
+    label: Tensor  # int64 [N], the place of their class in the class order: the net's output for it
+    q: Tensor  # float [N, n_old], what the net answered before the task (iCaRL); else [N, 0]
+    n_new: int  # images that are the task's own
+    n_old: int  # classes of earlier tasks
+    n_seen: int  # the same and the task's own
+
+
+def begin(
+    net: nn.Module, memory: list[Tensor], data: Data, t: int, args: argparse.Namespace
+) -> Task:
+    """Task t (0 is the first), with the stored images of the classes before."""
+    new = common.indices_of(data.y, data.tasks[t])
     old = torch.cat(memory) if memory else new[:0]
-    index = torch.cat([new, old])
-    n_old = len(memory)
+    index, n_old = torch.cat([new, old]), len(memory)
     q = torch.empty(len(index), 0, device=index.device)
     if args.method == "icarl" and args.distill and n_old:
         net.eval()
         # Alg. 3: q_i^y = g_y(x_i), y = 1 ... s - 1, before the net changes
-        q = in_chunks(lambda x: net(x)[:, :n_old].sigmoid(), data["x"][index])
-    return {"index": index, "label": data["label"][data["y"][index]], "q": q, "n_new": len(new),
-            "n_old": n_old, "n_seen": n_old + len(data["tasks"][t])}  # fmt: skip
+        q = in_chunks(lambda x: net(x)[:, :n_old].sigmoid(), data.x[index])
+    n_seen = n_old + len(data.tasks[t])
+    return Task(index, data.label[data.y[index]], q, len(new), n_old, n_seen)
 
 
-def epoch_size(task: dict, args: argparse.Namespace) -> tuple[int, int, int]:
+def epoch_size(task: Task, args: argparse.Namespace) -> tuple[int, int, int]:
     """B, new images per step (or of the union); R, stored images beside them; steps of an epoch."""
-    stored = len(task["index"]) - task["n_new"]
-    halves = args.mix == "balanced" and stored > 0
-    n = task["n_new"] if halves else len(task["index"])
+    halves = args.mix == "balanced" and len(task.index) > task.n_new
+    n = task.n_new if halves else len(task.index)
     B = min(args.batch_size, n)
     return B, args.replay_batch_size if halves else 0, n // B
 
 
-def batches(task: dict, args: argparse.Namespace) -> list[tuple[Tensor, Tensor]]:
-    """An epoch: positions in task["index"], and their weights in the loss, sum 1, step by step."""
-    device, n_new = task["index"].device, task["n_new"]
+def batches(task: Task, args: argparse.Namespace) -> list[tuple[Tensor, Tensor]]:
+    """An epoch: positions in task.index, and their weights in the loss, sum 1, step by step."""
+    device = task.index.device
     B, R, steps = epoch_size(task, args)
     if not R:
-        order = torch.randperm(len(task["index"]), device=device)[: steps * B].split(B)
+        order = torch.randperm(len(task.index), device=device)[: steps * B].split(B)
         weight = torch.full((B,), 1 / B, device=device)
         return [(part, weight) for part in order]
-    share = task["n_old"] / task["n_seen"]  # every class weighs the same
+    share = task.n_old / task.n_seen  # every class weighs the same
     weight = torch.full((B + R,), (1 - share) / B, device=device)
     weight[B:] = share / R
-    order = torch.randperm(n_new, device=device)[: steps * B].split(B)
-    stored = torch.randint(n_new, len(task["index"]), (steps, R), device=device)
+    order = torch.randperm(task.n_new, device=device)[: steps * B].split(B)
+    stored = torch.randint(task.n_new, len(task.index), (steps, R), device=device)
     return [(torch.cat([a, b]), weight) for a, b in zip(order, stored)]
 
 
 def train_epoch(
-    net: nn.Module, regulariser: Regulariser, optimizer: torch.optim.Optimizer, task: dict,
-    data: dict, i: int, args: argparse.Namespace,
+    net: nn.Module, regulariser: Regulariser, optimizer: torch.optim.Optimizer, task: Task,
+    data: Data, i: int, args: argparse.Namespace,
 ) -> float:
     """Epoch i (from 0) of a task: the mean loss."""
     parts = batches(task, args)
-    n_seen, steps = task["n_seen"], len(parts)
-    total = torch.zeros((), device=task["index"].device)
+    n_seen, steps = task.n_seen, len(parts)
+    total = torch.zeros((), device=task.index.device)
     net.train()
     for step, (position, weight) in enumerate(parts, i * steps + 1):  # of the task
         if args.lr_decay:
             left = 1 - (step - 1) / (args.epochs * steps)
             optimizer.param_groups[0]["lr"] = args.lr * left
-        x, label = to_float(data["x"][task["index"][position]]), task["label"][position]
+        x, label = to_float(data.x[task.index[position]]), task.label[position]
         logits = net(x)[:, :n_seen]
         if args.method == "icarl":
-            losses = icarl_losses(logits, label, task["q"][position])
+            losses = icarl_losses(logits, label, task.q[position])
         else:
             losses = F.cross_entropy(logits, label, reduction="none")
         loss = (weight * losses).sum()
@@ -362,16 +377,15 @@ def train_epoch(
 
 
 def learn(
-    net: "Net", regulariser: Regulariser, data: dict, args: argparse.Namespace, run: common.Run
-) -> tuple[list, list]:
+    net: "Net", regulariser: Regulariser, data: Data, args: argparse.Namespace, run: common.Run
+) -> tuple[list, list[dict]]:
     """All tasks in turn: R [T + 1, T], and a note on each task."""
     memory: list[Tensor] = []  # of every class met, which images are stored
-    net.eval()
+    R = [evaluate(net.eval(), data, len(data.order))[0]]  # row 0: untrained
     notes: list[dict] = []
-    R = [evaluate(net, data, len(data["order"]))[0]]  # row 0: untrained
     state = {"net": net, "regulariser": regulariser, "memory": memory, "R": R, "notes": notes}
-    for t in run.tasks(len(data["tasks"]), **state):
-        task = start_task(net, memory, data, t, args)
+    for t in run.tasks(len(data.tasks), **state):
+        task = begin(net, memory, data, t, args)
         optimizer = torch.optim.Adam(net.parameters(), args.lr, fused=True)
         regulariser.begin_task()
         losses: list[float] = []
@@ -381,35 +395,35 @@ def learn(
             loss = train_epoch(net, regulariser, optimizer, task, data, i, args)
             run.check_finite("lower --lr or --weight", loss)
             losses.append(round(loss, 5))
-        if args.method in REGULARISERS:
-            regulariser.end_task()
+        regulariser.end_task()
         renew_memory(memory, net, data, t, args)
-        net.eval()
         row, top5 = evaluate(scorer(net, memory, data, args), data, len(memory))
         R.append(row)
-        images = sum(len(index) for index in memory)
-        notes.append({
-            "losses": losses, "classes": len(memory), "images": images,
-            "image_bytes": images * data["x"][0].numel(),
-            "other_bytes": regulariser.kept() if args.method in REGULARISERS else 0, "top5": top5,
-        })  # fmt: skip
+        notes.append({"losses": losses, **kept(memory, regulariser, data), "top5": top5})
         text = "" if top5 < 0 else f", top-5 {top5:.4f}"
         mean = sum(row[: t + 1]) / (t + 1)
         print(f"{run.label()}: accuracy so far {mean:.4f}{text}", flush=True)
     return R, notes
 
 
-def evaluate(score: Callable, data: dict, n_seen: int) -> tuple[list[float], float]:
+def kept(memory: list[Tensor], regulariser: Regulariser, data: Data) -> dict[str, int]:
+    """What is kept of the classes met beside the net: counts, and bytes."""
+    images = sum(len(index) for index in memory)
+    return {"classes": len(memory), "images": images,
+            "image_bytes": images * data.x[0].numel(), "other_bytes": regulariser.kept()}
+
+
+def evaluate(score: Callable, data: Data, n_seen: int) -> tuple[list[float], float]:
     """A row of R, and top-5 on the classes met (-1 for fewer than ten); others are not answered."""
-    seen = torch.tensor(data["order"][:n_seen], device=data["x"].device)
-    part = in_chunks(score, data["x_test"])  # [N, n_seen], in the order the classes were met
-    scores = part.new_full((len(part), data["K"]), -math.inf)
+    seen = torch.tensor(data.order[:n_seen], device=data.x.device)
+    part = in_chunks(score, data.x_test)  # [N, n_seen], in the class order
+    scores = part.new_full((len(part), data.K), -math.inf)
     scores[:, seen] = part
-    y = data["y_test"]
-    row = common.accuracy_by_task(lambda s: s, scores, y, data["owner"])
+    y = data.y_test
+    row = common.accuracy_by_task(lambda s: s, scores, y, data.owner)
     if n_seen < 10:
         return row, -1.0
-    met = common.indices_of(y, data["order"][:n_seen])
+    met = common.indices_of(y, data.order[:n_seen])
     return row, common.top_k_accuracy(scores[met], y[met])
 
 
@@ -418,21 +432,9 @@ def evaluate(score: Callable, data: dict, n_seen: int) -> tuple[list[float], flo
 # --------------------------------------------------------------------------------------------
 
 
-def normalisation(kind: str, p: int) -> list[nn.Module]:
-    """The layer, or none, that follows a convolution of p channels."""
-    layers: dict[str, list[nn.Module]] = {
-        "batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}  # fmt: skip
-    return layers[kind]
-
-
 def dcgan_trunk(shape: tuple[int, int, int], width: int, norm: str) -> nn.Sequential:
     """The trunk of dgm.py's critic: [B, C, S, S] -> [B, 4 width · S/8 · S/8]."""
-    layers: list[nn.Module] = []
-    n = shape[0]
-    for i, p in enumerate((width, 2 * width, 4 * width)):
-        layers += [nn.Conv2d(n, p, 5, 2, 2), *(normalisation(norm, p) if i else [])]
-        layers.append(nn.LeakyReLU(0.2))
-        n = p
+    layers, _ = dgm.dcgan_features(shape, width, norm)
     return nn.Sequential(*layers, nn.Flatten())
 
 
@@ -442,13 +444,13 @@ class Block(nn.Module):
     def __init__(self, n: int, p: int, stride: int, norm: str):
         super().__init__()
         self.main = nn.Sequential(
-            nn.Conv2d(n, p, 3, stride, 1, bias=False), *normalisation(norm, p), nn.ReLU(),
-            nn.Conv2d(p, p, 3, 1, 1, bias=False), *normalisation(norm, p),
+            nn.Conv2d(n, p, 3, stride, 1, bias=False), *dgm.normalise(norm, p), nn.ReLU(),
+            nn.Conv2d(p, p, 3, 1, 1, bias=False), *dgm.normalise(norm, p),
         )  # fmt: skip
         self.skip = nn.Sequential()
         if stride > 1 or n != p:
             self.skip = nn.Sequential(
-                nn.Conv2d(n, p, 1, stride, bias=False), *normalisation(norm, p)
+                nn.Conv2d(n, p, 1, stride, bias=False), *dgm.normalise(norm, p)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -458,7 +460,7 @@ class Block(nn.Module):
 def resnet_trunk(shape: tuple[int, int, int], width: int, norm: str) -> nn.Sequential:
     """ResNet-18 without its first pooling, for small images: [B, C, S, S] -> [B, 8 width]."""
     first = nn.Conv2d(shape[0], width, 3, 1, 1, bias=False)
-    layers, n = [first, *normalisation(norm, width), nn.ReLU()], width
+    layers, n = [first, *dgm.normalise(norm, width), nn.ReLU()], width
     for i in range(4):
         p = width * 2**i
         layers += [Block(n, p, 1 + (i > 0), norm), Block(p, p, 1, norm)]
@@ -492,11 +494,6 @@ class Net(nn.Module):
         return self.head(self.features(x))
 
 
-def to_float(x: Tensor) -> Tensor:
-    """uint8 0..255 -> float -1..1, any shape."""
-    return x.float() / 127.5 - 1
-
-
 @torch.no_grad()
 def in_chunks(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """f of images uint8 [N, C, S, S], 500 at a time: [N, ...]."""
@@ -508,8 +505,8 @@ def in_chunks(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------
 
 
-def load_data(args: argparse.Namespace, device: torch.device) -> dict:
-    """On the device: x, y, x_test, y_test, `label` (class -> when it is met); order, tasks, ..."""
+def load_data(args: argparse.Namespace, device: torch.device) -> Data:
+    """The data set on the device, cut into tasks; Unfit where it does not fit the flags."""
     data = common.load_chosen(args)
     K, shape = len(data.classes), data.shape
     if args.net != "mlp" and min(shape[1:]) < 8:
@@ -521,40 +518,27 @@ def load_data(args: argparse.Namespace, device: torch.device) -> dict:
     tasks = tasks[: args.tasks or None]
     order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
     if args.classify == "means" and args.memory_size < len(order):
-        raise common.Unfit(f"--classify means needs an image a class: --memory-size "
-                               f"{len(order)} or more")  # fmt: skip
-    tensors: dict[str, Tensor] = {}
-    for name in ("train", "test"):
-        x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
-        index = common.indices_of(y, order)
-        tensors |= {f"x_{name}": x[index].to(device), f"y_{name}": y[index].to(device)}
+        raise common.Unfit(f"--classify means needs an image per class: --memory-size "
+                           f"{len(order)} or more")  # fmt: skip
+    train, test = (common.indices_of(y, order) for y in (data.y_train, data.y_test))
     label = torch.zeros(K, dtype=torch.int64)
     label[order] = torch.arange(len(order))
-    return {"classes": [[data.classes[c] for c in task] for task in tasks],
-            "about": common.about_data(data), "x": tensors["x_train"], "y": tensors["y_train"],
-            "x_test": tensors["x_test"], "y_test": tensors["y_test"], "label": label.to(device),
-            "order": order, "tasks": tasks,
-            "owner": common.task_of_class(tasks), "K": K, "shape": shape}  # fmt: skip
+    owner = common.task_of_class(tasks)
+    return Data(data.x_train[train].to(device), data.y_train[train].to(device),
+                data.x_test[test].to(device), data.y_test[test].to(device), tasks, order,
+                label.to(device), owner, K, shape, common.about_data(data))  # fmt: skip
 
 
-def marks(data: dict) -> list[int]:
-    """Class counts that DGM reports at, 5 and 10 or 30 and 50, where a task ends there."""
-    K = len(data["order"])
-    ends = np.cumsum([len(task) for task in data["tasks"]]).tolist()
-    return [k for k in ((K // 2, K) if K <= 10 else (3 * K // 5, K)) if k in ends]
-
-
-def joint(data: dict, args: argparse.Namespace, run: common.Run) -> dict[str, float]:
+def joint(data: Data, args: argparse.Namespace, run: common.Run) -> dict[str, float]:
     """JT: a new net on all images of the first k classes, for every mark k; the metrics."""
     metrics: dict[str, float] = {}
-    at = marks(data)
+    at = dgm.marks(data)
     for t in run.tasks(len(at), metrics=metrics):
         k = at[t]
-        net = Net(args, data["shape"], len(data["order"])).to(data["x"].device)
-        index = common.indices_of(data["y"], data["order"][:k])
-        task = {"index": index, "label": data["label"][data["y"][index]], "n_new": len(index),
-                "q": torch.empty(len(index), 0, device=index.device), "n_old": 0,
-                "n_seen": k}  # fmt: skip
+        net = Net(args, data.shape, len(data.order)).to(data.x.device)
+        index = common.indices_of(data.y, data.order[:k])
+        nothing = torch.empty(len(index), 0, device=index.device)
+        task = Task(index, data.label[data.y[index]], nothing, len(index), n_old=0, n_seen=k)
         regulariser = Regulariser(net, args)
         optimizer = torch.optim.Adam(net.parameters(), args.lr, fused=True)
         for i in run.epochs("joint", args.epochs, net=net, optimizer=optimizer):
@@ -562,7 +546,7 @@ def joint(data: dict, args: argparse.Namespace, run: common.Run) -> dict[str, fl
             run.check_finite("lower --lr", loss)
         net.eval()
         row, top5 = evaluate(lambda x, net=net, k=k: net(x)[:, :k], data, k)
-        met = [a for a, task in zip(row, data["tasks"]) if set(task) <= set(data["order"][:k])]
+        met = [a for a, classes in zip(row, data.tasks) if set(classes) <= set(data.order[:k])]
         metrics["ACC"] = statistics.fmean(met)
         metrics[f"A_{k} (%)"] = 100 * metrics["ACC"]
         if top5 >= 0:
@@ -570,11 +554,11 @@ def joint(data: dict, args: argparse.Namespace, run: common.Run) -> dict[str, fl
     return metrics
 
 
-def metrics_of(R: list, notes: list[dict], data: dict) -> dict:
+def metrics_of(R: list, notes: list[dict], data: Data) -> dict:
     """Those of common.summarise, A_k and top-5 at the marks, and what is kept."""
     metrics = common.summarise(R)
     by_classes = {note["classes"]: t for t, note in enumerate(notes)}
-    for k in marks(data):
+    for k in dgm.marks(data):
         note = notes[by_classes[k]]
         metrics[f"A_{k} (%)"] = 100 * metrics["A"][by_classes[k]]
         if note["top5"] >= 0:
@@ -587,18 +571,19 @@ def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
     device, environment = common.start(args)
     data = load_data(args, device)
-    common.tell_classes(data["classes"])
-    identity = common.identity(args, data["about"])
+    names = [[data.about["classes"][c] for c in task] for task in data.tasks]
+    common.tell_classes(names)
+    identity = common.identity(args, data.about)
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     if args.joint:
         metrics: dict = joint(data, args, here)
-        R, notes = [[metrics["ACC"]] * len(data["tasks"])], list[dict]()
+        R, notes = [[metrics["ACC"]] * len(data.tasks)], list[dict]()
     else:
-        net = Net(args, data["shape"], len(data["order"])).to(device)
+        net = Net(args, data.shape, len(data.order)).to(device)
         R, notes = learn(net, Regulariser(net, args), data, args, here)
         metrics = metrics_of(R, notes, data)
     return {
-        "classes": data["classes"], "data": data["about"],
+        "classes": names, "data": data.about,
         "metrics": metrics, "R": R, "tasks": notes,
         "timing": {"wall_s": here.wall_s(), "tasks": here.seconds},
         "environment": environment | {"machines": here.machines} | common.peak_memory(device),
@@ -677,10 +662,8 @@ WEIGHT = {"ewc": 1e4, "pi": 1.0, "rwalk": 10.0}
 REGULARISERS = ("ewc", "pi", "rwalk")
 
 
-def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Flags; `--preset` and `--method` move defaults, so that each change can be undone by name."""
-    parser = common.new_parser(__doc__)
-    parser.prog = "python -m beyond.episodic"
+def add_paper_flags(parser: argparse.ArgumentParser) -> None:
+    """Those of the methods and of the net."""
     yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (what Table 1 compares; see Deviations)")
     add = paper.add_argument
@@ -692,7 +675,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "(ImageNet-50; CIFAR-10: with --classes-per-task 1); source: pairs of classes and an MLP, "
         "near Chaudhry et al.")
     add("--memory-size", type=int, default=100, help="K, stored images, shared by the classes met "
-        "(100: ten a class at the end, as Chaudhry et al.; iCaRL on CIFAR-100: 2000)")
+        "(100: ten per class at the end, as Chaudhry et al.; iCaRL on CIFAR-100: 2000)")
     add("--choice", choices=["random", "herding"], default="random",
         help="which images are stored (herding: iCaRL, Alg. 4)")
     add("--mix", choices=["balanced", "union"], default="balanced",
@@ -723,6 +706,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--norm", choices=["batch", "layer", "none"], default="layer", help="normalisation")
     add("--lr", type=float, default=1e-3, help="Adam's rate (Chaudhry et al.)")
     add("--lr-decay", action=yes_no, default=True, help="the rate falls to 0 within a task")
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Flags; `--preset` and `--method` move defaults, so that each change can be undone by name."""
+    parser = common.new_parser(__doc__)
+    parser.prog = "python -m beyond.episodic"
+    add_paper_flags(parser)
     common.add_data_flags(parser, image_size=16)
     common.add_run_flags(parser, "episodic")
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

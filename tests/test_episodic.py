@@ -150,23 +150,43 @@ def small_data(n=8, classes=5):
     """A few random images, `n` of each class, one class a task."""
     y = torch.arange(classes).repeat_interleave(n)
     x = torch.randint(0, 256, (len(y), 1, 16, 16), dtype=torch.uint8)
-    tasks = [[c] for c in range(classes)]
-    return {"x": x, "y": y, "label": torch.arange(classes), "tasks": tasks, "K": classes}
+    return data_of(x, y, [[c] for c in range(classes)])
+
+
+def data_of(x, y, tasks, order=None):
+    """The same images for training and for tests; every class's label is its place in `order`."""
+    K = len(sum(tasks, []))
+    order = order or list(range(K))
+    label = torch.zeros(K, dtype=torch.int64)
+    label[order] = torch.arange(K)
+    owner = common.task_of_class(tasks)
+    return dgm.Data(x, y, x, y, tasks, order, label, owner, K, tuple(x.shape[1:]), {})
 
 
 def test_distillation_targets_are_the_old_nets_answers():
     data, net = small_data(), make_net("--method", "icarl")
     memory = [torch.tensor([0, 3]), torch.tensor([9])]
-    task = episodic.start_task(net, memory, data, 2, parse("--method", "icarl"))
-    assert task["index"].tolist() == [*range(16, 24), 0, 3, 9]
-    assert task["label"].tolist() == [2] * 8 + [0, 0, 1]
+    task = episodic.begin(net, memory, data, 2, parse("--method", "icarl"))
+    assert task.index.tolist() == [*range(16, 24), 0, 3, 9]
+    assert task.label.tolist() == [2] * 8 + [0, 0, 1]
     with torch.no_grad():
-        for i, q in zip(task["index"], task["q"]):
-            g = net(data["x"][i : i + 1].float() / 127.5 - 1)[0, :2]
+        for i, q in zip(task.index, task.q):
+            g = net(data.x[i : i + 1].float() / 127.5 - 1)[0, :2]
             assert torch.allclose(q, 1 / (1 + (-g).exp()), atol=1e-6)
-    assert (task["n_new"], task["n_old"], task["n_seen"]) == (8, 2, 3)
+    assert (task.n_new, task.n_old, task.n_seen) == (8, 2, 3)
     for flags in (["--method", "samples"], ["--method", "icarl", "--no-distill"]):
-        assert episodic.start_task(net, memory, data, 2, parse(*flags))["q"].shape == (11, 0)
+        assert episodic.begin(net, memory, data, 2, parse(*flags)).q.shape == (11, 0)
+
+
+def test_labels_are_places_in_the_class_order():
+    """Classes 3 and 1 are met first: their images are answered by outputs 0 and 1."""
+    y = torch.tensor([0, 1, 2, 3, 3])
+    x = torch.zeros(5, 1, 16, 16, dtype=torch.uint8)
+    data = data_of(x, y, [[3, 1], [0, 2]], order=[3, 1, 0, 2])
+    first = episodic.begin(make_net(), [], data, 0, parse())
+    assert first.index.tolist() == [1, 3, 4] and first.label.tolist() == [1, 0, 0]
+    second = episodic.begin(make_net(), [torch.tensor([4]), torch.tensor([1])], data, 1, parse())
+    assert second.index.tolist() == [0, 2, 4, 1] and second.label.tolist() == [2, 3, 0, 1]
 
 
 # ----------------------------------------------------------------------------------- regularisers
@@ -302,14 +322,13 @@ def test_fisher_is_measured_every_interval_and_at_the_end(interval, updates, mon
     """Intervals run on over the epochs: 2 of 10 steps here, of one task."""
     args = parse("--method", "ewc", "--interval", interval, "--batch-size", "4")
     data, net = small_data(40), make_net()
-    data["label"] = torch.arange(5)
     held, steps, seen = episodic.Regulariser(net, args), [], []
     step, end = episodic.Regulariser.step, episodic.Regulariser.end_interval
     monkeypatch.setattr(episodic.Regulariser, "step", lambda s, o: (steps.append(1), step(s, o)))
     monkeypatch.setattr(episodic.Regulariser, "end_interval",
                         lambda s, f: (seen.append(len(steps)), end(s, f)))  # fmt: skip
     optimizer = torch.optim.Adam(net.parameters(), args.lr)
-    task = episodic.start_task(net, [torch.arange(5)], data, 1, args)
+    task = episodic.begin(net, [torch.arange(5)], data, 1, args)
     for i in range(2):
         episodic.train_epoch(net, held, optimizer, task, data, i, args)
     assert seen == updates
@@ -322,7 +341,7 @@ def test_fisher_is_measured_every_interval_and_at_the_end(interval, updates, mon
 def test_every_class_weighs_the_same_in_a_step():
     args = parse("--batch-size", "4", "--replay-batch-size", "6")
     index = torch.arange(13)
-    task = {"index": index, "n_new": 10, "n_old": 3, "n_seen": 4}
+    task = episodic.Task(index, index, torch.empty(13, 0), n_new=10, n_old=3, n_seen=4)
     parts = episodic.batches(task, args)
     assert len(parts) == 2 == episodic.epoch_size(task, args)[2]
     for position, weight in parts:
@@ -346,13 +365,13 @@ def test_the_memory_is_shared_and_shrinks_from_its_end(choice):
         episodic.renew_memory(memory, net, data, t, args)
         assert [len(index) for index in memory] == [m] * (t + 1)
         for c, index in enumerate(memory):
-            assert data["y"][index].tolist() == [c] * m and len(index.unique()) == m
+            assert data.y[index].tolist() == [c] * m and len(index.unique()) == m
         for old, index in zip(before, memory):
             assert torch.equal(old[:m], index)
         before = [index.clone() for index in memory]
     if choice == "herding":
         with torch.no_grad():
-            phi = net.features(data["x"][24:32].float() / 127.5 - 1)
+            phi = net.features(data.x[24:32].float() / 127.5 - 1)
         assert (memory[3] - 24).tolist() == episodic.herding(phi, 3).tolist()
     empty = []
     episodic.renew_memory(empty, net, data, 0, parse("--method", "none"))
@@ -367,10 +386,10 @@ def test_nothing_but_the_memory_is_used_again(method, tmp_path, monkeypatch):
 
     def forgetful(memory, net, data, t, *rest):
         renew(memory, net, data, t, *rest)
-        keep = torch.zeros(len(data["x"]), dtype=torch.bool)
+        keep = torch.zeros(len(data.x), dtype=torch.bool)
         keep[torch.cat(memory)] = True
-        met = torch.isin(data["y"], torch.tensor(sum(data["tasks"][: t + 1], [])))
-        data["x"][met & ~keep] = 0
+        met = torch.isin(data.y, torch.tensor(sum(data.tasks[: t + 1], [])))
+        data.x[met & ~keep] = 0
         counts.append(int(keep.sum()))
 
     monkeypatch.setattr(episodic, "renew_memory", forgetful)
@@ -536,9 +555,8 @@ def test_top_5_is_reported_from_ten_classes_on(tmp_path, capsys):
 def test_evaluate_by_hand():
     """Scores of the classes met only; top-5 needs ten of them."""
     n = 12
-    data = {"x": torch.zeros(1), "x_test": torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1),
-            "y_test": torch.arange(n), "order": list(range(n)), "K": n,
-            "owner": torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])}  # fmt: skip
+    x = torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1)
+    data = data_of(x, torch.arange(n), [[i, i + 1] for i in range(0, n, 2)])
 
     def score(x):  # image i: the best score for class i - 1, then i - 2, ..., i - 10, then i
         i = ((x.flatten() + 1) * 127.5).round().long()
