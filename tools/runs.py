@@ -71,9 +71,9 @@ def read(folder: str | Path, script: str) -> Runs:
     leave_out_the_few(kept, lambda run: "", data_of)
     leave_out_the_few(kept, lambda run: run["row"], lambda run: run["args"].get("image_size"))
     leave_out_other_images(kept)
-    for run in runs:
-        if run["left_out"]:
-            print(f"left out: {run['path']}: {run['left_out']}", file=sys.stderr)
+    for why in dict.fromkeys(run["left_out"] for run in runs if run["left_out"]):
+        names = " ".join(run["path"] for run in runs if run["left_out"] == why)
+        print(f"left out: {names}: {why}", file=sys.stderr)
     found: Runs = {}
     for name in rows_of(script):
         some = [run for run in kept if run["row"] == name and not run["left_out"]]
@@ -186,7 +186,8 @@ def leave_out_other_images(runs: list[dict[str, Any]]) -> None:
 
 def say_missing(runs: Runs, wanted: list[str], script: str, folder: str | Path) -> None:
     """The commands of the first three rows that a folder lacks, and how many more there are."""
-    absent = [name for name in wanted if name not in runs]
+    there = Path(folder)  # what is there but left out was named before
+    absent = [name for name in wanted if name not in runs and not any(there.glob(f"{name}-seed*"))]
     some = [run for row in runs.values() for run in row]
     if not absent:
         return
