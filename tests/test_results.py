@@ -274,6 +274,7 @@ SETTINGS = (  # no results, though they look like some
     "5.7 MB",  # the paper's nets
     "0 %",  # of "why is the accuracy on old tasks 0 %?"
     "16,384 points", "four times as far",  # the table of h
+    "Slurm 22.05",
 )  # fmt: skip
 
 

@@ -233,7 +233,7 @@ CLAIMS = {
               "The images of an epoch, solver's and GAN's, grow linearly from task to task. But "
               "our GAN trains for one epoch more after each (Deviation 1), so that a task's whole "
               "cost grows faster. (This run trains a GAN after the last task too.)"),
-        Claim("Sec. 4", "with a fixed total of generated images per task's data stop growing",
+        Claim("Sec. 4", "with a fixed total of generated images, the data of a task stop growing",
               ("total12000",), plateau, lambda times: (times < 1.1,), "cost.png",
               "The GAN still trains for an epoch more in every task (Deviation 1). What this costs "
               "in accuracy: tradeoff.png."),
