@@ -63,7 +63,7 @@ margins: $(READY)  ## thresholds of tests that train, from ten seeds with this v
 
 # Two runs at a time, one thread each; under make -n the plan itself.
 DEMO := $(SCRIPTS:%=figures/demo/%/tables.md)
-demo: $(READY)  ## every paper in miniature on embedded data, at most 5 minutes, no download
+demo: $(READY)  ## every paper in miniature on embedded data, some minutes, no download
 ifneq (,$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))))
 demo: $(DEMO)
 else
