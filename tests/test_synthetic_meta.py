@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 import common
 import synthetic_meta as sm
-from tools import draw
+from tools import draw, runs
 from tools.figures import synthetic_meta as figures
 from tools.tables import unpack_images
 
@@ -560,7 +560,13 @@ def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
 
 
 def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
-    flags = [*TINY, "--image-size", "18", "--out", str(tmp_path / "r.json")]
+    out = tmp_path / "synthetic-seed0.json"
+    flags = [*TINY, "--image-size", "18", "--out", str(out)]
     assert "G needs sides that 4 divides, not 18x18" in fails(capsys, flags)
     sm.main([*flags, "--skip-unfit"])
-    assert "G needs sides" in json.loads((tmp_path / "r.json").read_text())["skipped"]
+    assert "G needs sides" in json.loads(out.read_text())["skipped"]
+    shutil.copy(ROOT / "reference/synthetic_meta/real-seed0.json", tmp_path)
+    capsys.readouterr()
+    assert list(runs.read(tmp_path, "synthetic_meta")) == ["real"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"left out: {out}: these data do not fit: G needs sides")

@@ -134,6 +134,23 @@ def test_missing_rows_are_three_commands_and_a_count_with_the_sizes_of_the_other
         f"--train-size 500 --validation 100 --seed 0 --out {folder}/ngen12000-seed0.json")
 
 
+def test_files_left_out_for_one_reason_are_one_line(folder, capsys):
+    for seed in (2, 3):
+        put(folder, f"none-seed{seed}", seed=seed, args={"seed": seed, "solver_epochs": 7})
+    (line,) = left_out(folder, capsys)
+    assert f"{folder}/none-seed2.json {folder}/none-seed3.json: it is not of" in line
+
+
+def test_a_row_that_was_left_out_is_not_missing_but_one_that_was_killed_is(folder, capsys):
+    put(folder, "ngen12000-seed0", skipped="too few classes")
+    (folder / "real-seed0.json.ckpt").touch()
+    found = runs.read(folder, "gan_replay")
+    capsys.readouterr()
+    runs.say_missing(found, ["ngen12000", "real"], "gan_replay", folder)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("missing: python gan_replay.py --row real ")
+
+
 @pytest.mark.parametrize("argv, says", [
     (["nothing"], "invalid choice"), ([], "required"),
     (["gan_replay", "--item", "figure99"], "gan_replay has figure1, figure2"),

@@ -187,7 +187,8 @@ def leave_out_other_images(runs: list[dict[str, Any]]) -> None:
 def say_missing(runs: Runs, wanted: list[str], script: str, folder: str | Path) -> None:
     """The commands of the first three rows that a folder lacks, and how many more there are."""
     there = Path(folder)  # what is there but left out was named before
-    absent = [name for name in wanted if name not in runs and not any(there.glob(f"{name}-seed*"))]
+    absent = [name for name in wanted
+              if name not in runs and not any(there.glob(f"{name}-seed*.json"))]  # fmt: skip
     some = [run for row in runs.values() for run in row]
     if not absent:
         return
