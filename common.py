@@ -990,7 +990,8 @@ def carry_out(
         result["skipped"] = one_line(error)
         said = f"skipped, as these data do not fit: {one_line(error)}"
     write_result(args.out, result)
-    Path(f"{args.out}.ckpt").unlink(missing_ok=True)
+    if "skipped" not in result:  # then a checkpoint there is of another run
+        Path(f"{args.out}.ckpt").unlink(missing_ok=True)
     print(f"{said}: {args.out}")
     return result
 

@@ -458,7 +458,9 @@ def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
     flags = [*TINY, "--image-size", "30", "--out", str(tmp_path / "improved-seed0.json")]
     assert "--gan conv needs sides that 4 divides, not 30x30" in fails(capsys, flags)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "improved-seed0.json.ckpt").write_text("of another run")
     gan_replay.main([*flags, "--skip-unfit"])
+    assert (tmp_path / "improved-seed0.json.ckpt").exists()
     out = capsys.readouterr().out
     assert "skipped, as these data do not fit: --gan conv needs" in out
     result = json.loads((tmp_path / "improved-seed0.json").read_text())

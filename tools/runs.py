@@ -6,6 +6,7 @@ be of the same data as the others of its folder.
 
 import argparse
 import importlib
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -196,12 +197,15 @@ def say_missing(runs: Runs, wanted: list[str], script: str, folder: str | Path) 
         print(f"{len(absent)} rows of the full tables of {script} are not in the demo",
               file=sys.stderr)  # fmt: skip
         return
-    flags = some[0]["args"]
-    sizes = [f"--{size.replace('_', '-')} {flags[size]}" for size in SIZES if flags.get(size)]
-    where = " ".join([f"--dataset {flags['dataset']} --data-dir {flags['data_dir']}", *sizes])
+    flags, own = some[0]["args"], expected(rows_of(script)[some[0]["row"]], some[0]["row"], some[0])
+    where = ["--dataset", flags["dataset"], "--data-dir", flags["data_dir"]]
+    for size in (*SIZES, "image_size"):
+        if flags.get(size, 0) != getattr(own, size, 0):
+            where += [f"--{size.replace('_', '-')}", str(flags[size])]
     for name in absent[:3]:
-        print(f"missing: python {rows_of(script)[name].start} --row {name} {where} --seed 0 "
-              f"--out {folder}/{name}-seed0.json", file=sys.stderr)  # fmt: skip
+        command = ["--row", name, *where, "--seed", "0", "--out", f"{folder}/{name}-seed0.json"]
+        start = rows_of(script)[name].start
+        print(f"missing: python {start} {shlex.join(command)}", file=sys.stderr)
     if absent[3:]:
         print(f"missing: {len(absent) - 3} more of the {len(wanted)} rows of the full tables "
               f"(python {start_of(script)} --rows)", file=sys.stderr)  # fmt: skip

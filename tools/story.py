@@ -80,7 +80,8 @@ def in_words(name: str, every: dict[str, Runs]) -> str:
     for script, runs in every.items():
         story = STORIES[script]
         values = [f"{words} {shown(runs.get(row, []))}" for row, words in story.rows.items()]
-        lines += [f"{script}.py: {story.says}", f"    accuracy on all tasks: {', '.join(values)}",
+        lines += [f"{script}.py, the claim: {story.says}",
+                  f"    accuracy on all tasks: {', '.join(values)}",
                   f"    look at figures/{name}/{script}/{story.picture}.png"]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -99,12 +100,13 @@ def table(script: str, name: str, runs: Runs) -> str:
     story = STORIES[script]
     paper = importlib.import_module(f"tools.figures.{script}").PAPER if name == "mnist" else {}
     theirs = read_all("reference", script) if name == "mnist" else {}
-    cells = ["<tr><th>accuracy on all tasks<th>paper<th>reference<th>here"]
+    whole = name == "mnist"
+    cells = ["<tr><th>accuracy on all tasks" + "<th>paper<th>reference" * whole + "<th>here"]
     for row, words in story.rows.items():
         known = [v for key, v in paper.get(row, {}).items() if key in ("A_10 (%)", "ACC (%)")]
         quoted = f"{known[0]:.0f} %" if known else "–"
-        cells.append(f"<tr><td>{html.escape(words)}<td>{quoted}<td>{shown(theirs.get(row, []))}"
-                     f"<td>{shown(runs.get(row, []))}")  # fmt: skip
+        beside = f"<td>{quoted}<td>{shown(theirs.get(row, []))}" * whole
+        cells.append(f"<tr><td>{html.escape(words)}{beside}<td>{shown(runs.get(row, []))}")
     return f"<table>{''.join(cells)}</table>"
 
 
@@ -122,7 +124,8 @@ def page(name: str, every: dict[str, Runs]) -> str:
                      "which direction things go, not the papers' numbers.")  # fmt: skip
     for script, runs in every.items():
         story, picture = STORIES[script], Path("figures", name, script)
-        parts += [f"<h2>{script}.py</h2><p>{html.escape(story.says)}", table(script, name, runs)]
+        parts += [f"<h2>{script}.py</h2><p>The claim: {html.escape(story.says)}",
+                  table(script, name, runs)]  # fmt: skip
         file = picture / f"{story.picture}.png"
         if file.exists():
             data = base64.b64encode(file.read_bytes()).decode()

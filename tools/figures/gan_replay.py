@@ -105,7 +105,7 @@ def draw_trade_off(runs: Runs, figure: Figure) -> bool:
                 label="GAN replay, fixed total")  # fmt: skip
         for name, style in (("ngen12000", ":"), ("bytes", "--")):
             if name in runs:
-                label = runs[name][0]["label"] + " a task" * (name == "ngen12000")
+                label = runs[name][0]["label"] + " per task" * (name == "ngen12000")
                 ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
                            label=label)  # fmt: skip
         ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
