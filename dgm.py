@@ -32,6 +32,7 @@ The deviations that matter most (all of them, with reasons: DEVIATIONS, at the e
 import argparse
 import contextlib
 import functools
+import itertools
 import math
 import statistics
 import sys
@@ -44,7 +45,6 @@ from typing import Any
 import common  # first: it says in one line which package is missing
 
 # isort: split
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -59,65 +59,47 @@ class DGMw:
     """Masks on weights: m_l is shaped as W_l [n, p, k, k]."""
 
     @staticmethod
-    def layer(x: Tensor, W: Tensor, m: Tensor, product: Callable, act: Callable) -> Tensor:
+    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
+              act: Callable = F.relu) -> Tensor:
         """Units [B, p, ...] from those below, x [B, n, ...].
 
-        product(x, W) is W^T x (`up`); act is the task's BatchNorm, then ReLU.
+        product(x, W) is W^T x (`up`), norm the task's BatchNorm: σ_act(a) = act(norm(a)).
         """
         # Eq. (1): y_l = σ_act[(m_l ∘ W_l)^T x]
-        return act(product(x, m * W))
+        return act(norm(product(x, m * W)))
 
     @staticmethod
-    def steepness(i: int, n_i: int, b: int, n_b: int, s_max: float) -> float:
-        """s in batch b of n_b (B) of epoch i of n_i (I), counted from 1."""
-        return local_annealing(b, n_b, global_annealing(i, n_i, s_max))
+    def local_annealing(b: int, n_b: int, s_i: float) -> float:
+        """s in batch b of n_b (B), counted from 1, of an epoch whose s_max^i is s_i."""
+        # Eq. (4): s = 1/s_max^i + (s_max^i - 1/s_max^i) (b - 1) / (B - 1)
+        return 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (n_b - 1) if n_b > 1 else s_i
 
     @staticmethod
     def mask_shape(W: Tensor) -> tuple[int, ...]:
         return tuple(W.shape)
-
-    @staticmethod
-    def free(W: Tensor, used: Tensor, gained: int) -> tuple[int, int]:
-        """Free weights, when the layer below has gained units; how many each new unit brings."""
-        n, p, k, _ = W.shape
-        return int((~used).sum()) + gained * p * k * k, (n + gained) * k * k  # Deviation 6
-
-    @staticmethod
-    def admits(used: Tensor) -> Tensor | float:
-        """Which units new units below may feed: all, as each weight has its own mask."""
-        return 1.0
 
 
 class DGMa:
     """Masks on activations: m_l is shaped as the units [1, p, 1, 1]."""
 
     @staticmethod
-    def layer(x: Tensor, W: Tensor, m: Tensor, product: Callable, act: Callable) -> Tensor:
+    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
+              act: Callable = F.relu) -> Tensor:
         """Units [B, p, ...] from those below, x [B, n, ...].
 
-        product(x, W) is W^T x (`up`); act is the task's BatchNorm, then ReLU.
+        product(x, W) is W^T x (`up`), norm the task's BatchNorm: σ_act(a) = act(norm(a)).
         """
         # Eq. (1) with m_l "expanded to the size of W_l", taken out of the sum. Deviation 4
-        return act(product(x, W)) * m
+        return act(norm(product(x, W))) * m
 
     @staticmethod
-    def steepness(i: int, n_i: int, b: int, n_b: int, s_max: float) -> float:
-        """s in epoch i of n_i (I), counted from 1: "DGMa only features global annealing"."""
-        return global_annealing(i, n_i, s_max)
+    def local_annealing(b: int, n_b: int, s_i: float) -> float:
+        """s is s_max^i in every batch: "DGMa only features global annealing"."""
+        return s_i
 
     @staticmethod
     def mask_shape(W: Tensor) -> tuple[int, ...]:
         return (1, W.shape[1], 1, 1)
-
-    @staticmethod
-    def free(W: Tensor, used: Tensor, gained: int) -> tuple[int, int]:
-        """Free units; a new unit brings one, itself."""
-        return int((~used).sum()), 1
-
-    @staticmethod
-    def admits(used: Tensor) -> Tensor | float:
-        """Which units new units below may feed: those that no task has reserved (Deviation 4)."""
-        return ~used
 
 
 def soft_mask(e: Tensor, s: float) -> Tensor:
@@ -132,12 +114,6 @@ def global_annealing(i: int, n_i: int, s_max: float) -> float:
     # Eq. (3): s_max^i = 1/s_max + (s_max - 1/s_max) (i - 1) / (I - 1)
     s_i = 1 / s_max + (s_max - 1 / s_max) * (i - 1) / (n_i - 1) if n_i > 1 else s_max
     return max(s_i, 1.0)  # Deviation 3
-
-
-def local_annealing(b: int, n_b: int, s_i: float) -> float:
-    """s in batch b of n_b (B), counted from 1, of an epoch whose s_max^i is s_i."""
-    # Eq. (4): s = 1/s_max^i + (s_max^i - 1/s_max^i) (b - 1) / (B - 1)
-    return 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (n_b - 1) if n_b > 1 else s_i
 
 
 def veto(gradient: Tensor, used: Tensor) -> Tensor:
@@ -161,15 +137,6 @@ def count_free(used: list[Tensor]) -> int:
 def alpha(used: list[Tensor]) -> float:
     """α = S_t / S_free, the net's size over its free part before a task (Sec. 3.3)."""
     return sum(u.numel() for u in used) / max(count_free(used), 1)
-
-
-def more_units(goal: int, free: int, brings: int) -> int:
-    """Units to add to a layer so that at least `goal` weights or units are free again (Sec. 3.2).
-
-    DGMw: a new unit brings n k² weights (n units below, kernel k); without growth below this is
-    ⌈δ / (n k²)⌉, the paper's ⌈δ/n⌉ for k = 1 (Deviation 6). DGMa: it brings one unit, so this is δ.
-    """
-    return max(0, -(-(goal - free) // brings))
 
 
 # --------------------------------------------------------------------------------------------
@@ -246,34 +213,43 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
         """Images [B, C, S, S] as task t generates them, z [B, 128] and classes y [B]."""
         h = self.told(z, y)  # [B, 128]
-        for W, m, norm in zip(self.W, masks, self.own[t].norms):
-            h = self.layer(h, W, m, norm, up)  # [B, p, base, base], then twice the side
+        for W, m, norm in self.layers(t, masks):
+            h = self.masking.layer(h, W, m, norm, up)  # [B, p, base, base], then twice the side
         return torch.tanh(self.own[t].last(h))
 
     def told(self, z: Tensor, y: Tensor) -> Tensor:
         """z [B, 128] whose first K numbers are the one-hot class."""
         return torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)
 
-    def layer(self, x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
-              act: Callable = F.relu) -> Tensor:
-        """Eq. (1). Later tasks may have widened the layer: task t uses the part of its time.
+    def layers(self, t: int, masks: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, nn.Module]]:
+        """W [n, p, k, k], mask and BatchNorm of each layer, W as wide as when task t ended.
 
         So its sums have the same terms, in the same order, and its images the same bits.
         """
-        W = W[: x.shape[1], : norm.num_features].contiguous()  # [n, p, k, k]
-        # σ_act of Eq. (1) is ReLU(BatchNorm(.)), with task t's own BatchNorm
-        return self.masking.layer(x, W, m, product, lambda a: act(norm(a)))
+        n = LATENT
+        for W, m, norm in zip(self.W, masks, self.own[t].norms):
+            yield W[:n, : norm.num_features].contiguous(), m, norm
+            n = norm.num_features
 
     def grow(self) -> None:
-        """Widen the layers by what the last task has reserved, and take fresh masks (Sec. 3.2)."""
+        """Widen each layer until as much of it is free as at first, with fresh masks (Sec. 3.2).
+
+        DGMa: the last task has reserved δ units, so δ units are added. DGMw: it has reserved δ
+        weights, and a new unit brings n k² (from n units below, kernel k), so ⌈δ / (n k²)⌉ units
+        are added, the paper's ⌈δ/n⌉ for k = 1; fewer where the layer below has grown, as that alone
+        brings the layer weights (Deviation 6).
+        """
         gained = 0  # units that the layer below has gained
         for layer, (W, used, goal) in enumerate(zip(self.W, self.used, self.goal)):
             n, p, k, _ = W.shape
-            more = more_units(goal, *self.masking.free(W, used, gained))  # ⌈(goal - free) / brings⌉
+            free, brings = count_free([used]), 1
+            if self.masking is DGMw:
+                free, brings = free + gained * p * k * k, (n + gained) * k * k
+            more = max(0, -(-(goal - free) // brings))  # ⌈(goal - free) / brings⌉ units
             if gained or more:
                 wider = 0.02 * torch.randn(n + gained, p + more, k, k, device=W.device)
-                # DGMa: new units below must not feed reserved ones (DGMw: times 1)
-                wider[n:, :p] *= self.masking.admits(used)
+                if self.masking is DGMa:  # new units below must not feed reserved ones
+                    wider[n:, :p] *= ~used  # Deviation 4
                 wider[:n, :p] = W.detach()
                 self.W[layer], self.used[layer] = nn.Parameter(wider), self.none(wider)
                 self.used[layer][: used.shape[0], :p] = used
@@ -393,20 +369,26 @@ def to_uint8(x: Tensor) -> Tensor:
 
 @dataclass
 class Data:
-    """A data set on the device, cut into tasks of a few classes each."""
+    """A data set on the device, cut into tasks of a few classes each.
+
+    Classes have two numbers. A `class` is the data set's own, 0 ... K - 1: images are of classes y,
+    and G is told one. A `label` is its place in the order in which classes are met: D's outputs are
+    one a label, so that those of the classes so far are the first ones. Without --shuffle-classes
+    the two are equal.
+    """
 
     x: Tensor  # uint8 [N, C, S, S]
-    y: Tensor  # int64 [N], classes 0 ... K - 1
+    y: Tensor  # int64 [N], classes
     x_test: Tensor  # uint8 [M, C, S, S]
     y_test: Tensor  # int64 [M]
     tasks: list[list[int]]  # [T], the classes of each task
     order: list[int]  # all of them, as they are met
-    label: Tensor  # int64 [K], the place of each class in `order`: D's output for it (equal to
-    #                the class itself unless --shuffle-classes)
+    label: Tensor  # int64 [K], of each class
     owner: Tensor  # int64 [K], the task of each class
     K: int
     shape: tuple[int, int, int]  # C, S, S
     about: dict  # names, counts and checksum (common.about_data)
+    seed: int  # --seed, from which the noise of all replayed images follows
 
 
 @dataclass
@@ -415,7 +397,7 @@ class Kept:
 
     G: Any  # a generator; beyond/generators.py has others
     snapshots: list[Tensor] = field(default_factory=list)  # [t]: `snapshot`, as task t ended
-    stored: list[Tensor] = field(default_factory=list)  # by class: which rows of data.x (Table 2)
+    stored: list[Tensor] = field(default_factory=list)  # by label: which rows of data.x (Table 2)
 
 
 @dataclass
@@ -423,9 +405,11 @@ class Task:
     """What task t is learned from."""
 
     t: int  # 0 is the first
+    data: Data
+    kept: Any  # Kept; beyond/generators.py keeps more
     x: Tensor  # uint8 [N, C, S, S], S_t: its own images
     y: Tensor  # int64 [N], their classes
-    label: Tensor  # int64 [N], the same as D's outputs
+    label: Tensor  # int64 [N]
     seen: list[int]  # the classes of tasks 0 ... t
     n: int  # replayed images of each earlier class: as many as there are of each new one
     B: int  # images per step
@@ -436,25 +420,43 @@ class Task:
     share: float  # earlier classes among all so far
 
 
-def task_data(data: Data, t: int, kept: Kept, method: "Method", args: argparse.Namespace) -> Task:
-    """The real images of task t, then generated ones of the classes before."""
-    index = common.indices_of(data.y, data.tasks[t])
+@dataclass
+class Batch:
+    """What D is shown as real in a step: images as floats, and their labels."""
+
+    real: Tensor  # [B, C, S, S], of the task
+    label: Tensor  # int64 [B]
+    old: Tensor  # [M, C, S, S], replayed images
+    old_label: Tensor  # int64 [M]
+    share: float  # of earlier classes in L_c
+
+
+def task_data(data: Data, t: int, kept: Kept, method: "Method") -> Task:
+    """The real images of task t, and generated ones of the classes before."""
+    args, index = method.args, common.indices_of(data.y, data.tasks[t])
     x, y, seen = data.x[index], data.y[index], sum(data.tasks[: t + 1], [])
     n, B = len(x) // len(data.tasks[t]), min(args.batch_size, len(x))
-    old, old_label = method.replay(kept, data, t, n, args)
+    old, old_label = method.replay(kept, data, t, n)
+    put_real(old, old_label, kept.stored, data, n, args)  # Table 2; the strict setup stores none
     old_B = (args.replay_batch_size or B) if len(old) and args.critic_replay else 0
     share = (len(seen) - len(data.tasks[t])) / len(seen)
-    return Task(t=t, x=x, y=y, label=data.label[y], seen=seen, n=n, B=B, steps=len(x) // B,
-                old=old, old_label=old_label, old_B=old_B, share=share)  # fmt: skip
+    return Task(t=t, data=data, kept=kept, x=x, y=y, label=data.label[y], seen=seen, n=n, B=B,
+                steps=len(x) // B, old=old, old_label=old_label, old_B=old_B,
+                share=share)  # fmt: skip
 
 
-def replay(
-    kept: Kept, data: Data, t: int, n: int, args: argparse.Namespace
-) -> tuple[Tensor, Tensor]:
+def batch_of(task: Task, index: Tensor) -> Batch:
+    """The task's images of these indices [B], and as many replayed ones as belong to a step."""
+    chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=index.device)
+    return Batch(to_float(task.x[index]), task.label[index], to_float(task.old[chosen]),
+                 task.old_label[chosen], task.share)  # fmt: skip
+
+
+def replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
     """n generated images of each class before task t: uint8 [M, C, S, S], their labels [M]."""
     G, device = kept.G, data.x.device
-    x, label = nothing(kept, data, t, n, args)
-    rng = torch.Generator(device).manual_seed(args.seed * 1000 + t)  # not the training's
+    x, label = nothing(kept, data, t, n)
+    rng = torch.Generator(device).manual_seed(data.seed * 1000 + t)  # not the training's
     for j in range(t):
         y = torch.tensor(data.tasks[j], device=device).repeat_interleave(n)
         z = torch.randn(len(y), LATENT, generator=rng, device=device)
@@ -478,39 +480,52 @@ def generate(G: Any, t: int, y: Tensor, z: Tensor, chunk: int = 500) -> Tensor:
 
 
 @torch.no_grad()
-def renew_statistics(G: Generator, data: Data, t: int, args: argparse.Namespace) -> None:
-    """BatchNorm's mean and variance of task t, taken anew with its binary mask (Deviation 5)."""
-    classes = torch.tensor(data.tasks[t], device=data.x.device)
-    masks = [m.float() for m in G.masks[t]]
-    for norm in G.own[t].norms:
+def renew_statistics(G: Generator, task: Task, B: int) -> None:
+    """BatchNorm's mean and variance of a task, taken anew with its binary mask (Deviation 5).
+
+    They are averages over 50 batches of B generated images.
+    """
+    classes = torch.tensor(task.data.tasks[task.t], device=task.x.device)
+    masks, own = [m.float() for m in G.masks[task.t]], G.own[task.t]
+    for norm in own.norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches
-    G.own[t].train()
+    own.train()
     for _ in range(50):
-        y = classes[torch.randint(len(classes), (args.batch_size,), device=classes.device)]
-        G(torch.randn(len(y), LATENT, device=y.device), y, t, masks)
-    G.own[t].eval()
+        y = classes[torch.randint(len(classes), (B,), device=classes.device)]
+        G(torch.randn(len(y), LATENT, device=y.device), y, task.t, masks)
+    own.eval()
 
 
 # --------------------------------------------------------------------------------------------
-# One step, one epoch (Sec. 3.3). Labels are D's outputs: 0 is the first class met, 1 the second
+# One step, one epoch (Sec. 3.3)
 # --------------------------------------------------------------------------------------------
 
 
-def adam(parameters: Iterable, args: argparse.Namespace) -> torch.optim.Adam:
+def adam(parameters: Iterable, lr: float) -> torch.optim.Adam:
     """With DCGAN's moments (Radford et al. 2016)."""
-    return torch.optim.Adam(parameters, args.lr, betas=(0.5, 0.999), fused=True)
+    return torch.optim.Adam(parameters, lr, betas=(0.5, 0.999), fused=True)
 
 
 class Gan:
-    """G and D in one task, with new optimizers."""
+    """G and D in one task, with new optimizers, and how they learn."""
 
-    def __init__(self, G: Generator, D: Critic, args: argparse.Namespace):
+    def __init__(self, G: Generator, D: Critic, method: "Method"):
         self.G: Any = G
-        self.D = D
-        self.opt_G = adam([*G.W, *G.e, *G.own[-1].parameters()], args)
-        self.opt_D = adam(D.parameters(), args)
+        self.D, self.method, self.args = D, method, method.args
+        self.opt_G = adam([*G.W, *G.e, *G.own[-1].parameters()], self.args.lr)
+        self.opt_D = adam(D.parameters(), self.args.lr)
         self.alpha = alpha(G.used)
+
+    def parts(self) -> dict[str, Any]:
+        """All that a step changes."""
+        return {"G": self.G, "D": self.D, "opt_G": self.opt_G, "opt_D": self.opt_D}
+
+    def set_rates(self, i: int, b: int, steps: int) -> None:
+        """Adam's rate in batch b of `steps` of epoch i, both from 1."""
+        left = 1 - ((i - 1) * steps + b - 1) / (self.args.epochs * steps)
+        for opt in (self.opt_D, self.opt_G):
+            opt.param_groups[0]["lr"] = self.args.lr * self.method.rate(left)
 
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -521,36 +536,31 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-def class_loss(
-    logits: Tensor, label: Tensor, old_label: Tensor, share: float, args: argparse.Namespace
-) -> Tensor:
+def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
     """L_c of logits [2B + M, K_t]: real images, fakes, replayed ones. All classes weigh the same.
 
-    Real images and fakes are of classes label [B], replayed ones of old_label [M].
+    Fakes are of the same classes as the real images, one by one.
     """
-    B, of_fakes = len(label), 0.5 if args.aux_fakes else 0.0  # Deviation 7
-    new = (1 - of_fakes) * F.cross_entropy(logits[:B], label)
-    new = new + of_fakes * F.cross_entropy(logits[B : 2 * B], label)
-    if not len(old_label):  # the first task
+    B, of_fakes = len(batch.label), 0.5 if aux_fakes else 0.0  # Deviation 7
+    new = (1 - of_fakes) * F.cross_entropy(logits[:B], batch.label)
+    new = new + of_fakes * F.cross_entropy(logits[B : 2 * B], batch.label)
+    if not len(batch.old):  # the first task
         return new
-    return (1 - share) * new + share * F.cross_entropy(logits[2 * B :], old_label)
+    return (1 - batch.share) * new + batch.share * F.cross_entropy(logits[2 * B :], batch.old_label)
 
 
-def critic_step(
-    gan: Gan, real: Tensor, label: Tensor, fake: Tensor, old: Tensor, old_label: Tensor,
-    share: float, args: argparse.Namespace,
-) -> Tensor:
+def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     """One step of D on L_D = w L_c + L_s + λ_GP L_gp, w = 1 in the paper; the loss, a scalar.
 
-    real, fake [B, C, S, S] are of the task, of classes label [B]; old are replayed images,
-    old_label their classes, which are a `share` of all classes so far.
-    """  # fmt: skip
-    D, B, n = gan.D, len(real), args.gp_batch_size or len(real)
-    score, logits = D.judge(real, fake, old)  # [2B + len(old)], [2B + len(old), K_t]
-    L_c = class_loss(logits, label, old_label, share, args)
+    fake [B, C, S, S] are of the same classes as the batch's real images.
+    """
+    D, args, B = gan.D, gan.args, len(fake)
+    score, logits = D.judge(batch.real, fake, batch.old)  # [2B + M], [2B + M, K_t]
+    L_c = class_loss(logits, batch, args.aux_fakes)
     L_s = score[B : 2 * B].mean() - score[:B].mean()  # of a Wasserstein critic
+    n = args.gp_batch_size or B
     with statistics_kept(D):
-        L_gp = gradient_penalty(D, real[:n], fake[:n])
+        L_gp = gradient_penalty(D, batch.real[:n], fake[:n])
     loss = args.aux_weight * L_c + L_s + args.gp * L_gp
     gan.opt_D.zero_grad()
     loss.backward(inputs=list(D.parameters()))
@@ -558,24 +568,21 @@ def critic_step(
     return loss.detach()
 
 
-def generator_step(
-    gan: Gan, fake: Tensor, label: Tensor, masks: list[Tensor], method: "Method",
-    args: argparse.Namespace,
-) -> Tensor:
+def generator_step(gan: Gan, fake: Tensor, label: Tensor, masks: list[Tensor]) -> Tensor:
     """One step of G and its masks on L_G = L_s + L_c + λ_RU α R^t; the loss, a scalar.
 
     fake [B, C, S, S] are images that G has just generated with `masks`, of the classes label [B].
-    """  # fmt: skip
+    """
     G = gan.G
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
     with statistics_kept(gan.D):
         score, logits = gan.D(fake)
     L_c = F.cross_entropy(logits, label)  # added: Sec. 3.3 prints a minus (Deviation 1)
-    loss = -score.mean() + L_c + args.lambda_ru * gan.alpha * sparsity(masks, G.used)
+    loss = -score.mean() + L_c + gan.args.lambda_ru * gan.alpha * sparsity(masks, G.used)
     gan.opt_G.zero_grad()
     loss.backward(inputs=gan.opt_G.param_groups[0]["params"])
     for W, used in zip(G.W, G.used):
-        W.grad = method.veto(W.grad, used)
+        W.grad = gan.method.veto(W.grad, used)  # Eq. (5)
     # A gradient of exactly 0 leaves a weight as it is: Adam is new in each task, so it has no
     # momentum there, and there is no weight decay.
     gan.opt_G.step()
@@ -583,28 +590,21 @@ def generator_step(
     return loss.detach()
 
 
-def train_gan(
-    gan: Gan, task: Task, i: int, method: "Method", args: argparse.Namespace
-) -> list[float]:
+def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     """Epoch i (from 1) of the GAN on a task; mean losses [D, G]."""
     device = task.x.device
     losses = torch.zeros(task.steps, 2, device=device)
     order = torch.randperm(len(task.x), device=device)
+    s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
-        left = 1 - ((i - 1) * task.steps + b - 1) / (args.epochs * task.steps)
-        for opt in (gan.opt_D, gan.opt_G):
-            opt.param_groups[0]["lr"] = args.lr * method.rate(left)
-        s = method.masking.steepness(i, args.epochs, b, task.steps, args.s_max)
+        gan.set_rates(i, b, task.steps)
+        s = gan.method.masking.local_annealing(b, task.steps, s_i)
         masks = [soft_mask(e, s) for e in gan.G.e]
 
-        real, y, label = to_float(task.x[index]), task.y[index], task.label[index]
-        fake = gan.G(torch.randn(task.B, LATENT, device=device), y, task.t, masks)
-        chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=device)
-        old, old_label = to_float(task.old[chosen]), task.old_label[chosen]
-        losses[b - 1, 0] = critic_step(
-            gan, real, label, fake.detach(), old, old_label, task.share, args
-        )
-        losses[b - 1, 1] = generator_step(gan, fake, label, masks, method, args)
+        fake = gan.G(torch.randn(task.B, LATENT, device=device), task.y[index], task.t, masks)
+        batch = batch_of(task, index)
+        losses[b - 1, 0] = critic_step(gan, batch, fake.detach())
+        losses[b - 1, 1] = generator_step(gan, fake, batch.label, masks)
     return [losses[:, 0].mean().item(), losses[:, 1].mean().item()]
 
 
@@ -615,8 +615,9 @@ def train_gan(
 
 @dataclass
 class Method:
-    """What the rows of the tables exchange; each default is the paper's."""
+    """What the rows of the tables exchange, each default the paper's; and the flags."""
 
+    args: argparse.Namespace
     masking: type[DGMw] | type[DGMa] = DGMw
     veto: Callable = veto  # Eq. (5)
     replay: Callable = replay  # what stands for earlier classes
@@ -625,7 +626,7 @@ class Method:
     rate: Callable = lambda left: 1.0  # factor of Adam's rate; left of the task: 1 to 0
     finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
     lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
-    store: Callable = lambda *_: None  # real images of the task
+    store: Callable = lambda *_: None  # real images of the task (Table 2)
 
 
 @dataclass
@@ -638,36 +639,36 @@ class Record:
     memory_mb: list = field(default_factory=list)  # [T], the peak until then
 
 
-def learn(
-    data: Data, method: Method, args: argparse.Namespace, run: common.Run
-) -> tuple[Record, Generator]:
+def start_record(data: Data, method: Method) -> Record:
+    """With row 0 of R, of an untrained net."""
+    return Record(R=[evaluate(new_critic(data, len(data.order), method), data)])
+
+
+def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator]:
     """All tasks in turn."""
-    G = new_generator(data, method, args)
-    record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
+    G = new_generator(data, method)
+    record = start_record(data, method)
     kept = Kept(G)
     # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()  # as many weights (units) are free as in the first task (Sec. 3.2)
-        task = task_data(data, t, kept, method, args)
+        task = task_data(data, t, kept, method)
 
         # D is new in every task; the paper adds outputs to one D (Deviation 1)
-        gan = Gan(G, new_critic(data, len(task.seen), method, args), args)
-        parts: dict[str, Any] = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D,
-                                 "record": record}  # fmt: skip
-        for i in run.epochs("gan", args.epochs, **parts):
-            losses = train_gan(gan, task, i + 1, method, args)
+        gan = Gan(G, new_critic(data, len(task.seen), method), method)
+        for i in run.epochs("gan", method.args.epochs, **gan.parts(), record=record):
+            losses = train_gan(gan, task, i + 1)
             run.check_finite("lower --lr or raise --gp", *losses)
-            note_epoch(record, i + 1, losses, mask_values(G, task, i + 1, method, args))
+            note_epoch(record, i + 1, losses, mask_values(gan, task, i + 1))
 
         layers = G.freeze()  # from now on Eq. (5) protects what task t needs
-        renew_statistics(G, data, t, args)
-        note_task(record, kept, data, t, args, iterations=args.epochs * task.steps, layers=layers)
-        kept.snapshots.append(snapshot(G, data, t, args))
+        renew_statistics(G, task, method.args.batch_size)
+        note_task(record, task, method, iterations=method.args.epochs * task.steps, layers=layers)
 
-        solver = method.finish(gan.D, task, kept, data, method, args, run)  # the paper's: D itself
-        method.store(solver, task, kept, data, args)
+        solver = method.finish(gan.D, task, method, run)  # the paper's: D itself
+        method.store(solver, task, method.args)
         record.R.append(evaluate(solver, data))
-        note_result(record, solver, data, task, run)
+        note_result(record, solver, task, run)
     return record, G
 
 
@@ -687,12 +688,13 @@ class ResidualGenerator(Generator):
         return [(LATENT, width, base)] + [(width, width, 3)] * 2 * d
 
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
-        projection, *layers = zip(self.W, masks, self.own[t].norms)
-        h = self.layer(self.told(z, y), *projection, up)  # [B, p, base, base]
+        projection, *layers = self.layers(t, masks)
+        layer = self.masking.layer
+        h = layer(self.told(z, y), *projection, up)  # [B, p, base, base]
         for first, second in zip(layers[::2], layers[1::2]):  # a block: twice the side
             shortcut = F.interpolate(h, scale_factor=2)
-            h = self.layer(shortcut, *first, convolve)
-            h = self.layer(h, *second, convolve, functools.partial(add_shortcut, shortcut))
+            h = layer(shortcut, *first, convolve)
+            h = layer(h, *second, convolve, functools.partial(add_shortcut, shortcut))
         return torch.tanh(self.own[t].last(h))
 
 
@@ -762,57 +764,44 @@ def train_classifier(
         net.train()
         for step in range(i * ROUND, min(steps, (i + 1) * ROUND)):
             opt.param_groups[0]["lr"] = lr * (1 - step / steps) if decay else lr
-            total += classifier_step(net, opt, used, x, label, B, args)
+            index = torch.randint(len(x), (B,), device=x.device)
+            logits = net(distort(to_float(x[index]), args))[1]
+            loss = F.cross_entropy(logits, label[index], label_smoothing=args.label_smoothing)
+            opt.zero_grad()
+            loss.backward(inputs=used)
+            opt.step()
+            total += loss.detach()
         run.check_finite("lower the rate", total.item())
 
 
-def classifier_step(
-    net: nn.Module, opt: torch.optim.Adam, used: list, x: Tensor, label: Tensor, B: int,
-    args: argparse.Namespace,
-) -> Tensor:
-    """One step of cross entropy; the loss, a scalar."""
-    index = torch.randint(len(x), (B,), device=x.device)
-    image = distort(to_float(x[index]), args)
-    loss = F.cross_entropy(net(image)[1], label[index], label_smoothing=args.label_smoothing)
-    opt.zero_grad()
-    loss.backward(inputs=used)
-    opt.step()
-    return loss.detach()
-
-
-def finish(
-    D: nn.Module, task: Task, kept: Kept, data: Data, method: Method,
-    args: argparse.Namespace, run: common.Run,
-) -> nn.Module:
+def finish(D: nn.Module, task: Task, method: Method, run: common.Run) -> nn.Module:
     """--classifier-steps more, of D's auxiliary output or of a net of its own."""
-    net = own_classifier(data, len(task.seen), method, args) if args.separate_classifier else D
-    x, label = method.lesson(task, kept, data, args)
+    args, net = method.args, D
+    if args.separate_classifier:
+        net = own_classifier(task.data, len(task.seen), method)
+    x, label = method.lesson(task, args)
     steps, lr = args.classifier_steps, args.classifier_lr
     train_classifier(net, x, label, steps, lr, True, 2 * task.B, args, run)
     return net
 
 
-def own_classifier(data: Data, K: int, method: Method, args: argparse.Namespace) -> Critic:
+def own_classifier(data: Data, K: int, method: Method) -> Critic:
     """--separate-classifier: a net for K classes that is not D."""
-    net = Critic(data.shape, args.classifier_width, K, "batch", method.features)
+    net = Critic(data.shape, method.args.classifier_width, K, "batch", method.features)
     return net.to(data.x.device)
 
 
-def real_lesson(
-    task: Task, kept: Kept, data: Data, args: argparse.Namespace
-) -> tuple[Tensor, Tensor]:
+def real_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """The task's real images and the replayed ones: uint8 [N + M, C, S, S], labels [N + M]."""
     return torch.cat([task.x, task.old]), torch.cat([task.label, task.old_label])
 
 
-def generated_lesson(
-    task: Task, kept: Kept, data: Data, args: argparse.Namespace
-) -> tuple[Tensor, Tensor]:
+def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """The task's own classes generated, too, so that looking real tells nothing about the class."""
-    x, label = replay(kept, data, task.t + 1, task.n, args)
+    x, label = replay(task.kept, task.data, task.t + 1, task.n)
     if args.real_ratio or args.memory_size:
-        real = kept.stored + same_share(kept.stored, data, task.t, task.n, args)
-        put_real(x, label, real, data, task.n, args)
+        real = task.kept.stored + same_share(task, args)
+        put_real(x, label, real, task.data, task.n, args)
     return x, label
 
 
@@ -843,54 +832,49 @@ def flip(x: Tensor) -> Tensor:
     return torch.where(mirrored, x.flip(3), x)
 
 
-def nothing(
-    kept: Kept, data: Data, t: int, n: int, args: argparse.Namespace
-) -> tuple[Tensor, Tensor]:
+def nothing(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
     """No replay: no images, no labels."""
     x = torch.empty(0, *data.shape, dtype=torch.uint8, device=data.x.device)
     return x, torch.empty(0, dtype=torch.int64, device=data.x.device)
 
 
-def learn_alone(
-    data: Data, method: Method, args: argparse.Namespace, run: common.Run
-) -> tuple[Record, Generator]:
+def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator]:
     """--replay none, the naive bound: the classifier sees a task's images alone. No GAN."""
-    G = new_generator(data, method, args)  # not used: random numbers are the same as in learn
-    record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
+    G = new_generator(data, method)  # not used: random numbers are the same as in learn
+    record = start_record(data, method)
     kept = Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()
-        task = task_data(data, t, kept, method, args)
+        task = task_data(data, t, kept, method)
         record.tasks.append({"trace": [], "losses": []})
-        net, steps = new_critic(data, len(task.seen), method, args), args.epochs * task.steps
+        args, net = method.args, new_critic(data, len(task.seen), method)
+        steps = args.epochs * task.steps
         train_classifier(net, task.x, task.label, steps, args.lr, args.lr_decay, task.B, args, run)
         record.R.append(evaluate(net, data))
-        note_result(record, net, data, task, run)
+        note_result(record, net, task, run)
     return record, G
 
 
-def learn_joint(
-    data: Data, method: Method, args: argparse.Namespace, run: common.Run
-) -> dict[str, float]:
+def learn_joint(data: Data, method: Method, run: common.Run) -> dict[str, float]:
     """JT: the classifier on all real images of the first k classes; how well it knows them."""
-    new_generator(data, method, args)  # keeps the random numbers the same as in learn
+    new_generator(data, method)  # keeps the random numbers the same as in learn
+    args, ks = method.args, marks(data)
     metrics: dict[str, float] = {}
-    ks = marks(data)
     for j in run.tasks(len(ks), metrics=metrics):
-        index = common.indices_of(data.y, data.order[: ks[j]])
+        k = ks[j]
+        index = common.indices_of(data.y, data.order[:k])
         x, label = data.x[index], data.label[data.y[index]]
         if args.separate_classifier:
-            net, B = own_classifier(data, ks[j], method, args), 2 * args.batch_size
+            net, B = own_classifier(data, k, method), 2 * args.batch_size
             steps, lr, decay = args.classifier_steps * len(data.tasks), args.classifier_lr, True
         else:
-            net, B = new_critic(data, ks[j], method, args), min(args.batch_size, len(x))
+            net, B = new_critic(data, k, method), min(args.batch_size, len(x))
             steps, lr, decay = args.epochs * (len(x) // B), args.lr, args.lr_decay
         train_classifier(net, x, label, steps, lr, decay, B, args, run)
-        met = [set(task) <= set(data.order[: ks[j]]) for task in data.tasks]
-        accuracy = statistics.fmean(a for a, yes in zip(evaluate(net, data), met) if yes)
-        metrics |= {"ACC": accuracy, f"A_{ks[j]} (%)": 100 * accuracy}
+        accuracy = statistics.fmean(evaluate(net, data)[: last_task(data, k) + 1])
+        metrics |= {"ACC": accuracy, f"A_{k} (%)": 100 * accuracy}
         if len(data.order) > 10:
-            metrics[f"top-5 A_{ks[j]} (%)"] = 100 * top5(net, data)
+            metrics[f"top-5 A_{k} (%)"] = 100 * top5(net, data)
     return metrics
 
 
@@ -932,30 +916,27 @@ def herding(h: Tensor, m: int) -> Tensor:
 
 
 @torch.no_grad()
-def store_real(
-    choice: Callable, net: nn.Module, task: Task, kept: Kept, data: Data, args: argparse.Namespace
-) -> None:
+def store_real(choice: Callable, net: nn.Module, task: Task, args: argparse.Namespace) -> None:
     """After a task: keep images of its classes, as indices, the best first, and fewer of others."""
-    rng = torch.Generator().manual_seed(args.seed * 1000 + 700 + task.t)
-    classes = data.tasks[task.t]
-    m = quota(task.n, len(kept.stored) + len(classes), args)
-    kept.stored[:] = [index[:m] for index in kept.stored]
+    rng = torch.Generator().manual_seed(task.data.seed * 1000 + 700 + task.t)
+    data, stored, classes = task.data, task.kept.stored, task.data.tasks[task.t]
+    m = quota(task.n, len(stored) + len(classes), args)
+    stored[:] = [index[:m] for index in stored]
     net.eval()
     for c in classes:
         index = common.indices_of(data.y, [c])
-        kept.stored.append(index[choice(net, data.x[index], m, rng)])
+        stored.append(index[choice(net, data.x[index], m, rng)])
 
 
-def same_share(
-    stored: list[Tensor], data: Data, t: int, n: int, args: argparse.Namespace
-) -> list[Tensor]:
-    """Of each of task t's own classes as many real images as are stored of an old one, indices.
+def same_share(task: Task, args: argparse.Namespace) -> list[Tensor]:
+    """Of each of the task's own classes as many real images as are stored of an old one, indices.
 
     Where the classifier sees the new classes generated: else looking real would mean being old.
     """
-    rng = torch.Generator().manual_seed(args.seed * 1000 + 800 + t)
-    m = len(stored[0]) if stored else quota(n, len(data.tasks[t]), args)
-    own = [common.indices_of(data.y, [c]) for c in data.tasks[t]]
+    rng = torch.Generator().manual_seed(task.data.seed * 1000 + 800 + task.t)
+    stored, classes = task.kept.stored, task.data.tasks[task.t]
+    m = len(stored[0]) if stored else quota(task.n, len(classes), args)
+    own = [common.indices_of(task.data.y, [c]) for c in classes]
     return [index[torch.randperm(len(index), generator=rng)[:m].to(index.device)] for index in own]
 
 
@@ -970,52 +951,41 @@ def put_real(
             x[rows] = data.x[index[torch.arange(len(rows), device=index.device) % len(index)]]
 
 
-def replay_with_real(
-    replay: Callable, kept: Kept, data: Data, t: int, n: int, args: argparse.Namespace
-) -> tuple[Tensor, Tensor]:
-    """What `replay` gives, some of it in real images."""
-    x, label = replay(kept, data, t, n, args)
-    put_real(x, label, kept.stored, data, n, args)
-    return x, label
-
-
-def learn_classifiers(
-    data: Data, method: Method, args: argparse.Namespace, run: common.Run
-) -> tuple[Record, Generator]:
+def learn_classifiers(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator]:
     """--generator: only the classifiers, on what the generator of another run has learned."""
-    G = new_generator(data, method, args)
-    G.load_state_dict(read_generator(args, data))
-    record = Record(R=[evaluate(new_critic(data, len(data.order), method, args), data)])
+    G = new_generator(data, method)
+    G.load_state_dict(read_generator(method.args, data))
+    record = start_record(data, method)
     kept = Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        task = task_data(data, t, kept, method, args)
+        task = task_data(data, t, kept, method)
         record.tasks.append({"trace": [], "losses": []})
-        note_task(record, kept, data, t, args, iterations=0)
-        kept.snapshots.append(snapshot(G, data, t, args))
-        D = new_critic(data, len(task.seen), method, args)  # keeps the random numbers the same
-        solver = method.finish(D, task, kept, data, method, args, run)
-        method.store(solver, task, kept, data, args)
+        note_task(record, task, method, iterations=0)
+        D = new_critic(data, len(task.seen), method)  # keeps the random numbers the same
+        solver = method.finish(D, task, method, run)
+        method.store(solver, task, method.args)
         record.R.append(evaluate(solver, data))
-        note_result(record, solver, data, task, run)
+        note_result(record, solver, task, run)
     return record, G
 
 
 def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
     generator, features = NETS[args.net]
-    method = Method(generator=generator, features=features, veto=veto, replay=replay)
+    method = Method(args, generator=generator, features=features, veto=veto, replay=replay)
     if args.memory == "dgma":
         method.masking = DGMa
     if not args.veto:
         method.veto = lambda gradient, used: gradient
-    complete(method, args)
+    complete(method)
     if args.replay == "none":
         method.replay = nothing
     return method
 
 
-def complete(method: Method, args: argparse.Namespace) -> None:
+def complete(method: Method) -> None:
     """What the flags exchange that other generators have, too (beyond/generators.py)."""
+    args = method.args
     if args.lr_decay:
         method.rate = lambda left: min(1.0, 2 * left)
     if args.classifier_steps:
@@ -1023,7 +993,6 @@ def complete(method: Method, args: argparse.Namespace) -> None:
     method.lesson = generated_lesson if args.classifier_images == "generated" else real_lesson
     if args.real_ratio or args.memory_size:
         choice = herded_choice if args.choice == "herding" else random_choice
-        method.replay = functools.partial(replay_with_real, method.replay)
         method.store = functools.partial(store_real, choice)
     if not args.critic_replay and args.classifier_images == "generated":
         method.replay = nothing  # nobody would see it
@@ -1059,16 +1028,17 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     owner = common.task_of_class(tasks)
     return Data(data.x_train[train].to(device), data.y_train[train].to(device),
                 data.x_test[test].to(device), data.y_test[test].to(device), tasks, order,
-                label.to(device), owner, K, shape, common.about_data(data))  # fmt: skip
+                label.to(device), owner, K, shape, common.about_data(data), args.seed)  # fmt: skip
 
 
-def new_generator(data: Data, method: Method, args: argparse.Namespace) -> Generator:
+def new_generator(data: Data, method: Method) -> Generator:
     """Without masks and layers of a task, which `grow` makes."""
-    return method.generator(method.masking, data.shape, data.K, args.ngf, data.x.device)
+    return method.generator(method.masking, data.shape, data.K, method.args.ngf, data.x.device)
 
 
-def new_critic(data: Data, K: int, method: Method, args: argparse.Namespace) -> Critic:
+def new_critic(data: Data, K: int, method: Method) -> Critic:
     """D for the first K classes."""
+    args = method.args
     return Critic(data.shape, args.ndf, K, args.norm, method.features).to(data.x.device)
 
 
@@ -1103,31 +1073,31 @@ def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()
     record.tasks[-1]["losses"].append([round(v, 3) for v in losses])
 
 
-def mask_values(
-    G: Generator, task: Task, i: int, method: Method, args: argparse.Namespace
-) -> list[float]:
+def mask_values(gan: Gan, task: Task, i: int) -> list[float]:
     """At the end of epoch i: the mean of a layer's masks, and 24 of them (Figure 3(b))."""
+    e, masking = gan.G.e, gan.method.masking
     # the first layer where units are masked, else the second
-    traced = G.e[min(1, len(G.e) - 1) if method.masking is DGMw else 0].detach()
-    s = method.masking.steepness(i, args.epochs, task.steps, task.steps, args.s_max)
+    traced = e[min(1, len(e) - 1) if masking is DGMw else 0].detach()
+    s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)
+    s = masking.local_annealing(task.steps, task.steps, s_i)
     m = soft_mask(traced, s).flatten()
     some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
     return [round(v, 3) for v in [m.mean().item(), *m[some].tolist()]]
 
 
-def note_task(
-    record: Record, kept: Kept, data: Data, t: int, args: argparse.Namespace, **more: Any
-) -> None:
-    """When G has learned task t: its size, and that images of earlier tasks are what they were."""
-    G = kept.G
+def note_task(record: Record, task: Task, method: Method, **more: Any) -> None:
+    """When G has learned a task: its size, its images; those of earlier ones must be the same."""
+    t, G, kept = task.t, task.kept.G, task.kept
     if not all(int(m.sum()) for m in G.masks[t]):
         raise common.RunError(f"task {t + 1}: the mask of a layer is all 0; lower --lambda-ru")
-    record.tasks[-1].update(drift=drift(kept, data, args), widths=G.widths(), disc=disc_bytes(G),
-                            base=G.size(t), **more)  # fmt: skip
+    record.tasks[-1].update(drift=drift(kept, task.data, method.args.veto), widths=G.widths(),
+                            disc=disc_bytes(G), base=G.size(t), **more)  # fmt: skip
+    kept.snapshots.append(snapshot(G, task.data, t))
 
 
-def note_result(record: Record, net: Critic, data: Data, task: Task, run: common.Run) -> None:
-    """After task t: what else is measured, and a line for whoever waits."""
+def note_result(record: Record, net: Critic, task: Task, run: common.Run) -> None:
+    """After a task: what else is measured, and a line for whoever waits."""
+    data = task.data
     if len(data.order) > 10:
         record.top5.append(top5(net, data))
     memory = common.peak_memory(data.x.device)
@@ -1136,23 +1106,23 @@ def note_result(record: Record, net: Critic, data: Data, task: Task, run: common
     print(f"{run.label()}: accuracy so far {accuracy:.4f}", flush=True)
 
 
-def snapshot(G: nn.Module, data: Data, t: int, args: argparse.Namespace, n: int = 10) -> Tensor:
+def snapshot(G: nn.Module, data: Data, t: int, n: int = 10) -> Tensor:
     """n images of each class of task t from noise that only the seed and t determine, as floats."""
-    rng = torch.Generator().manual_seed(args.seed * 1000 + 500 + t)
+    rng = torch.Generator().manual_seed(data.seed * 1000 + 500 + t)
     y = torch.tensor(data.tasks[t]).repeat_interleave(n)
     z = torch.randn(len(y), LATENT, generator=rng)
     return generate(G, t, y.to(data.x.device), z.to(data.x.device))
 
 
-def drift(kept: Kept, data: Data, args: argparse.Namespace) -> float:
+def drift(kept: Kept, data: Data, veto: bool) -> float:
     """The largest change of any pixel, in [-1, 1], of the snapshots of old tasks: 0, by Eq. (5).
 
     RunError when it is not 0 although the veto is on: this is the claim of the method.
     """
     most = 0.0
     for t, before in enumerate(kept.snapshots):
-        change = (snapshot(kept.G, data, t, args) - before).abs().max().item()
-        if change and args.veto:
+        change = (snapshot(kept.G, data, t) - before).abs().max().item()
+        if change and veto:
             raise common.RunError(f"images of task {t + 1} changed by {change}: report this bug")
         most = max(most, change)
     return most
@@ -1171,37 +1141,43 @@ def disc_bytes(G: Generator) -> dict[str, int]:
 def marks(data: Data) -> list[int]:
     """Class counts that the paper reports at, 5 and 10 or 30 and 50, where a task ends there."""
     K = len(data.order)
-    ends = np.cumsum([len(task) for task in data.tasks]).tolist()
+    ends = list(itertools.accumulate(map(len, data.tasks)))
     return [k for k in ((K // 2, K) if K <= 10 else (3 * K // 5, K)) if k in ends]
+
+
+def last_task(data: Data, k: int) -> int:
+    """The task of the k-th class."""
+    return int(data.owner[data.order[k - 1]])
 
 
 def metrics_of(record: Record, data: Data) -> dict[str, float]:
     """Those of all scripts, and A_k of the paper."""
     metrics = common.summarise(record.R)
-    ends = np.cumsum([len(task) for task in data.tasks]).tolist()
-    metrics |= {f"A_{k} (%)": 100 * metrics["A"][ends.index(k)] for k in marks(data)}
+    for k in marks(data):
+        metrics[f"A_{k} (%)"] = 100 * metrics["A"][last_task(data, k)]
     for k in marks(data) if record.top5 else ():
-        metrics[f"top-5 A_{k} (%)"] = 100 * record.top5[ends.index(k)]
+        metrics[f"top-5 A_{k} (%)"] = 100 * record.top5[last_task(data, k)]
     return metrics
 
 
-def estimate(data: Data, method: Method, args: argparse.Namespace) -> None:
+def estimate(data: Data, method: Method) -> None:
     """Say how many iterations there will be and how long they take: five are tried."""
-    device = data.x.device
+    device, args = data.x.device, method.args
     sizes = [len(common.indices_of(data.y, task)) for task in data.tasks]
     n = sum(args.epochs * (size // min(args.batch_size, size)) for size in sizes)
     rng = common.rng_state(device)
-    G = new_generator(data, method, args)
+    G = new_generator(data, method)
     G.grow()
-    gan = Gan(G, new_critic(data, 2, method, args), args)
+    gan = Gan(G, new_critic(data, 2, method), method)
     B = min(args.batch_size, len(data.x) // 2)
     x = data.x[torch.arange(B * 5, device=device) % len(data.x)]
     zeros = torch.zeros(len(x), dtype=torch.int64, device=device)
     for steps in (1, 4):  # the first one warms up
         clock = time.perf_counter()
-        task = Task(t=0, x=x, y=zeros, label=zeros, seen=[0, 1], n=1, B=B, steps=steps, old=x,
-                    old_label=zeros, old_B=args.replay_batch_size or B, share=0.5)  # fmt: skip
-        train_gan(gan, task, 1, method, args)
+        task = Task(t=0, data=data, kept=Kept(G), x=x, y=zeros, label=zeros, seen=[0, 1], n=1, B=B,
+                    steps=steps, old=x, old_label=zeros, old_B=args.replay_batch_size or B,
+                    share=0.5)  # fmt: skip
+        train_gan(gan, task, 1)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = n * (time.perf_counter() - clock) / 4
@@ -1265,23 +1241,23 @@ def run(args: argparse.Namespace) -> dict:
     result, data, here = prepare(args)
     method = method_of(args)
     if args.joint:
-        metrics = learn_joint(data, method, args, here)
+        metrics = learn_joint(data, method, here)
         result["environment"] |= common.peak_memory(data.x.device)
         return result | {"metrics": metrics, "R": [[metrics["ACC"]] * len(data.tasks)],
                          "tasks": [], "timing": {"wall_s": here.wall_s()}}  # fmt: skip
     if args.replay == "none":
-        record, G = learn_alone(data, method, args, here)
+        record, G = learn_alone(data, method, here)
         return conclude(result, record, [], data, here)
     if args.generator:
-        record, G = learn_classifiers(data, method, args, here)
+        record, G = learn_classifiers(data, method, here)
     else:
         if not here.resumed:
-            estimate(data, method, args)
-        record, G = learn(data, method, args, here)
+            estimate(data, method)
+        record, G = learn(data, method, here)
     if args.keep_generator and not args.generator:
         path = Path(args.out).with_suffix(".generator")
         common.save_checkpoint(path, about_generator(args, data), G.state_dict(), data.x.device)
-    images = [snapshot(G, data, t, args) for t in range(len(data.tasks))]  # as G generates them now
+    images = [snapshot(G, data, t) for t in range(len(data.tasks))]  # as G generates them now
     return conclude(result, record, images, data, here)
 
 
@@ -1413,9 +1389,17 @@ def preset(name: str, memory: str, dataset: str, table: tuple = PRESETS) -> dict
 
 def shared_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that other generators (beyond/generators.py) have, too."""
+    paper_flags(parser)
+    classifier_flags(parser)
+    common.add_data_flags(parser, image_size=32)  # Sec. 4
+    common.add_run_flags(parser, "dgm")
+
+
+def paper_flags(parser: argparse.ArgumentParser) -> None:
+    """Those of the GAN and of what is replayed."""
     yes_no = argparse.BooleanOptionalAction
-    paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
-    add = paper.add_argument
+    paper = "paper (defaults are the paper's, or our choice: Deviations)"
+    add = parser.add_argument_group(paper).add_argument
     add("--preset", choices=["paper", "laptop", "improved"], default="paper",
         help="which defaults to use")
     add("--tasks", type=int, default=0, help="stop after so many tasks; 0: all")
@@ -1451,8 +1435,12 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
         "each (Table 2); 0: as many as --real-ratio asks for")
     add("--choice", choices=["random", "herding"], default="random",
         help="which real images are stored; herding: as iCaRL does, what Sec. 4 suggests")
-    beyond = parser.add_argument_group("beyond the paper")
-    add = beyond.add_argument
+
+
+def classifier_flags(parser: argparse.ArgumentParser) -> None:
+    """Those of the steps that the classifier takes alone."""
+    yes_no = argparse.BooleanOptionalAction
+    add = parser.add_argument_group("beyond the paper").add_argument
     add("--classifier-steps", type=int, default=0,
         help="steps of the classifier alone, on real and replayed images, at the end of a task")
     add("--separate-classifier", action=yes_no, default=False,
@@ -1467,8 +1455,6 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     add("--augment", type=float, default=0.0,
         help="there, too, images are turned, scaled, sheared and shifted by up to this")
     add("--flip", action=yes_no, default=False, help="there, too, a random half is mirrored")
-    common.add_data_flags(parser, image_size=32)  # Sec. 4
-    common.add_run_flags(parser, "dgm")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -1476,8 +1462,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = common.new_parser(__doc__)
     shared_flags(parser)
     yes_no = argparse.BooleanOptionalAction
-    dgm = parser.add_argument_group("DGM and its bounds")
-    add = dgm.add_argument
+    add = parser.add_argument_group("DGM and its bounds").add_argument
     add("--method", "--memory", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
         help="masks on weights (DGMw) or activations (DGMa)")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the naive bound, no GAN")

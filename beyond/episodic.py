@@ -526,7 +526,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     owner = common.task_of_class(tasks)
     return Data(data.x_train[train].to(device), data.y_train[train].to(device),
                 data.x_test[test].to(device), data.y_test[test].to(device), tasks, order,
-                label.to(device), owner, K, shape, common.about_data(data))  # fmt: skip
+                label.to(device), owner, K, shape, common.about_data(data), args.seed)  # fmt: skip
 
 
 def joint(data: Data, args: argparse.Namespace, run: common.Run) -> dict[str, float]:

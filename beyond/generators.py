@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import dgm
-from dgm import LATENT, Data, Method, Record, Task, to_float, up
+from dgm import LATENT, Batch, Data, Method, Task, to_float, up
 
 # --------------------------------------------------------------------------------------------
 # What each memory adds
@@ -155,28 +155,21 @@ class Past(dgm.Kept):
 
 
 class Gan(dgm.Gan):
-    """G and D in one task, with new optimizers."""
+    """G and D in one task, with new optimizers, and how they learn."""
 
-    def __init__(self, G: Generator, D: dgm.Critic, args: argparse.Namespace):
+    def __init__(self, G: Generator, D: dgm.Critic, memory: "Memory", method: Method):
         self.G: Any = G
-        self.D = D
-        self.opt_G, self.opt_D = dgm.adam(G.parameters(), args), dgm.adam(D.parameters(), args)
+        self.D, self.memory, self.method, self.args = D, memory, method, method.args
+        self.opt_G, self.opt_D = (dgm.adam(net.parameters(), self.args.lr) for net in (G, D))
 
 
-def apart(task: Task, index: Tensor) -> tuple[Tensor, ...]:
-    """A step's images for D, as in DGM: real ones, their labels, replayed ones, theirs."""
-    chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=index.device)
-    return (to_float(task.x[index]), task.label[index], to_float(task.old[chosen]),
-            task.old_label[chosen])  # fmt: skip
-
-
-def together(task: Task, index: Tensor) -> tuple[Tensor, ...]:
+def together(task: Task, index: Tensor) -> Batch:
     """Joint retraining: replayed images are real ones among others, every class as often.
 
     With the fakes D sees as many images as in DGM. In the first task there is nothing to replay.
     """
     if not task.old_B:
-        return apart(task, index)
+        return dgm.batch_of(task, index)
     total = len(index) + task.old_B // 2
     new = min(len(index), max(1, round(total * (1 - task.share))))
     index = index[:new]
@@ -184,18 +177,18 @@ def together(task: Task, index: Tensor) -> tuple[Tensor, ...]:
     order = torch.randperm(total, device=index.device)  # L_gp looks at the first few
     x = torch.cat([task.x[index], task.old[chosen]])[order]
     label = torch.cat([task.label[index], task.old_label[chosen]])[order]
-    return to_float(x), label, to_float(task.old[:0]), task.old_label[:0]
+    return Batch(to_float(x), label, to_float(task.old[:0]), task.old_label[:0], task.share)
 
 
-def aligned(G: nn.Module, past: Past, old_y: Tensor, args: argparse.Namespace) -> Tensor:
+def aligned(gan: Gan, past: Past, old_y: Tensor) -> Tensor:
     """λ_RA L_RA on the old classes old_y [n]."""
     z = torch.randn(len(old_y), LATENT, device=old_y.device)
-    return args.align_weight * alignment(G, past.before, z, old_y)
+    return gan.args.align_weight * alignment(gan.G, past.before, z, old_y)
 
 
-def held(G: nn.Module, past: Past, old_y: Tensor, args: argparse.Namespace) -> Tensor:
+def held(gan: Gan, past: Past, old_y: Tensor) -> Tensor:
     """λ times EWC's regulariser."""
-    return args.ewc_lambda * ewc_penalty(G, past.before, past.fisher)
+    return gan.args.ewc_lambda * ewc_penalty(gan.G, past.before, past.fisher)
 
 
 @dataclass
@@ -203,27 +196,24 @@ class Memory:
     """What the four memories exchange."""
 
     told: bool = True  # G knows the class, so D must recognise it
-    batch: Callable = apart
+    batch: Callable = dgm.batch_of
     more: Callable | None = None  # of L_G
     end: Callable = lambda *_: None  # after the GAN has learned a task
 
 
-def generator_step(
-    gan: Gan, fake: Tensor, label: Tensor, old_y: Tensor, past: Past, memory: Memory,
-    args: argparse.Namespace,
-) -> Tensor:
+def generator_step(gan: Gan, fake: Tensor, label: Tensor, old_y: Tensor, past: Past) -> Tensor:
     """One step of G on L_G = -E[D(G)] + L_c and what the memory adds; the loss, a scalar.
 
     fake [B, C, S, S] are of classes label [B]; old_y [n] are old classes, none in the first task.
-    """  # fmt: skip
+    """
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
     with dgm.statistics_kept(gan.D):
         score, logits = gan.D(fake)
     loss = -score.mean()
-    if memory.told:
+    if gan.memory.told:
         loss = loss + F.cross_entropy(logits, label)
-    if memory.more and len(old_y):
-        loss = loss + memory.more(gan.G, past, old_y, args)
+    if gan.memory.more and len(old_y):
+        loss = loss + gan.memory.more(gan, past, old_y)
     gan.opt_G.zero_grad()
     loss.backward(inputs=list(gan.G.parameters()))
     gan.opt_G.step()
@@ -231,55 +221,50 @@ def generator_step(
     return loss.detach()
 
 
-def train_gan(
-    gan: Gan, task: Task, past: Past, i: int, memory: Memory, method: Method,
-    args: argparse.Namespace,
-) -> list[float]:
-    """Epoch i (from 1) of the GAN on a task; mean losses [D, G]."""  # fmt: skip
-    device = task.x.device
+def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
+    """Epoch i (from 1) of the GAN on a task; mean losses [D, G]."""
+    device, memory = task.x.device, gan.memory
     seen = torch.tensor(task.seen, device=device)
     n_old = round(task.share * len(task.seen))
-    held = (args.replay_batch_size or task.B) if n_old and memory.batch is apart else 0
+    some_old = n_old and memory.batch is dgm.batch_of
+    held = (gan.args.replay_batch_size or task.B) if some_old else 0
     losses = torch.zeros(task.steps, 2, device=device)
     order = torch.randperm(len(task.x), device=device)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
-        left = 1 - ((i - 1) * task.steps + b - 1) / (args.epochs * task.steps)
-        for opt in (gan.opt_D, gan.opt_G):
-            opt.param_groups[0]["lr"] = args.lr * method.rate(left)
-        real, label, old, old_label = memory.batch(task, index)
+        gan.set_rates(i, b, task.steps)
+        batch = memory.batch(task, index)
+        label = batch.label
         fake = gan.G(torch.randn(len(label), LATENT, device=device), seen[label])
-        losses[b - 1, 0] = dgm.critic_step(
-            gan, real, label, fake.detach(), old, old_label, task.share, args
-        )
+        losses[b - 1, 0] = dgm.critic_step(gan, batch, fake.detach())
         old_y = seen[torch.randint(max(n_old, 1), (held,), device=device)]
-        losses[b - 1, 1] = generator_step(gan, fake, label, old_y, past, memory, args)
+        losses[b - 1, 1] = generator_step(gan, fake, label, old_y, task.kept)
     return [losses[:, 0].mean().item(), losses[:, 1].mean().item()]
 
 
-def consolidate(gan: Gan, task: Task, past: Past, data: Data, n: int = 500) -> None:
+def consolidate(gan: Gan, task: Task, n: int = 500) -> None:
     """EWC, when the GAN has learned a task: add what n images of its classes depend on."""
+    data, past = task.data, task.kept
     y = torch.tensor(data.tasks[task.t], device=task.x.device).repeat(n)[:n]
     z = torch.randn(n, LATENT, device=y.device)
     now = fisher(gan.G, gan.D, z, y, data.label[y])
     past.fisher = [old + new for old, new in zip(past.fisher, now)]
 
 
-def replay_named(
-    past: Past, data: Data, t: int, n: int, args: argparse.Namespace
-) -> tuple[Tensor, Tensor]:
+def replay_named(past: Past, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
     """DGR's replay: generated images, with the names that the last task's classifier gave them."""
-    x, label = dgm.replay(past, data, t, n, args)
+    x, label = dgm.replay(past, data, t, n)
     return x, past.names if t else label
 
 
 @torch.no_grad()
-def name(solver: nn.Module, past: Past, data: Data, t: int, args: argparse.Namespace) -> Tensor:
+def name(solver: nn.Module, task: Task) -> Tensor:
     """What the solver of task t calls the images that task t + 1 will replay: labels [M]."""
+    past, data, t = task.kept, task.data, task.t
     if t + 1 == len(data.tasks):
         return past.names[:0]
     classes = data.tasks[t + 1]
     n = len(common.indices_of(data.y, classes)) // len(classes)
-    x, _ = dgm.replay(past, data, t + 1, n, args)
+    x, _ = dgm.replay(past, data, t + 1, n)
     solver.eval()
     # Shin et al. 2017: a replayed image x' is to be called S(x'; θ_{t-1}), by the old solver
     return torch.cat([solver(to_float(part))[1].argmax(1) for part in x.split(2000)])
@@ -296,33 +281,31 @@ MEMORY = {"mergan": Memory(batch=together), "mergan-align": Memory(more=aligned)
 
 
 def learn(
-    data: Data, memory: Memory, method: Method, args: argparse.Namespace, run: common.Run
+    data: Data, memory: Memory, method: Method, run: common.Run
 ) -> tuple[dgm.Record, Generator]:
     """All tasks in turn."""
-    G = new_generator(data, memory, args)
+    G, epochs = new_generator(data, memory, method.args), method.args.epochs
     past = past_of(G)
-    record = Record(R=[dgm.evaluate(dgm.new_critic(data, len(data.order), method, args), data)])
+    record = dgm.start_record(data, method)
     for t in run.tasks(len(data.tasks), past=past, record=record):
         past.before.load_state_dict(G.state_dict())
-        task = dgm.task_data(data, t, past, method, args)
+        task = dgm.task_data(data, t, past, method)
 
-        gan = Gan(G, dgm.new_critic(data, len(task.seen), method, args), args)
-        parts: dict[str, Any] = {"G": G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D,
-                                 "record": record}  # fmt: skip
-        for i in run.epochs("gan", args.epochs, **parts):
-            losses = train_gan(gan, task, past, i + 1, memory, method, args)
+        D = dgm.new_critic(data, len(task.seen), method)
+        gan = Gan(G, D, memory, method)
+        for i in run.epochs("gan", epochs, **gan.parts(), record=record):
+            losses = train_gan(gan, task, i + 1)
             run.check_finite("lower --lr or raise --gp", *losses)
             dgm.note_epoch(record, i + 1, losses)
-        memory.end(gan, task, past, data)
+        memory.end(gan, task)
 
-        dgm.note_task(record, past, data, t, args, iterations=args.epochs * task.steps)
-        past.snapshots.append(dgm.snapshot(G, data, t, args))
-        solver = method.finish(gan.D, task, past, data, method, args, run)
-        method.store(solver, task, past, data, args)
+        dgm.note_task(record, task, method, iterations=epochs * task.steps)
+        solver = method.finish(D, task, method, run)
+        method.store(solver, task, method.args)
         if not memory.told:
-            past.names = name(solver, past, data, t, args)
+            past.names = name(solver, task)
         record.R.append(dgm.evaluate(solver, data))
-        dgm.note_result(record, solver, data, task, run)
+        dgm.note_result(record, solver, task, run)
     return record, G
 
 
@@ -342,17 +325,17 @@ def new_generator(data: Data, memory: Memory, args: argparse.Namespace) -> Gener
 
 def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange in what is dgm.py's."""
-    method = Method(features=dgm.NETS[args.net][1])
+    method = Method(args, features=dgm.NETS[args.net][1])
     method.replay = dgm.replay if MEMORY[args.memory].told else replay_named
-    dgm.complete(method, args)
+    dgm.complete(method)
     return method
 
 
 def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
     result, data, here = dgm.prepare(args)
-    record, G = learn(data, MEMORY[args.memory], method_of(args), args, here)
-    images = [dgm.snapshot(G, data, t, args) for t in range(len(data.tasks))]  # as they are now
+    record, G = learn(data, MEMORY[args.memory], method_of(args), here)
+    images = [dgm.snapshot(G, data, t) for t in range(len(data.tasks))]  # as they are now
     return dgm.conclude(result, record, images, data, here)
 
 

@@ -20,7 +20,7 @@ from torch import nn
 import common
 import dgm
 from beyond import generators
-from tools import draw
+from tools import draw, runs
 from tools.figures import dgm as figures
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +31,7 @@ TINY = (
 ).split()
 METHODS = pytest.mark.parametrize("method", ["dgmw", "dgma"])
 NETS = pytest.mark.parametrize("net", ["dcgan", "resnet"])
+
 
 def parse(*flags):
     return dgm.parse_args([*TINY, *flags])
@@ -72,19 +73,12 @@ def train(net, x, label, steps, B, *flags):
 
 def after_each_task(monkeypatch, do):
     """Call do(kept, data, task, solver) when a task is done."""
-    note, kept_of = dgm.note_task, []
+    note = dgm.note_result
 
-    def remember(record, kept, *rest, **more):
-        kept_of[:] = [kept]
-        note(record, kept, *rest, **more)
+    def spy(record, solver, task, run):
+        note(record, solver, task, run)
+        do(task.kept, task.data, task, solver)
 
-    result = dgm.note_result
-
-    def spy(record, solver, data, task, run):
-        result(record, solver, data, task, run)
-        do(kept_of[0], data, task, solver)
-
-    monkeypatch.setattr(dgm, "note_task", remember)
     monkeypatch.setattr(dgm, "note_result", spy)
 
 
@@ -210,12 +204,15 @@ def test_eqs_3_and_4():
             s_i = 1 / s_max + (s_max - 1 / s_max) * (i - 1) / (epochs - 1)
             s_i = max(s_i, 1)  # Deviation 3
             s = 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (batches - 1)
-            assert dgm.DGMw.steepness(i, epochs, b, batches, s_max) == pytest.approx(s)
-            assert dgm.DGMa.steepness(i, epochs, b, batches, s_max) == pytest.approx(s_i)
-    assert dgm.DGMw.steepness(5, 5, 4, 4, s_max) == pytest.approx(s_max)
-    first = [dgm.DGMw.steepness(1, 5, b, 4, s_max) for b in range(1, 5)]
+            ours = dgm.global_annealing(i, epochs, s_max)
+            assert ours == pytest.approx(s_i)
+            assert dgm.DGMw.local_annealing(b, batches, ours) == pytest.approx(s)
+            assert dgm.DGMa.local_annealing(b, batches, ours) == ours
+    assert s == pytest.approx(s_max)  # of the last batch of the last epoch
+    s_1 = dgm.global_annealing(1, epochs, s_max)
+    first = [dgm.DGMw.local_annealing(b, batches, s_1) for b in range(1, 5)]
     assert first == sorted(first)  # never backwards
-    assert dgm.DGMw.steepness(1, 1, 1, 1, s_max) == s_max
+    assert dgm.DGMw.local_annealing(1, 1, dgm.global_annealing(1, 1, s_max)) == s_max
 
 
 def test_eq_5_and_eq_6_and_alpha_by_hand():
@@ -228,11 +225,23 @@ def test_eq_5_and_eq_6_and_alpha_by_hand():
     assert dgm.count_free(used) == 4
 
 
-def test_more_units_is_the_papers_rounded_quotient():
-    n, p = 12, 8
-    for reserved, units in ((0, 0), (12, 1), (24, 2), (25, 3), (1, 1), (96, 8)):
-        assert dgm.more_units(n * p, n * p - reserved, n) == units == math.ceil(reserved / n)
-    assert dgm.more_units(96, 120, 12) == 0  # a layer that gained inputs may have enough
+@METHODS
+def test_growth_is_the_papers_rounded_quotient(method):
+    """δ units for δ reserved ones (DGMa); ⌈δ/n⌉ units for δ reserved weights (DGMw), here n k²."""
+    for delta, units in ((0, 0), (1, 1), (2048, 1), (2049, 2), (4096, 2)):
+        G = generator("--method", method, "--ngf", "4")
+        G.grow()
+        first = G.W[0].shape  # 128 units below, kernel 4: a unit has 2048 weights
+        delta = units if method == "dgma" else delta
+        with torch.no_grad():
+            for e in G.e:
+                e.fill_(-1)
+            G.e[0].view(-1)[:delta] = 1
+        G.freeze()
+        G.grow()
+        assert G.W[0].shape[1] - first[1] == units
+        # the next layer has lost nothing: new inputs give it no new units
+        assert G.W[1].shape[0] - first[1] == units and G.W[1].shape[1] == 4
 
 
 def test_gradient_penalty_against_a_finite_difference():
@@ -268,10 +277,10 @@ def test_critic_loss_weighs_every_class_the_same(monkeypatch):
     args = parse("--no-aux-fakes")
     monkeypatch.setattr(dgm, "gradient_penalty", lambda D, real, fake: torch.tensor(0.25))
     D = dgm.Critic((1, 16, 16), 4, 4, "layer")
-    gan = SimpleNamespace(D=D, opt_D=torch.optim.SGD(D.parameters(), 0.0))
+    gan = SimpleNamespace(D=D, opt_D=torch.optim.SGD(D.parameters(), 0.0), args=args)
     real, fake, old = torch.randn(3, 6, 1, 16, 16).unbind()
     label, old_label = torch.full((6,), 3), torch.tensor([0, 1, 2, 0, 1, 2])
-    loss = dgm.critic_step(gan, real, label, fake, old, old_label, 3 / 4, args)
+    loss = dgm.critic_step(gan, dgm.Batch(real, label, old, old_label, 3 / 4), fake)
     ce = nn.functional.cross_entropy
     by_class = [ce(D(real)[1], label)]
     by_class += [ce(D(old[old_label == c])[1], old_label[old_label == c]) for c in range(3)]
@@ -290,7 +299,7 @@ def test_generator_loss_and_its_veto(norm):
         G.grow()
         if not task:
             finish(G, 0.5)
-    gan = dgm.Gan(G, dgm.Critic((1, 16, 16), 4, 2, norm), args)
+    gan = dgm.Gan(G, dgm.Critic((1, 16, 16), 4, 2, norm), dgm.method_of(args))
     gan.alpha = 3.0
     y = torch.ones(6, dtype=torch.int64)
     masks = [dgm.soft_mask(e, 1.0) for e in G.e]
@@ -300,7 +309,7 @@ def test_generator_loss_and_its_veto(norm):
     by_hand = -score.mean() + ce + 0.5 * 3.0 * dgm.sparsity(masks, G.used)
     before = [W.detach().clone() for W in G.W]
     statistics = {k: v.clone() for k, v in gan.D.state_dict().items() if "running" in k}
-    loss = dgm.generator_step(gan, fake, y, masks, dgm.method_of(args), args)
+    loss = dgm.generator_step(gan, fake, y, masks)
     assert loss.item() == pytest.approx(by_hand.item(), abs=1e-5)
     for W, old, used in zip(G.W, before, G.used):
         assert torch.equal(W.detach()[used], old[used])
@@ -416,21 +425,21 @@ def test_replay_is_of_old_classes_only_and_nothing_real_is_kept(tmp_path, monkey
     run(tmp_path / "b.json")
     same = [line for line in numbers(tmp_path / "a.json")]
     assert same == numbers(tmp_path / "b.json")
-    args, G = parse(), generator()
+    G = generator()
     for t in range(2):
         G.grow()
         finish(G, 0.5, t)
-    data = SimpleNamespace(x=torch.zeros(1), shape=(1, 16, 16), tasks=[[4], [7], [1]],
+    data = SimpleNamespace(x=torch.zeros(1), shape=(1, 16, 16), tasks=[[4], [7], [1]], seed=3,
                            label=torch.tensor([9, 2, 9, 9, 0, 9, 9, 1, 9, 9]))  # fmt: skip
     kept = dgm.Kept(G)
-    x, label = dgm.replay(kept, data, 2, 30, args)
+    x, label = dgm.replay(kept, data, 2, 30)
     assert x.shape == (60, 1, 16, 16) and x.dtype is torch.uint8
-    rng = torch.Generator().manual_seed(args.seed * 1000 + 2)
+    rng = torch.Generator().manual_seed(3 * 1000 + 2)
     for t, part in enumerate(x.split(30)):  # each class by its own task's mask
         y, z = torch.tensor(data.tasks[t]).repeat(30), torch.randn(30, 128, generator=rng)
         assert torch.equal(part, dgm.to_uint8(dgm.generate(G, t, y, z)))
     assert label.tolist() == [0] * 30 + [1] * 30
-    assert len(dgm.replay(kept, data, 0, 30, args)[0]) == 0
+    assert len(dgm.replay(kept, data, 0, 30)[0]) == 0
 
 
 # ----------------------------------------------------------------------- real images in the replay
@@ -508,7 +517,7 @@ def test_real_images_take_their_share_and_no_other_is_kept(
     "flags, real",
     [("", (0, 0, 0)), ("--real-ratio 0.25", (25, 25, 25)), ("--memory-size 30", (30, 30, 15))],
 )
-def test_drawn_classes_get_as_many_real_images_as_old_ones(flags, real, tmp_path, monkeypatch):
+def test_generated_classes_get_as_many_real_images_as_old_ones(flags, real, tmp_path, monkeypatch):
     """--classifier-images generated: looking real says nothing about the class."""
     counts, load, train = [], dgm.load_data, dgm.train_classifier
 
@@ -530,7 +539,7 @@ def test_drawn_classes_get_as_many_real_images_as_old_ones(flags, real, tmp_path
 
 
 def test_a_kept_generator_serves_other_classifiers(tmp_path, capsys, monkeypatch):
-    """One GAN, many rows of Table 2: what it draws is the same, whatever real images are stored."""
+    """One GAN, many rows of Table 2: it generates the same, whatever real images are stored."""
     alone = ["--no-critic-replay", "--separate-classifier", "--classifier-width", "4"]
     first = run(tmp_path / "g.json", *alone, "--keep-generator")
     kept = ["--generator", str(tmp_path / "g.generator")]
@@ -855,6 +864,12 @@ def test_data_that_do_not_fit_are_refused_or_skipped(tmp_path, capsys):
     assert "images of 30x30 cannot be generated" in fails(capsys, flags)
     dgm.main([*flags, "--skip-unfit"])
     assert "images of 30x30" in json.loads((tmp_path / "r.json").read_text())["skipped"]
+    folder = reference(tmp_path / "dgm", "dgmw-seed0")  # tools go on with the others
+    (tmp_path / "r.json").rename(folder / "dgma-seed0.json")
+    capsys.readouterr()
+    assert list(runs.read(folder, "dgm")) == ["dgmw"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"left out: {folder}/dgma-seed0.json: these data do not fit: images of")
 
 
 def test_top_5_by_hand():

@@ -140,10 +140,9 @@ def test_what_each_memory_adds_to_the_generators_loss(memory):
     if memory == "ewc":
         by_hand = by_hand + 3 * generators.ewc_penalty(G, past.before, past.fisher)
     torch.manual_seed(3)
-    gan = generators.Gan(G, D, args)
-    loss = generators.generator_step(
-        gan, fake, label, old_y, past, generators.MEMORY[memory], args
-    )
+    method = generators.method_of(args)
+    gan = generators.Gan(G, D, generators.MEMORY[memory], method)
+    loss = generators.generator_step(gan, fake, label, old_y, past)
     assert loss.item() == pytest.approx(by_hand.item())
 
 
@@ -156,7 +155,8 @@ def test_what_the_critic_is_shown_as_real(memory):
         old_label=torch.arange(3).repeat(40), old_B=16, share=3 / 4,
     )  # fmt: skip
     batch = generators.MEMORY[memory].batch
-    real, label, old, old_label = batch(task, torch.arange(16))
+    shown = batch(task, torch.arange(16))
+    real, label, old, old_label = shown.real, shown.label, shown.old, shown.old_label
     assert torch.equal(dgm.to_uint8(real).flatten(), label.to(torch.uint8))
     assert torch.equal(dgm.to_uint8(old).flatten(), old_label.to(torch.uint8))
     if memory in ("mergan", "dgr"):
@@ -165,7 +165,9 @@ def test_what_the_critic_is_shown_as_real(memory):
     else:
         assert (label == 3).all() and len(real) == 16 and len(old) == 16 and (old_label < 3).all()
     task.old, task.old_label, task.old_B = task.old[:0], task.old_label[:0], 0  # the first task
-    assert [len(part) for part in batch(task, torch.arange(16))] == [16, 16, 0, 0]
+    shown = batch(task, torch.arange(16))
+    sizes = [len(part) for part in (shown.real, shown.label, shown.old, shown.old_label)]
+    assert sizes == [16, 16, 0, 0]
 
 
 # ------------------------------------------------------------------------------------- learning
@@ -222,9 +224,9 @@ def test_a_generator_may_be_held_while_its_critic_sees_no_old_image(memory, tmp_
     shown, held = [], []
     critic_step, generator_step = dgm.critic_step, generators.generator_step
 
-    def of_critic(gan, real, label, fake, old, *rest):
-        shown.append(len(old))
-        return critic_step(gan, real, label, fake, old, *rest)
+    def of_critic(gan, batch, fake):
+        shown.append(len(batch.old))
+        return critic_step(gan, batch, fake)
 
     def of_generator(gan, fake, label, old_y, *rest):
         held.append(len(old_y))
