@@ -36,7 +36,6 @@ import itertools
 import math
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -1160,35 +1159,6 @@ def metrics_of(record: Record, data: Data) -> dict[str, float]:
     return metrics
 
 
-def estimate(data: Data, method: Method) -> None:
-    """Say how many iterations there will be and how long they take: five are tried."""
-    device, args = data.x.device, method.args
-    sizes = [len(common.indices_of(data.y, task)) for task in data.tasks]
-    n = sum(args.epochs * (size // min(args.batch_size, size)) for size in sizes)
-    rng = common.rng_state(device)
-    G = new_generator(data, method)
-    G.grow()
-    gan = Gan(G, new_critic(data, 2, method), method)
-    B = min(args.batch_size, len(data.x) // 2)
-    x = data.x[torch.arange(B * 5, device=device) % len(data.x)]
-    zeros = torch.zeros(len(x), dtype=torch.int64, device=device)
-    for steps in (1, 4):  # the first one warms up
-        clock = time.perf_counter()
-        task = Task(t=0, data=data, kept=Kept(G), x=x, y=zeros, label=zeros, seen=[0, 1], n=1, B=B,
-                    steps=steps, old=x, old_label=zeros, old_B=args.replay_batch_size or B,
-                    share=0.5)  # fmt: skip
-        train_gan(gan, task, 1)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    seconds = n * (time.perf_counter() - clock) / 4
-    common.set_rng_state(rng, device)
-    memory = common.peak_memory(device)
-    most = memory["peak_device_memory_mb"] or memory["peak_memory_mb"]
-    print(f"{len(data.tasks)} tasks of {args.epochs} epochs, {n} iterations: about "
-          f"{seconds / 60:.1f} minutes, {most:.0f} MB, more as the generator grows",
-          file=sys.stderr)  # fmt: skip
-
-
 def about_generator(args: argparse.Namespace, data: Data) -> dict:
     """What must agree for a run to use another's generator: its sizes, its classes, the data."""
     names = ("memory", "tasks", "classes_per_task", "shuffle_classes", "net", "ngf", "dataset",
@@ -1251,8 +1221,6 @@ def run(args: argparse.Namespace) -> dict:
     if args.generator:
         record, G = learn_classifiers(data, method, here)
     else:
-        if not here.resumed:
-            estimate(data, method)
         record, G = learn(data, method, here)
     if args.keep_generator and not args.generator:
         path = Path(args.out).with_suffix(".generator")
