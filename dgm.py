@@ -213,7 +213,8 @@ class Generator(nn.Module):
         """Images [B, C, S, S] as task t generates them, z [B, 128] and classes y [B]."""
         h = self.told(z, y)  # [B, 128]
         for W, m, norm in self.layers(t, masks):
-            h = self.masking.layer(h, W, m, norm, up)  # [B, p, base, base], then twice the side
+            # Eq. (1): [B, p, base, base], then twice the side
+            h = self.masking.layer(h, W, m, norm, up)
         return torch.tanh(self.own[t].last(h))
 
     def told(self, z: Tensor, y: Tensor) -> Tensor:
@@ -370,10 +371,9 @@ def to_uint8(x: Tensor) -> Tensor:
 class Data:
     """A data set on the device, cut into tasks of a few classes each.
 
-    Classes have two numbers. A `class` is the data set's own, 0 ... K - 1: images are of classes y,
-    and G is told one. A `label` is its place in the order in which classes are met: D's outputs are
-    one a label, so that those of the classes so far are the first ones. Without --shuffle-classes
-    the two are equal.
+    A class has two numbers. Its class, y, is the data set's own, 0 ... K - 1; G is told this one.
+    Its label is its place in the order in which classes are met; D's outputs are numbered so, as D
+    has outputs for the classes so far alone. Without --shuffle-classes the two are equal.
     """
 
     x: Tensor  # uint8 [N, C, S, S]
@@ -536,10 +536,7 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
-    """L_c of logits [2B + M, K_t]: real images, fakes, replayed ones. All classes weigh the same.
-
-    Fakes are of the same classes as the real images, one by one.
-    """
+    """L_c of logits [2B + M, K_t]: real, fake, replayed images. All classes weigh the same."""
     B, of_fakes = len(batch.label), 0.5 if aux_fakes else 0.0  # Deviation 7
     new = (1 - of_fakes) * F.cross_entropy(logits[:B], batch.label)
     new = new + of_fakes * F.cross_entropy(logits[B : 2 * B], batch.label)
@@ -551,7 +548,7 @@ def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
 def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     """One step of D on L_D = w L_c + L_s + λ_GP L_gp, w = 1 in the paper; the loss, a scalar.
 
-    fake [B, C, S, S] are of the same classes as the batch's real images.
+    fake [B, C, S, S] are of the same labels as the batch's real images, one by one.
     """
     D, args, B = gan.D, gan.args, len(fake)
     score, logits = D.judge(batch.real, fake, batch.old)  # [2B + M], [2B + M, K_t]
@@ -570,7 +567,8 @@ def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
 def generator_step(gan: Gan, fake: Tensor, label: Tensor, masks: list[Tensor]) -> Tensor:
     """One step of G and its masks on L_G = L_s + L_c + λ_RU α R^t; the loss, a scalar.
 
-    fake [B, C, S, S] are images that G has just generated with `masks`, of the classes label [B].
+    fake [B, C, S, S] are images that G has just generated with `masks`, of these labels [B]. R^t:
+    Eq. (6), `sparsity`.
     """
     G = gan.G
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
@@ -594,11 +592,11 @@ def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     device = task.x.device
     losses = torch.zeros(task.steps, 2, device=device)
     order = torch.randperm(len(task.x), device=device)
-    s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)
+    s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)  # Eq. (3)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
         gan.set_rates(i, b, task.steps)
-        s = gan.method.masking.local_annealing(b, task.steps, s_i)
-        masks = [soft_mask(e, s) for e in gan.G.e]
+        s = gan.method.masking.local_annealing(b, task.steps, s_i)  # Eq. (4)
+        masks = [soft_mask(e, s) for e in gan.G.e]  # Eq. (2)
 
         fake = gan.G(torch.randn(task.B, LATENT, device=device), task.y[index], task.t, masks)
         batch = batch_of(task, index)
