@@ -46,6 +46,7 @@ try:
     import matplotlib
     import numpy as np
     import torch
+    import torch.nn as nn
     import torch.nn.functional as F
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
@@ -895,6 +896,107 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
         "FWT": forward_transfer(R),
         "forgetting": forgetting(R),
     }
+
+
+# ----------------------------------------------------------------------------------------------
+# How good a memory of generated images is
+# ----------------------------------------------------------------------------------------------
+
+QUALITY_IMAGES = 1000  # at most, of each kind
+QUALITY_SIDE = 14  # pixels: larger images are averaged down to 14 ... 27
+
+
+def memory_quality(
+    generated: tuple[Tensor, Tensor], real: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor],
+    owner: Tensor, seed: int,
+) -> dict[str, Any]:
+    """What can be learned from generated images alone; each value is a share, 0 to 1.
+
+    Images are uint8 [n, C, H, W], with labels int64 [n]: `generated` of all classes so far, `real`
+    of the newest task alone, as there are no others, `test` of all tasks; `owner` [K] is
+    `task_of_class`. Of a small classifier that is trained on
+
+    - generated images: "GAN-train", its accuracy on `real` (Shmelkov et al. 2018, Sec. 3; Ravuri &
+      Vinyals 2019), and "by task" on the test images of each task so far (as R: only reported);
+    - real images: "GAN-test", its accuracy on generated images of the same classes: high where
+      these are good, even if they are all alike (None if the task is a single class);
+    - both: "told apart", how many of others it knows to be real or generated; 0.5 is best.
+
+    Draws its own random numbers and leaves no trace: a run that is measured stays the same.
+    """
+    device = real[0].device
+    before = rng_state(device)
+    torch.manual_seed(seed)
+    generated, real = some(*generated), some(*real)
+    t = int(owner[real[1].cpu()].max())
+    own = torch.isin(generated[1], real[1].unique())
+    copies = generated[0][own], generated[1][own]
+    n = min(len(real[0]), len(copies[0]))
+
+    net = small_classifier(*generated, len(owner))
+    task = owner.to(device)[test[1]]
+    by_task = [hits(net, test[0][task == j], test[1][task == j]) for j in range(t + 1)]
+    out: dict[str, Any] = {"GAN-train": hits(net, *real), "by task": by_task, "GAN-test": None,
+                           "told apart": None}  # fmt: skip
+    if len(real[1].unique()) > 1 and n:
+        out["GAN-test"] = hits(small_classifier(*real, len(owner)), *copies)
+    if n > 1:
+        x = torch.stack([real[0][:n], copies[0][:n]], 1).flatten(0, 1)  # real, generated, ...
+        y, half = torch.arange(2 * n, device=device) % 2, n // 2 * 2
+        out["told apart"] = hits(small_classifier(x[:half], y[:half], 2), x[half:], y[half:])
+    set_rng_state(before, device)
+    return out
+
+
+def some(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """At most QUALITY_IMAGES of the images x [n, C, H, W] with labels y [n], at random; small."""
+    index = torch.randperm(len(x))[:QUALITY_IMAGES].to(x.device)
+    return x[index], y[index]
+
+
+def small_classifier(x: Tensor, y: Tensor, K: int, steps: int = 100) -> nn.Module:
+    """Two convolutions, trained on images uint8 [n, C, H, W] with labels y [n] of K classes.
+
+    It sees each image with noise, half of them as negatives, so that a pattern of pixels that a
+    generator puts into all images of a class does not stand for the class.
+    """
+    net = nn.Sequential(
+        nn.AvgPool2d(max(min(x.shape[-2:]) // QUALITY_SIDE, 1)),
+        nn.Conv2d(x.shape[1], 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 32, 5, 2, 2), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, K),
+    ).to(x.device)  # fmt: skip
+    opt = torch.optim.Adam(net.parameters(), 2e-3)
+    for step in range(steps):
+        opt.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
+        index = torch.randint(len(x), (64,), device=x.device)
+        loss = F.cross_entropy(net(jitter(x[index].float() / 127.5 - 1)), y[index])
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+    return net.eval()
+
+
+def jitter(x: Tensor, most: float = 0.2) -> Tensor:
+    """Half of the images float [B, C, H, W] in [-1, 1] as negatives, and noise of up to `most`."""
+    sign = 1 - 2 * (torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5).float()
+    return sign * x + most * torch.rand_like(sign) * torch.randn_like(x)
+
+
+@torch.no_grad()
+def hits(net: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Share of the images uint8 [n, C, H, W] that the net knows as y [n]."""
+    answers = [net(part.float() / 127.5 - 1).argmax(1) for part in x.split(500)]
+    return (torch.cat(answers) == y).float().mean().item()
+
+
+def tell_quality(quality: dict[str, Any], label: str, classes: int, what: str) -> None:
+    """A line where the memory is poor: GAN-train less than halfway from chance to all."""
+    knows, chance = quality["GAN-train"], 1 / classes
+    if knows < (1 + chance) / 2 and classes > 1:
+        print(f"warning: {label}: the memory is poor: what learns from generated images alone "
+              f"knows {knows:.0%} of the task's real images (chance: {chance:.0%}); {what}; "
+              "docs/your_data.md", file=sys.stderr)  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Data:
 
 @dataclass
 class Past:
-    """All that is kept of earlier tasks: two frozen nets, and D, which --align alone uses."""
+    """All that is kept of earlier tasks: two frozen nets, and D, which --keep-gan alone uses."""
 
     solver: nn.Module  # solver_{t-1}
     G: nn.Module  # G_{t-1}
@@ -104,7 +104,8 @@ def generate(
     data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace
 ) -> tuple[Tensor, Tensor, Tensor]:
     """n_gen images per earlier task from G_{t-1}: x uint8 [n, C, H, W], target [n, K], y [n]."""
-    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # Deviation 2
+    per_task = args.n_gen or len(data.x) // len(data.tasks)
+    n = per_task * (t if args.n_gen_mode == "per-task" else 1)  # Deviation 2
     seen = sum(data.tasks[:t], [])
     # the paper: take_first, below
     return method.take(generated(data, seen, past, method, args.seed * 1000 + t), n, seen)
@@ -157,7 +158,7 @@ def to_uint8(x: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------
 
 
-def make_solver(shape: tuple[int, int, int], K: int, hidden: list[int]) -> nn.Sequential:
+def mlp_solver(shape: tuple[int, int, int], K: int, hidden: list[int]) -> nn.Sequential:
     """The classifier, an MLP: [B, C, H, W] -> logits [B, K]."""
     sizes = [shape[0] * shape[1] * shape[2], *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
@@ -240,22 +241,24 @@ class Discriminator(nn.Module):
 
 
 def train_solver(
-    solver: nn.Module, opt: torch.optim.Adam, mixed: Mix, epoch: int, method: "Method",
-    args: argparse.Namespace, watch: Callable[[int, int], None],
+    solver: nn.Module, opt: torch.optim.Adam, mixed: Mix, epoch: int, epochs: int,
+    method: "Method", args: argparse.Namespace, watch: Callable[[int, int], None],
 ) -> float:
     """One epoch of cross entropy on the mix; its mean loss. `watch` is told each step, from 1."""
+    solver.train()
     batches = torch.randperm(len(mixed.x), device=mixed.x.device).split(args.batch_size)
     total = torch.zeros((), device=mixed.x.device)
     for step, index in enumerate(batches, 1):
         image = method.view(to_float(mixed.x[index]), args)  # [B, C, H, W]
         loss = F.cross_entropy(solver(image), mixed.target[index])
-        progress = (epoch + step / len(batches)) / args.solver_epochs
+        progress = (epoch + step / len(batches)) / epochs
         opt.param_groups[0]["lr"] = args.solver_lr * method.rate(progress)
         opt.zero_grad()
         loss.backward()
         opt.step()
         total += loss.detach()
         watch(step, len(batches))
+    solver.eval()
     return total.item() / len(batches)
 
 
@@ -269,13 +272,8 @@ def generator_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-def fresh_gan(
-    data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace
-) -> "Gan":
-    """"The generator is reset" (Sec. 2): untrained nets, new optimizers.
-
-    The arguments that are not used are for --align (kept_gan).
-    """
+def fresh_gan(data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace) -> "Gan":
+    """"The generator is reset" (Sec. 2): untrained nets, new optimizers."""
     G, D = new_nets(data, method, args)
     return Gan(G, D, args)
 
@@ -303,32 +301,26 @@ class Gan:
         )
 
 
-def train_gan(gan: Gan, mixed: Mix, past: Past, seen: list[int], args: argparse.Namespace) -> list:
-    """One epoch of the GAN on the images of the mix; mean losses [D, G].
-
-    The arguments that are not used are for --align (train_gan_aligned).
-    """
+def train_gan(gan: Gan, mixed: Mix, args: argparse.Namespace) -> list[float]:
+    """One epoch of the GAN on the images of the mix; mean losses [D, G]."""
     total = torch.zeros(2, device=mixed.x.device)
     batches = full_batches(mixed.x, args.gan_batch_size)
     for index in batches:
-        real, y = to_float(mixed.x[index]), mixed.y[index]
-        z = torch.randn(len(index), LATENT, device=real.device)
-        total += gan_step(gan, real, gan.train_G(z, y), y)
+        total += gan_step(gan, to_float(mixed.x[index]), mixed.y[index])
     return (total / len(batches)).tolist()
 
 
-def gan_step(gan: Gan, real: Tensor, fake: Tensor, y: Tensor, more: Tensor | float = 0.0) -> Tensor:
-    """A step of D, then one of G on images [B, C, H, W] of classes y [B]; both losses [2].
-
-    `more` is added to G's loss.
-    """
+def gan_step(gan: Gan, real: Tensor, y: Tensor) -> Tensor:
+    """A step of D, then one of G on images [B, C, H, W] of classes y [B]; both losses [2]."""
+    z = torch.randn(len(y), LATENT, device=y.device)
+    fake = gan.train_G(z, y)  # [B, C, H, W]
     score = gan.train_D(torch.cat([real, fake.detach()]), torch.cat([y, y]))  # [2B]
     loss_D = discriminator_loss(*score.chunk(2))
     gan.opt_D.zero_grad()
     loss_D.backward()
     gan.opt_D.step()
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
-    loss_G = generator_loss(gan.train_D(fake, y)) + more
+    loss_G = generator_loss(gan.train_D(fake, y))
     gan.opt_G.zero_grad()
     loss_G.backward()
     gan.opt_G.step()
@@ -358,7 +350,7 @@ class Method:
     rate: Callable = lambda progress: 1.0  # factor of the solver's rate; progress in a task: 0 to 1
     nets: tuple = (Generator, Discriminator)
     begin_gan: Callable = fresh_gan
-    train_gan: Callable = train_gan
+    gan_first: bool = False  # the GAN learns a task before the solver does
 
 
 @dataclass
@@ -368,6 +360,7 @@ class Record:
     R: list = field(default_factory=list)  # [T + 1, T]
     curve: list = field(default_factory=list)  # rows of [solver step, accuracy on task 1 ... T]
     tasks: list = field(default_factory=list)  # counts of each task
+    quality: list = field(default_factory=list)  # of each G: common.memory_quality
     grids: list = field(default_factory=list)  # 60 images of each G
 
 
@@ -375,34 +368,54 @@ def learn(
     data: Data, epochs: list[int], method: Method, args: argparse.Namespace, run: common.Run
 ) -> tuple[Record, Past]:
     """All tasks in turn; `epochs` [T] of the GAN, 0 where none is trained."""
-    solver = make_solver(data.shape, data.K, args.solver_hidden).to(data.x.device)
+    solver = new_solver(data, args)
     past = Past(copy.deepcopy(solver), *new_nets(data, method, args))
     past.G.eval()  # it generates with BatchNorm's running statistics (Deviation 5)
     record = Record(R=[accuracies(solver, data)])  # row 0: untrained
     # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), solver=solver, past=past, record=record):
-        mixed = mix(data, t, past, method, args)
-        describe(mixed, data, t, epochs[t], record, args)
+        mixed = lesson = mix(data, t, past, method, args)
+        n_gan = repeats(epochs[t], args.gan_steps, mixed.x, args.gan_batch_size)
+        if method.gan_first:  # beyond the paper: the solver sees generated images alone
+            learn_gan(data, t, mixed, solver, past, n_gan, record, method, args, run)
+            lesson = all_generated(data, t, mixed, past, method, args)
+        n = repeats(args.solver_epochs, args.solver_steps, lesson.x, args.batch_size)
+        describe(mixed, lesson, data, t, n_gan, n, record, args)
 
         opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
         parts: dict[str, Any] = {"solver": solver, "opt": opt, "record": record}
-        for epoch in run.epochs("solver", args.solver_epochs, **parts):
+        for epoch in run.epochs("solver", n, **parts):
             watch = record_curve(solver, data, t, epoch, record, run)
-            loss = train_solver(solver, opt, mixed, epoch, method, args, watch)
+            loss = train_solver(solver, opt, lesson, epoch, n, method, args, watch)
             run.check_finite("lower --solver-lr", loss)
         record.R.append(accuracies(solver, data))
         print(f"{run.label()}: accuracy by task {' '.join(f'{a:.3f}' for a in record.R[-1])}")
 
-        if epochs[t]:  # "the generator is reset and trained on the combined dataset"
-            gan = method.begin_gan(data, t, past, method, args)
-            parts = {"G": gan.G, "D": gan.D, "opt_G": gan.opt_G, "opt_D": gan.opt_D}
-            for _ in run.epochs("gan", epochs[t], **parts):
-                losses = method.train_gan(gan, mixed, past, sum(data.tasks[:t], []), args)
-                run.check_finite("lower --gan-lr", *losses)
-            past.G, past.D = gan.G.eval(), gan.D
-            record.grids.append(sample(solver, data, t, past, method, args))
+        if n_gan and not method.gan_first:
+            # "the generator is reset and trained on the combined dataset"
+            learn_gan(data, t, mixed, solver, past, n_gan, record, method, args, run)
         past.solver = copy.deepcopy(solver)
     return record, past
+
+
+def learn_gan(
+    data: Data, t: int, mixed: Mix, solver: nn.Module, past: Past, epochs: int, record: Record,
+    method: Method, args: argparse.Namespace, run: common.Run,
+) -> None:
+    """G_t, from the mix of task t."""
+    gan = method.begin_gan(data, t, past, method, args)
+    for _ in run.epochs("gan", epochs, G=gan.G, D=gan.D, opt_G=gan.opt_G, opt_D=gan.opt_D):
+        losses = train_gan(gan, mixed, args)
+        run.check_finite("lower --gan-lr", *losses)
+    past.G, past.D = gan.G.eval(), gan.D
+    with run.aside("measuring", "gan"):
+        record.grids.append(sample(solver, data, t, past, method, args))
+        record.quality.append(quality(solver, data, t, mixed, past, method, args))
+
+
+def repeats(epochs: int, steps: int, x: Tensor, B: int) -> int:
+    """Epochs of the images x [N, ...], B a step: as given, or as many as come close to `steps`."""
+    return max(1, round(steps * B / len(x))) if steps and epochs else epochs
 
 
 # --------------------------------------------------------------------------------------------
@@ -494,42 +507,35 @@ def stored_index(data: Data, t: int, args: argparse.Namespace) -> list[Tensor]:
     return chosen
 
 
-def kept_gan(
-    data: Data, t: int, past: Past, method: Method, args: argparse.Namespace
-) -> Gan:
+def kept_gan(data: Data, t: int, past: Past, method: Method, args: argparse.Namespace) -> Gan:
     """G and D of the last task, trained on with new optimizers; in the first, untrained nets."""
     if t == 0:
         return fresh_gan(data, t, past, method, args)
     return Gan(copy.deepcopy(past.G).train(), copy.deepcopy(past.D), args)
 
 
-def train_gan_aligned(
-    gan: Gan, mixed: Mix, past: Past, seen: list[int], args: argparse.Namespace
-) -> list[float]:
-    """One epoch on new images alone, while G is held to G_{t-1} on the classes `seen` before.
+def all_generated(
+    data: Data, t: int, mixed: Mix, past: Past, method: Method, args: argparse.Namespace
+) -> Mix:
+    """As many images of all classes so far from G_t, so that looking real says nothing of a class.
 
-    Replay alignment (MeRGAN: Wu et al. 2018, Sec. 3.3), with an L1 distance:
-    L_G += λ E|G(z, y) - G_{t-1}(z, y)|.
+    Targets of the classes before are as in the mix (--soft-labels), new ones are one-hot.
     """
-    if not seen:  # the first task
-        return train_gan(gan, mixed, past, seen, args)
-    x, target, y = (part[: mixed.new] for part in mixed[:3])
-    mixed, device = Mix(x, target, y, mixed.new), x.device
-    classes = torch.tensor(seen, device=device)
-    total = torch.zeros(2, device=device)
-    batches = full_batches(mixed.x, args.gan_batch_size)
-    for index in batches:
-        real, y = to_float(mixed.x[index]), mixed.y[index]
-        z = torch.randn(len(index), LATENT, device=device)
-        z_old = torch.randn_like(z)
-        y_old = classes[torch.randint(len(seen), (len(index),), device=device)]
-        # one pass of G for new and old classes, so that BatchNorm sees both
-        fake, fake_old = gan.train_G(torch.cat([z, z_old]), torch.cat([y, y_old])).chunk(2)
-        with torch.no_grad():
-            goal = past.G(z_old, y_old)
-        more = args.align * (fake_old - goal).abs().mean()
-        total += gan_step(gan, real, fake, y, more)
-    return (total / len(batches)).tolist()
+    seen = sum(data.tasks[: t + 1], [])
+    n = len(mixed.x) // len(seen) * len(seen)
+    stream = generated(data, seen, past, method, args.seed * 1000 + 500 + t)
+    x, target, y = method.take(stream, n, seen)
+    new = data.owner[y] == t
+    return Mix(x, torch.where(new[:, None], F.one_hot(y, data.K).float(), target), y, 0)
+
+
+def conv_solver(shape: tuple[int, int, int], K: int) -> nn.Sequential:
+    """Two convolutions: [B, C, H, W] -> [B, 32, H/2, W/2] -> [B, 64, H/4, W/4] -> logits [B, K]."""
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 32, 5, 2, 2), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.Conv2d(32, 64, 5, 2, 2), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(1024, K),
+    )  # fmt: skip
 
 
 def augment(x: Tensor, most: float) -> Tensor:
@@ -546,6 +552,11 @@ def augment(x: Tensor, most: float) -> Tensor:
     return F.grid_sample(x + 1, grid, align_corners=False) - 1
 
 
+def view(x: Tensor, args: argparse.Namespace) -> Tensor:
+    """What the solver sees of the images [B, C, H, W]."""
+    x = augment(x, args.augment) if args.augment else x
+    return common.jitter(x, args.jitter) if args.jitter else x
+
 
 def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
@@ -556,12 +567,12 @@ def method_of(args: argparse.Namespace) -> Method:
         method.label = softly(method.label)
     if args.balance:
         method.take = functools.partial(take_balanced, agree=args.conditional)
-    if args.augment:
-        method.view = lambda image, args: augment(image, args.augment)
+    method.view = view
     if args.solver_decay:
         method.rate = lambda progress: 1 - progress
-    if args.align:
-        method.begin_gan, method.train_gan = kept_gan, train_gan_aligned
+    if args.keep_gan:
+        method.begin_gan = kept_gan
+    method.gan_first = args.solver_images == "generated"
     return method
 
 
@@ -604,11 +615,23 @@ def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
     return (given + [0])[:n_tasks]
 
 
+def new_solver(data: Data, args: argparse.Namespace) -> nn.Module:
+    """An untrained classifier."""
+    conv = args.solver == "conv"
+    net = conv_solver(data.shape, data.K) if conv else mlp_solver(
+        data.shape, data.K, args.solver_hidden)
+    return net.to(data.x.device).eval()
+
+
 def accuracies(solver: nn.Module, data: Data) -> list[float]:
     """The next row of R, on the full test set, all K classes competing."""
-    return common.accuracy_by_task(
+    training = solver.training
+    solver.eval()
+    row = common.accuracy_by_task(
         lambda x: solver(to_float(x)), data.x_test, data.y_test, data.owner
     )
+    solver.train(training)
+    return row
 
 
 def record_curve(
@@ -627,17 +650,18 @@ def record_curve(
 
 
 def describe(
-    mixed: Mix, data: Data, t: int, epochs: int, record: Record, args: argparse.Namespace
+    mixed: Mix, lesson: Mix, data: Data, t: int, gan_epochs: int, solver_epochs: int,
+    record: Record, args: argparse.Namespace,
 ) -> None:
     """Note what task t is learned from; a line for classes of which nothing is replayed."""
     replayed = torch.bincount(mixed.y[mixed.new :], minlength=data.K).tolist()
-    shown = mixed.new if args.align and t else len(mixed.x)
-    steps = -(-len(mixed.x) // args.batch_size) * args.solver_epochs
+    steps = -(-len(lesson.x) // args.batch_size) * solver_epochs
     is_stored = t and args.replay == "real"
     record.tasks.append({
         "new": mixed.new, "replayed": replayed,
         "stored": sum(map(len, stored_index(data, t, args))) if is_stored else 0,
-        "solver_images": args.solver_epochs * len(mixed.x), "gan_images": epochs * shown,
+        "solver_images": solver_epochs * len(lesson.x),
+        "gan_images": gan_epochs * len(mixed.x),
         "last_step": steps + (record.tasks[-1]["last_step"] if t else 0),
     })  # fmt: skip
     missing = [data.about["classes"][c] for c in sum(data.tasks[:t], []) if not replayed[c]]
@@ -654,6 +678,23 @@ def sample(
     now = Past(solver, past.G, past.D)
     x, _, y = take_first(generated(data, seen, now, method, args.seed), 60, seen)
     return common.pack_images(x[y.argsort()])
+
+
+def quality(
+    solver: nn.Module, data: Data, t: int, mixed: Mix, past: Past, method: Method,
+    args: argparse.Namespace,
+) -> dict:
+    """How good the images are that G generates after task t; a line if they are poor."""
+    seen = sum(data.tasks[: t + 1], [])
+    now = Past(solver, past.G, past.D)
+    stream = generated(data, seen, now, method, args.seed * 1000 + 900 + t)
+    x, _, y = take_first(stream, common.QUALITY_IMAGES, seen)
+    own, test = (mixed.x[: mixed.new], mixed.y[: mixed.new]), (data.x_test, data.y_test)
+    found = common.memory_quality((x, y), own, test, data.owner, args.seed)
+    what = f"train the GAN longer ({'--gan-steps' if args.gan_steps else '--gan-epochs'})"
+    what += "" if args.preset == "improved" else ", or take --preset improved"
+    common.tell_quality(found, f"task {t + 1}", len(seen), what)
+    return found
 
 
 def size_in_bytes(net: nn.Module) -> int:
@@ -709,16 +750,18 @@ ROWS = {
     "digits": ("–", "--final-gan", "n_gen = {n_gen}, a GAN after the last task too"),
     "rate": ("–", "--gan-lr 2e-4", "n_gen = {n_gen}, DCGAN's learning rate"),
     "improved": ("–", "--preset improved", "improved"),
-    "improved-reset": ("–", "--preset improved --align 0",
-                       "no alignment: GAN reset and trained on the mix, as in the paper"),
-    "improved-unconditional": ("–", "--preset improved --align 0 --no-conditional",
-                               "no alignment and no classes for the GAN"),
+    "improved-reset": ("–", "--preset improved --no-keep-gan", "GAN reset, as in the paper"),
+    "improved-real": ("–", "--preset improved --solver-images real",
+                      "new classes learned from real images, as in the paper"),
+    "improved-unconditional": ("–", "--preset improved --no-conditional --solver-images real",
+                               "the same, and no classes for the GAN"),
+    "improved-mlp": ("–", "--preset improved --solver mlp", "the paper's solver"),
+    "improved-large": ("–", "--preset improved --image-size 0", "images as they are, 28×28"),
     "improved-hard": ("–", "--preset improved --no-soft-labels", "hard labels"),
-    "improved-plain": ("–", "--preset improved --augment 0", "no augmentation"),
+    "improved-plain": ("–", "--preset improved --augment 0 --jitter 0", "no augmentation"),
+    "improved-jitter": ("–", "--preset improved --jitter 0", "no negatives, no noise"),
     "improved-constant": ("–", "--preset improved --no-solver-decay", "constant solver rate"),
-    "improved-gan5": ("–", "--preset improved --gan-epochs 5", "5 GAN epochs, not 15"),
-    "improved-reject": ("–", "--preset improved --balance",
-                        "plus: drop images the solver disagrees with"),
+    "improved-short": ("–", "--preset improved --gan-steps 500", "a third of the GAN's steps"),
     "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 2294 "
                        "--balance", "the improved solver, {n_gen} images stored"),
     "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
@@ -731,9 +774,10 @@ ITEMS = {
               "balance", "rate"),
     "cost": ("digits", "total12000", "real", "improved"),
     "tradeoff": ("total300", "total1200", "total4000", "total12000", "ngen12000", "bytes"),
-    "improved": ("improved", "improved-reset", "improved-unconditional", "improved-hard",
-                 "improved-plain", "improved-constant", "improved-gan5", "improved-reject",
-                 "improved-bytes", "joint-improved"),
+    "improved": ("improved", "improved-reset", "improved-real", "improved-unconditional",
+                 "improved-mlp", "improved-large", "improved-hard", "improved-plain",
+                 "improved-jitter", "improved-constant", "improved-short", "improved-bytes",
+                 "joint-improved"),
 }  # fmt: skip
 # The same in miniature: a thirtieth of the images, half the GAN's width.
 DEMO = {
@@ -744,7 +788,7 @@ DEMO = {
     "bytes": "--replay real --n-gen-mode total --n-gen 60 --balance",
     "total300": "--n-gen-mode total --n-gen 10", "total1200": "--n-gen-mode total --n-gen 40",
     "total4000": "--n-gen-mode total --n-gen 130", "total12000": "--n-gen-mode total --n-gen 400",
-    "improved": "--preset improved --n-gen 400",
+    "improved": "--preset improved --n-gen 400 --gan-steps 300 --solver-steps 100",
 }  # fmt: skip
 
 
@@ -755,8 +799,9 @@ DEMO = {
 
 # What --preset improved changes; each is a flag (docs/gan_replay.md: what each buys).
 IMPROVED = dict(
-    conditional=True, soft_labels=True, align=10.0, augment=0.15, gan_epochs=[15],
-    solver_epochs=10, solver_decay=True,
+    image_size=16, conditional=True, keep_gan=True, gan_steps=1500, n_gen=0,
+    solver="conv", solver_images="generated", solver_steps=600, solver_lr=2e-3, solver_decay=True,
+    soft_labels=True, augment=0.15, jitter=0.2,
 )  # fmt: skip
 
 
@@ -770,7 +815,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--replay", choices=["gan", "real", "none"], default="gan",
         help="what stands for old tasks: generated images, stored images (Sec. 4), nothing")
     add("--joint", action="store_true", help="upper bound: train once on all classes")
-    add("--n-gen", type=int, default=12000, help="n_gen, replayed images (Sec. 3)")
+    add("--n-gen", type=int, default=12000,
+        help="n_gen, replayed images (Sec. 3); 0: as many as a task has on average")
     add("--n-gen-mode", choices=["per-task", "total"], default="per-task",
         help="n_gen for each previous task or for all together (Sec. 4; our choice: per-task)")
     add("--balance", action=yes_no, default=False,
@@ -796,12 +842,19 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="G and D are told the class; the class asked for is the label")
     add("--soft-labels", action=yes_no, default=False,
         help="replay is labelled with the old solver's probabilities (distillation)")
-    add("--align", type=float, default=0.0,
-        help="λ, weight of replay alignment (MeRGAN). Above 0: the GAN is not reset, D sees the "
-        "new task's images alone, and an L1 loss keeps G close to G_{t-1} on old classes (needs "
-        "--conditional)")
+    add("--keep-gan", action=yes_no, default=False,
+        help="the GAN of the last task is trained on instead of being reset")
+    add("--gan-steps", type=int, default=0,
+        help="steps of the GAN per task instead of epochs, so that few images mean more epochs")
+    add("--solver", choices=["mlp", "conv"], default="mlp", help="conv: two convolutions")
+    add("--solver-images", choices=["real", "generated"], default="real",
+        help="what the solver learns the newest classes from; generated: the GAN learns them "
+        "first, and the solver sees no real image (needs --conditional)")
+    add("--solver-steps", type=int, default=0, help="steps per task instead of epochs")
     add("--augment", type=float, default=0.0,
         help="solver sees images turned, scaled, sheared and shifted by up to this")
+    add("--jitter", type=float, default=0.0,
+        help="solver sees half of the images as negatives, all with noise of up to this")
     add("--solver-decay", action=yes_no, default=False,
         help="the solver's rate falls linearly to 0 within each task")
     common.add_data_flags(parser)
@@ -816,21 +869,26 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
-    least = {"n_gen": 1, "threads": 0, "augment": 0, "align": 0, "checkpoint_every": 0, "seed": 0,
-             "classes_per_task": 1, "gan_width": 1, "solver_epochs": 1,
-             "batch_size": 1, "gan_batch_size": 2, "gan_epochs": 1,
+    least = {"n_gen": 0, "threads": 0, "augment": 0, "jitter": 0, "checkpoint_every": 0, "seed": 0,
+             "gan_steps": 0, "solver_steps": 0, "classes_per_task": 1, "gan_width": 1,
+             "solver_epochs": 1, "batch_size": 1, "gan_batch_size": 2, "gan_epochs": 1,
              "solver_hidden": 1}  # fmt: skip
     common.check_ranges(args, least)
     if not (0 < args.gan_lr < 1 and 0 < args.solver_lr < 1):
         raise common.UserError("--gan-lr and --solver-lr must lie between 0 and 1")
-    if args.align and not args.conditional:
-        raise common.UserError("--align holds old classes still, so it needs --conditional")
     if args.joint and args.replay == "real":
         raise common.UserError("--joint has no old tasks to replay: leave --replay out")
     if args.final_gan and (args.joint or args.replay != "gan"):
         raise common.UserError("--final-gan: --joint and --replay real or none have no GAN")
     if args.joint:
         args.replay = "none"
+    if args.replay != "gan":  # what a preset says of a GAN does not matter
+        args.solver_images = "real"
+    if args.solver_images == "generated":
+        args.final_gan = True
+        if not args.conditional:
+            raise common.UserError("--solver-images generated asks G for images of new classes: "
+                                   "--conditional")  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

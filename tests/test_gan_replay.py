@@ -180,7 +180,7 @@ def test_the_mix_has_the_right_size_and_stores_no_more_than_it_says(flags, sizes
     past, record = gan_replay.Past(Reader(), G, None), gan_replay.Record()
     for t in range(3):
         mixed = gan_replay.mix(data, t, past, gan_replay.method_of(args), args)
-        gan_replay.describe(mixed, data, t, 1, record, args)
+        gan_replay.describe(mixed, mixed, data, t, 1, 1, record, args)
         assert len(mixed.x) == len(mixed.target) == len(mixed.y) == sizes[t]
         assert record.tasks[t]["stored"] == stored[t] and mixed.new == 200
         assert set(mixed.y[:200].tolist()) == set(data.tasks[t])
@@ -223,7 +223,7 @@ def gan_and_past(data, *flags):
     return args, method, gan, gan_replay.Past(None, gan.G, gan.D)
 
 
-def test_the_gan_is_reset_or_with_align_kept():
+def test_the_gan_is_reset_or_kept():
     data = types.SimpleNamespace(x=torch.zeros(1), shape=(1, 28, 28), K=10)
     args, method, gan, past = gan_and_past(data)
     same = lambda a, b: all(map(torch.equal, a.parameters(), b.parameters()))  # noqa: E731
@@ -238,41 +238,54 @@ def test_the_gan_is_reset_or_with_align_kept():
 
 @pytest.mark.parametrize("preset", ["paper", "improved"])
 def test_the_order_of_things(preset, tmp_path, monkeypatch):
-    """Which GAN sees what for how long, and that the solver goes on where it was."""
-    seen, begun, ended = [], [], []
+    """Which net learns first, what sees what for how long, and that the solver keeps its weights.
+
+    3 tasks of 4, 4 and 2 classes; 1,000 images, 100 of each class.
+    """
+    order, sizes, begun, ended = [], [], [], []
     step, train_solver = gan_replay.gan_step, gan_replay.train_solver
 
-    def gan(gan, real, fake, y, more=0.0):
-        seen.append((id(gan.G), len(real), more != 0))
-        return step(gan, real, fake, y, more)
+    def gan(gan, real, y):
+        order.append("gan")
+        sizes.append((id(gan.G), len(real)))
+        return step(gan, real, y)
 
-    def solver(net, opt, *rest):
-        begun.append(net[1].weight.detach().clone())
-        loss = train_solver(net, opt, *rest)
-        ended.append((net[1].weight.detach().clone(), opt.param_groups[0]["lr"]))
+    def solver(net, opt, mixed, *rest):
+        order.append("solver")
+        begun.append(net[-1].weight.detach().clone())
+        sizes.append(("new", mixed.new, "all", len(mixed.x)))
+        loss = train_solver(net, opt, mixed, *rest)
+        ended.append((net[-1].weight.detach().clone(), opt.param_groups[0]["lr"]))
         return loss
 
     monkeypatch.setattr(gan_replay, "gan_step", gan)
     monkeypatch.setattr(gan_replay, "train_solver", solver)
-    result = run(tmp_path / "r.json", "--preset", preset, "--train-size", "1000", "--n-gen", "100",
-                 "--classes-per-task", "4", "--gan-epochs", "1", "2", "--solver-epochs",
-                 "2", "--gan-batch-size", "1000")  # fmt: skip
-    assert len(seen) == 3  # one epoch after task 1, two after task 2, none after task 3
-    nets, sizes, held = zip(*seen)
-    assert nets[1] == nets[2] != nets[0]  # a GAN for each task
-    if preset == "paper":  # on the mix
-        assert sizes == (400, 500, 500) and held == (False,) * 3
-    else:  # on the new images, held to G_{t-1} on the old classes
-        assert sizes == (400, 400, 400) and held == (False, True, True)
+    flags = "--train-size 1000 --n-gen 100 --classes-per-task 4 --gan-epochs 1 --gan-steps 0 " \
+            "--solver-epochs 2 --solver-steps 0 --gan-batch-size 1000"  # fmt: skip
+    result = run(tmp_path / "r.json", "--preset", preset, *flags.split())
+    rates = [rate for _, rate in ended]
+    if preset == "paper":  # real and generated images; none from the last task's GAN
+        assert order == ["solver", "solver", "gan"] * 2 + ["solver"] * 2
+        assert sizes[::3] == [("new", n, "all", m) for n, m in ((400, 400), (400, 500), (200, 400))]
+        assert [size[1] for size in (sizes[2], sizes[5])] == [400, 500]
+        assert rates == [1e-3] * 6
+    else:  # the GAN first; then the solver, who sees generated images alone
+        assert order == ["gan", "solver", "solver"] * 3
+        assert [size[1] for size in sizes[::3]] == [400, 500, 400]
+        assert sizes[1::3] == [("new", 0, "all", n) for n in (400, 496, 400)]
+        assert rates == pytest.approx([1e-3, 0] * 3)
     for (weight, _), later in zip(ended, begun[1:]):
         assert torch.equal(weight, later)
-    rates = [rate for _, rate in ended]
-    if preset == "paper":
-        assert rates == [1e-3] * 6
-    else:
-        assert rates == pytest.approx([5e-4, 0] * 3)
     assert [task["new"] for task in result["tasks"]] == [400, 400, 200]
     assert [sum(task["replayed"]) for task in result["tasks"]] == [0, 100, 200]
+
+
+def test_steps_do_not_depend_on_how_many_images_there_are():
+    for n in (600, 12_000, 60_000):
+        epochs = gan_replay.repeats(15, 1500, torch.empty(n), 64)
+        assert 0.9 < epochs * n / 64 / 1500 < 1.3  # whole epochs, at least one
+    assert gan_replay.repeats(15, 0, torch.empty(600), 64) == 15
+    assert gan_replay.repeats(0, 1500, torch.empty(600), 64) == 0  # no GAN after the last task
 
 
 def test_row_0_is_the_untrained_net_and_grids_are_one_a_gan(tmp_path):
@@ -280,7 +293,7 @@ def test_row_0_is_the_untrained_net_and_grids_are_one_a_gan(tmp_path):
     common.seed_everything(0)
     args = parse()
     data = gan_replay.load_data(args, CPU)
-    solver = gan_replay.make_solver(data.shape, 10, args.solver_hidden)
+    solver = gan_replay.new_solver(data, args)
     assert result["R"][0] == gan_replay.accuracies(solver, data)
     assert len(result["grids"]) == 5
     assert result["curve"][-1][1:] == result["R"][-1]
@@ -296,7 +309,7 @@ def test_images_are_drawn_with_running_statistics(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gan_replay, "generated", spy)
     run(tmp_path / "r.json")
-    assert training == [False] * 8  # four replays and four samples for the figure
+    assert training == [False] * 12  # four replays; of each GAN a figure's samples and its quality
 
 
 # -------------------------------------------------------------------------- same bytes, resumed
@@ -376,7 +389,7 @@ def fails(capsys, argv, code=2):
         ("--dataset mnits", "no dataset 'mnits'"),
         ("--dataset mnits", "--dataset glyphs"),
         ("--data-dir {tmp}/nothing --dataset some/folder", "no dataset"),
-        ("--n-gen -1", "--n-gen takes numbers from 1"),
+        ("--n-gen -1", "--n-gen takes numbers from 0"),
         ("--n-gen many", "invalid int value"),
         ("--gan-epochs 1 2", "give 1 or 4"),
         ("--gan-epochs 0", "--gan-epochs takes numbers from 1"),
@@ -388,7 +401,8 @@ def fails(capsys, argv, code=2):
         ("--replay film", "invalid choice"),
         ("--seed -3", "--seed takes numbers from 0"),
         ("--seed 99999999999", "to 2147483647"),
-        ("--align nan", "--align takes numbers"),
+        ("--jitter nan", "--jitter takes numbers"),
+        ("--gan-steps -1", "--gan-steps takes numbers from 0"),
         ("--joint --replay real", "leave --replay out"),
         ("--joint --final-gan", "have no GAN"),
         ("--replay none --final-gan", "have no GAN"),
@@ -396,7 +410,7 @@ def fails(capsys, argv, code=2):
         ("--gan-lr 0", "between 0 and 1"),
         ("--solver-lr nan", "between 0 and 1"),
         ("--gan-batch-size 1", "numbers from 2"),
-        ("--align 1", "needs --conditional"),
+        ("--solver-images generated", "--conditional"),
         ("--train-size 5", "there is no training image of class"),
         ("--train-size -5", "0 or more"),
         ("--device cpu:", "expected auto, cpu"),
