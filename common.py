@@ -990,6 +990,14 @@ def hits(net: nn.Module, x: Tensor, y: Tensor) -> float:
     return (torch.cat(answers) == y).float().mean().item()
 
 
+def tell_fewer_steps(n: float, of_ours: float, what: str = "class") -> None:
+    """A line where epochs of n images per `what` are fewer steps than in our rows on MNIST."""
+    if n < 0.9 * of_ours:
+        print(f"warning: the paper's preset counts epochs: {n:.0f} images per {what} make "
+              f"{n / of_ours:.0%} of the steps that our results on MNIST took; --preset improved "
+              "counts steps", file=sys.stderr)  # fmt: skip
+
+
 def tell_quality(quality: dict[str, Any], label: str, classes: int, what: str) -> None:
     """A line where the memory is poor: GAN-train less than halfway from chance to all."""
     knows, chance = quality["GAN-train"], 1 / classes
@@ -1191,6 +1199,11 @@ def preset_of(argv: Sequence[str]) -> str:
     chooser.add_argument("--preset", default="paper")
     errors_in_one_line(chooser)
     return chooser.parse_known_args(argv)[0].preset
+
+
+def given(argv: Sequence[str], flag: str) -> bool:
+    """Whether a flag stands on the command line, and not only in a preset."""
+    return any(word == flag or word.startswith(f"{flag}=") for word in argv)
 
 
 def with_row(

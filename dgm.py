@@ -417,6 +417,7 @@ class Task:
     old_label: Tensor  # int64 [M]
     old_B: int  # of them per step
     share: float  # earlier classes among all so far
+    quality: dict = field(default_factory=dict)  # common.memory_quality, when G has learned it
 
 
 @dataclass
@@ -632,6 +633,7 @@ class Record:
 
     R: list = field(default_factory=list)  # [T + 1, T], accuracy on task j after task i
     tasks: list = field(default_factory=list)  # losses, masks and sizes of each task
+    quality: list = field(default_factory=list)  # [T], common.memory_quality
     top5: list = field(default_factory=list)  # [T], where there are more than ten classes
     memory_mb: list = field(default_factory=list)  # [T], the peak until then
 
@@ -802,11 +804,21 @@ def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tens
     return x, label
 
 
+ALIKE = 0.9  # fewer images told apart: the new classes may be learned from real ones
+
+
+def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """--classifier-images auto: real images where they can hardly be told from generated ones."""
+    alike = (task.quality.get("told apart") or 1) < ALIKE
+    return (real_lesson if alike else generated_lesson)(task, args)
+
+
 def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
     """The images [B, C, S, S] as the classifier sees them in these steps."""
     if args.augment:
         x = augment(x, args.augment)
-    return flip(x) if args.flip else x
+    x = flip(x) if args.flip else x
+    return common.jitter(x, args.jitter) if args.jitter else x
 
 
 def augment(x: Tensor, most: float) -> Tensor:
@@ -987,7 +999,8 @@ def complete(method: Method) -> None:
         method.rate = lambda left: min(1.0, 2 * left)
     if args.classifier_steps:
         method.finish = finish
-    method.lesson = generated_lesson if args.classifier_images == "generated" else real_lesson
+    method.lesson = {"real": real_lesson, "generated": generated_lesson,
+                     "auto": chosen_lesson}[args.classifier_images]
     if args.real_ratio or args.memory_size:
         choice = herded_choice if args.choice == "herding" else random_choice
         method.store = functools.partial(store_real, choice)
@@ -1090,6 +1103,21 @@ def note_task(record: Record, task: Task, method: Method, **more: Any) -> None:
     record.tasks[-1].update(drift=drift(kept, task.data, method.args.veto), widths=G.widths(),
                             disc=disc_bytes(G), base=G.size(t), **more)  # fmt: skip
     kept.snapshots.append(snapshot(G, task.data, t))
+    if method.replay is replay:  # the images have classes (DGR's get theirs later)
+        task.quality = quality(task, method)
+        record.quality.append(task.quality)
+
+
+def quality(task: Task, method: Method) -> dict:
+    """How good the images are that G generates after a task; a line if they are poor."""
+    data, t, K = task.data, task.t, len(task.seen)
+    x, label = method.replay(task.kept, data, t + 1, max(common.QUALITY_IMAGES // K, 1))
+    classes = torch.tensor(data.order, device=label.device)
+    found = common.memory_quality((x, classes[label]), (task.x, task.y),
+                                  (data.x_test, data.y_test), data.owner, data.seed)  # fmt: skip
+    what = "train the GAN longer (--epochs, --steps), or take --preset improved"
+    common.tell_quality(found, f"task {t + 1}", K, what)
+    return found
 
 
 def note_result(record: Record, net: Critic, task: Task, run: common.Run) -> None:
@@ -1182,6 +1210,12 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     data = load_data(args, device)
     names = [[data.about["classes"][c] for c in task] for task in data.tasks]
     common.tell_classes(names)
+    if args.steps:
+        per_class = len(data.x) / len(data.order)
+        args.epochs = max(1, round(args.steps * args.batch_size / per_class))
+        print(f"{args.steps} steps per class: {args.epochs} epochs")
+    elif args.preset == "paper" and not args.train_size:
+        common.tell_fewer_steps(len(data.x) / len(data.order), 6000)
     identity = common.identity(args, data.about, free=("keep_generator",))
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     environment["machines"] = here.machines
@@ -1194,7 +1228,8 @@ def conclude(
     """The whole result of a run of many tasks; images: what G generates of each task."""
     seconds = [{f"{name}_s": v for name, v in task.items()} for task in run.seconds]
     seconds = [task | {"memory_mb": mb} for task, mb in zip(seconds, record.memory_mb)]
-    parts = {"top5": record.top5, "grids": [common.pack_images(to_uint8(x)) for x in images]}
+    grids = [common.pack_images(to_uint8(x)) for x in images]
+    parts = {"quality": record.quality, "top5": record.top5, "grids": grids}
     return result | {
         "metrics": metrics_of(record, data), "R": record.R, "tasks": record.tasks,
         **{name: part for name, part in parts.items() if part},
@@ -1320,20 +1355,19 @@ PRESETS = (
     ("paper", "*", "cifar10", dict(net="resnet", ndf=128)),
     ("paper", "*", "imagenet50", dict(net="resnet18", ndf=64)),
     ("laptop improved", "*", "*", dict(image_size=16, lr=1e-3, lr_decay=True, aux_weight=4.0)),
-    ("laptop improved", "*", "digits", dict(ngf=16, ndf=16, norm="layer", epochs=13,
-                                            replay_batch_size=64)),
-    ("laptop improved", "*", PHOTOS, dict(
-        ngf=24, ndf=32, norm="none", batch_size=32, gp_batch_size=16, replay_batch_size=32,
-        classifier_width=24, classifier_images="generated", flip=True)),
-    ("laptop improved", "*", "cifar10", dict(epochs=8)),
-    ("laptop improved", "*", "imagenet50", dict(epochs=40, critic_replay=False,
-                                                keep_generator=True)),
     ("laptop", "*", "*", dict(augment=0.1)),
-    ("laptop", "*", "digits", dict(classifier_steps=400)),
-    ("laptop", "*", PHOTOS, dict(classifier_steps=600, separate_classifier=True)),
+    ("laptop", "*", "digits", dict(ngf=16, ndf=16, norm="layer", steps=1220, replay_batch_size=64,
+                                   classifier_steps=400)),
+    ("laptop", "*", PHOTOS, dict(
+        ngf=24, ndf=32, norm="none", batch_size=32, gp_batch_size=16, replay_batch_size=32,
+        separate_classifier=True, classifier_width=24, classifier_steps=600,
+        classifier_images="generated", flip=True)),
+    ("laptop", "*", "cifar10", dict(steps=1250)),
+    ("laptop", "*", "imagenet50", dict(steps=625, critic_replay=False, keep_generator=True)),
     ("improved", "*", "*", dict(
-        separate_classifier=True, classifier_steps=1200, classifier_lr=2e-3, augment=0.15,
-        label_smoothing=0.1, lambda_ru=0.02)),
+        ngf=16, ndf=16, norm="layer", steps=1220, replay_batch_size=64, lambda_ru=0.02,
+        separate_classifier=True, classifier_images="auto", classifier_steps=1200,
+        classifier_lr=2e-3, augment=0.15, jitter=0.2, label_smoothing=0.1)),
 )  # fmt: skip
 
 
@@ -1365,7 +1399,11 @@ def paper_flags(parser: argparse.ArgumentParser) -> None:
     add("--tasks", type=int, default=0, help="stop after so many tasks; 0: all")
     add("--classes-per-task", type=int, default=1, help="classes in a task (Sec. 4)")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
-    add("--epochs", type=int, default=101, help="I, epochs per task (Eq. 3; our choice)")
+    add("--epochs", type=int, default=101,
+        help="I, epochs per task (Eq. 3; our choice); given, a preset has no --steps")
+    add("--steps", type=int, default=0,
+        help="steps for each class, on average, instead of --epochs, so that few images mean more "
+        "epochs")
     add("--batch-size", type=int, default=64, help="images per step (our choice)")
     add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
         help="resnet: residual G and D; resnet18: with ResNet-18 as D. --preset paper takes "
@@ -1405,9 +1443,10 @@ def classifier_flags(parser: argparse.ArgumentParser) -> None:
         help="steps of the classifier alone, on real and replayed images, at the end of a task")
     add("--separate-classifier", action=yes_no, default=False,
         help="a net of its own instead of D's auxiliary output takes these steps")
-    add("--classifier-images", choices=["real", "generated"], default="real",
+    add("--classifier-images", choices=["real", "generated", "auto"], default="real",
         help="images of the current task's classes in these steps: real, or generated like the "
-        "replayed ones, so that real against generated is no cue")
+        "replayed ones, so that real against generated is no cue; auto: real if they are hardly "
+        "told apart")
     add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
     add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
     add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
@@ -1415,6 +1454,8 @@ def classifier_flags(parser: argparse.ArgumentParser) -> None:
     add("--augment", type=float, default=0.0,
         help="there, too, images are turned, scaled, sheared and shifted by up to this")
     add("--flip", action=yes_no, default=False, help="there, too, a random half is mirrored")
+    add("--jitter", type=float, default=0.0,
+        help="there, too, half of the images are negatives, all with noise of up to this")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -1437,6 +1478,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="also write the generator, beside --out, as .generator instead of .json")
     chosen = what_presets_ask_for(argv, "dgmw")
     parser.set_defaults(**preset(chosen.preset, chosen.memory, chosen.dataset))
+    if common.given(argv, "--epochs"):
+        parser.set_defaults(steps=0)
     args = parser.parse_args(argv)
     check(args)
     return args
@@ -1456,7 +1499,7 @@ def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
     check_shared(args, {"lambda_ru": 0, "s_max": 1})
     bound = args.replay == "none" or args.joint
-    distorts = args.augment or args.flip or args.label_smoothing
+    distorts = args.augment or args.flip or args.jitter or args.label_smoothing
     if distorts and not (args.classifier_steps or bound):
         raise common.UserError("--augment, --flip and --label-smoothing are for the images of "
                                "--classifier-steps: give some, or --joint")  # fmt: skip
@@ -1474,8 +1517,8 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
     """`check` of the flags that other generators have, too; `more`: least values of others."""
     least = {"threads": 0, "augment": 0, "gp": 0, "aux_weight": 0, "seed": 0,
              "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
-             "replay_batch_size": 0, "classes_per_task": 1, "epochs": 1, "ngf": 1, "ndf": 1,
-             "classifier_width": 1, "batch_size": 2, "memory_size": 0}  # fmt: skip
+             "replay_batch_size": 0, "steps": 0, "classes_per_task": 1, "epochs": 1, "ngf": 1,
+             "ndf": 1, "classifier_width": 1, "batch_size": 2, "memory_size": 0}  # fmt: skip
     common.check_ranges(args, least | more)
     if not (0 < args.lr < 1 and 0 < args.classifier_lr < 1 and 0 <= args.label_smoothing < 1):
         raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")

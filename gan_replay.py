@@ -376,9 +376,9 @@ def learn(
     for t in run.tasks(len(data.tasks), solver=solver, past=past, record=record):
         mixed = lesson = mix(data, t, past, method, args)
         n_gan = repeats(epochs[t], args.gan_steps, mixed.x, args.gan_batch_size)
-        if method.gan_first:  # beyond the paper: the solver sees generated images alone
+        if method.gan_first:  # beyond the paper: the solver sees images of G_t, not of G_{t-1}
             learn_gan(data, t, mixed, solver, past, n_gan, record, method, args, run)
-            lesson = all_generated(data, t, mixed, past, method, args)
+            lesson = from_new_gan(data, t, mixed, past, record.quality[-1], method, args)
         n = repeats(args.solver_epochs, args.solver_steps, lesson.x, args.batch_size)
         describe(mixed, lesson, data, t, n_gan, n, record, args)
 
@@ -514,19 +514,27 @@ def kept_gan(data: Data, t: int, past: Past, method: Method, args: argparse.Name
     return Gan(copy.deepcopy(past.G).train(), copy.deepcopy(past.D), args)
 
 
-def all_generated(
-    data: Data, t: int, mixed: Mix, past: Past, method: Method, args: argparse.Namespace
+ALIKE = 0.9  # fewer images told apart: the new classes may be learned from real ones
+
+
+def from_new_gan(
+    data: Data, t: int, mixed: Mix, past: Past, quality: dict, method: Method,
+    args: argparse.Namespace,
 ) -> Mix:
     """As many images of all classes so far from G_t, so that looking real says nothing of a class.
 
+    With --solver-images auto those of the new classes are real if they can hardly be told apart.
     Targets of the classes before are as in the mix (--soft-labels), new ones are one-hot.
     """
     seen = sum(data.tasks[: t + 1], [])
     n = len(mixed.x) // len(seen) * len(seen)
     stream = generated(data, seen, past, method, args.seed * 1000 + 500 + t)
     x, target, y = method.take(stream, n, seen)
-    new = data.owner[y] == t
-    return Mix(x, torch.where(new[:, None], F.one_hot(y, data.K).float(), target), y, 0)
+    old = data.owner[y] < t
+    if args.solver_images == "auto" and (quality["told apart"] or 1) < ALIKE:
+        parts = ((new[: mixed.new], part[old]) for new, part in zip(mixed, (x, target, y)))
+        return Mix(*map(torch.cat, parts), new=mixed.new)
+    return Mix(x, torch.where(old[:, None], target, F.one_hot(y, data.K).float()), y, new=0)
 
 
 def conv_solver(shape: tuple[int, int, int], K: int) -> nn.Sequential:
@@ -572,7 +580,7 @@ def method_of(args: argparse.Namespace) -> Method:
         method.rate = lambda progress: 1 - progress
     if args.keep_gan:
         method.begin_gan = kept_gan
-    method.gan_first = args.solver_images == "generated"
+    method.gan_first = args.solver_images != "real"
     return method
 
 
@@ -708,6 +716,8 @@ def run(args: argparse.Namespace) -> dict:
     data = load_data(args, device)
     names = [[data.about["classes"][c] for c in task] for task in data.tasks]
     common.tell_classes(names)
+    if args.replay == "gan" and not (args.gan_steps or args.train_size):
+        common.tell_fewer_steps(len(data.x) / len(data.tasks), 12000, "task")
     epochs = gan_epochs(args, len(data.tasks))
     here = common.Run(args.out, common.identity(args, data.about), device, args.checkpoint_every)
     record, past = learn(data, epochs, method_of(args), args, here)
@@ -800,7 +810,7 @@ DEMO = {
 # What --preset improved changes; each is a flag (docs/gan_replay.md: what each buys).
 IMPROVED = dict(
     image_size=16, conditional=True, keep_gan=True, gan_steps=1500, n_gen=0,
-    solver="conv", solver_images="generated", solver_steps=600, solver_lr=2e-3, solver_decay=True,
+    solver="conv", solver_images="auto", solver_steps=600, solver_lr=2e-3, solver_decay=True,
     soft_labels=True, augment=0.15, jitter=0.2,
 )  # fmt: skip
 
@@ -847,9 +857,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--gan-steps", type=int, default=0,
         help="steps of the GAN per task instead of epochs, so that few images mean more epochs")
     add("--solver", choices=["mlp", "conv"], default="mlp", help="conv: two convolutions")
-    add("--solver-images", choices=["real", "generated"], default="real",
-        help="what the solver learns the newest classes from; generated: the GAN learns them "
-        "first, and the solver sees no real image (needs --conditional)")
+    add("--solver-images", choices=["real", "generated", "auto"], default="real",
+        help="what the solver learns the newest classes from. Unless real, the GAN learns them "
+        "first, and the solver sees no real image; auto: but if real and generated images are "
+        "hardly told apart (needs --conditional)")
     add("--solver-steps", type=int, default=0, help="steps per task instead of epochs")
     add("--augment", type=float, default=0.0,
         help="solver sees images turned, scaled, sheared and shifted by up to this")
@@ -862,6 +873,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--compile", action="store_true", help="torch.compile the GAN's nets")
     if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
+        if common.given(argv, "--gan-epochs"):
+            parser.set_defaults(gan_steps=0)
+        if common.given(argv, "--solver-epochs"):
+            parser.set_defaults(solver_steps=0)
     args = parser.parse_args(argv)
     check(args)
     return args
@@ -884,11 +899,11 @@ def check(args: argparse.Namespace) -> None:
         args.replay = "none"
     if args.replay != "gan":  # what a preset says of a GAN does not matter
         args.solver_images = "real"
-    if args.solver_images == "generated":
+    if args.solver_images != "real":
         args.final_gan = True
         if not args.conditional:
-            raise common.UserError("--solver-images generated asks G for images of new classes: "
-                                   "--conditional")  # fmt: skip
+            raise common.UserError(f"--solver-images {args.solver_images} asks G for images of new "
+                                   "classes: --conditional")  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -384,6 +384,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     defaults = dgm.preset(*where) | dgm.preset(*where, PRESETS)
     parser.set_defaults(**{k: v for k, v in defaults.items() if k in flags})
     parser.set_defaults(veto=False)  # not for these generators
+    if common.given(argv, "--epochs"):
+        parser.set_defaults(steps=0)
     args = parser.parse_args(argv)
     check(args)
     return args
@@ -395,8 +397,8 @@ def check(args: argparse.Namespace) -> None:
     if (args.augment or args.flip or args.label_smoothing) and not args.classifier_steps:
         raise common.UserError("--augment, --flip and --label-smoothing are for the images of "
                                "--classifier-steps: give some")  # fmt: skip
-    if args.memory == "dgr" and (args.aux_fakes or args.classifier_images == "generated"):
-        flag = "--aux-fakes" if args.aux_fakes else "--classifier-images generated"
+    if args.memory == "dgr" and (args.aux_fakes or args.classifier_images != "real"):
+        flag = "--aux-fakes" if args.aux_fakes else f"--classifier-images {args.classifier_images}"
         raise common.UserError(f"{flag}: the images that DGR generates have no class")
     if not args.critic_replay and MEMORY[args.memory].batch is together:
         raise common.UserError("--no-critic-replay: mergan and dgr learn from old images")

@@ -55,9 +55,8 @@ T_999 = {2: 31.60, 4: 8.610, 6: 5.959, 8: 5.041, 10: 4.587, 12: 4.318}
 
 # Runs of seconds that learn something, so that a device that computes wrongly shows.
 LEARNS = {
-    "gan_replay": "--preset improved --augment 0 --train-size 1500 --test-size 600 --n-gen 200 "
-        "--gan-epochs 6 --gan-batch-size 16 --gan-width 16 --solver-hidden 100 --solver-epochs 8 "
-        "--batch-size 32",
+    "gan_replay": "--preset improved --train-size 1500 --test-size 600 --gan-steps 250 "
+        "--gan-batch-size 16 --gan-width 16 --solver-steps 100 --batch-size 32",
     "dgm": "--preset laptop --train-size 1000 --test-size 500 --tasks 3 --epochs 10 --ngf 8 "
         "--ndf 8 --batch-size 16 --classifier-steps 150",
     "synthetic_meta": "--preset improved --init learned --image-size 16 --train-size 2000 "

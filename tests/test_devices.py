@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 
 ALSO = {  # with these flags too
-    "gan_replay": ["--preset improved", "--balance"],
+    "gan_replay": ["--preset improved --gan-steps 10 --solver-steps 5", "--balance"],
     "dgm": ["--method dgma --norm batch",
             "--real-ratio 0.5 --memory-size 20 --choice herding", "--preset paper"],
     "synthetic_meta": ["--preset improved --init learned", "--source gan", "--bn running"],

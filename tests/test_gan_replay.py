@@ -27,6 +27,7 @@ TINY = (
     "--dataset glyphs --train-size 600 --test-size 300 --n-gen 100 --gan-epochs 1 --gan-width 8 "
     "--solver-epochs 1 --solver-hidden 32 --device cpu --threads 1"
 ).split()
+FEW_STEPS = {"paper": [], "improved": "--gan-steps 20 --solver-steps 10".split()}
 
 
 def parse(*flags):
@@ -198,7 +199,7 @@ def test_a_smaller_memory_is_a_part_of_the_larger_one():
 @pytest.mark.parametrize("preset", ["paper", "improved"])
 def test_nothing_real_is_kept(preset, tmp_path, monkeypatch):
     """Erase the images of every task after it was learned: the result must not change."""
-    flags = ["--preset", preset, "--gan-epochs", "1", "--n-gen", "100"]
+    flags = ["--preset", preset, "--gan-epochs", "1", "--n-gen", "100", *FEW_STEPS[preset]]
     run(tmp_path / "a.json", *flags)
     mix, erased = gan_replay.mix, []
 
@@ -318,9 +319,8 @@ def test_images_are_drawn_with_running_statistics(tmp_path, monkeypatch):
 @pytest.mark.parametrize("preset", ["paper", "improved"])
 def test_the_same_seed_gives_the_same_bytes(preset, tmp_path):
     for name in "ab":
-        run(tmp_path / f"{name}.json", "--preset", preset, "--gan-epochs", "1", "--n-gen", "100")
-    run(tmp_path / "c.json", "--preset", preset, "--gan-epochs", "1", "--n-gen", "100",
-        "--seed", "1")  # fmt: skip
+        run(tmp_path / f"{name}.json", "--preset", preset, *FEW_STEPS[preset])
+    run(tmp_path / "c.json", "--preset", preset, *FEW_STEPS[preset], "--seed", "1")
     assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
     assert numbers(tmp_path / "a.json") != numbers(tmp_path / "c.json")
 
@@ -329,7 +329,7 @@ def test_the_same_seed_gives_the_same_bytes(preset, tmp_path):
 def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(preset, tmp_path, monkeypatch):
     """Stop right after the k-th checkpoint, for every k, and go on in the same command."""
     flags = ["--preset", preset, "--gan-epochs", "2", "--n-gen", "100", "--checkpoint-every", "0",
-             "--solver-epochs", "2", "--classes-per-task", "4"]  # fmt: skip
+             "--solver-epochs", "2", "--classes-per-task", "4", *FEW_STEPS[preset]]  # fmt: skip
     run(tmp_path / "whole.json", *flags)
     save = common.save_checkpoint
     target = tmp_path / "parts.json"
