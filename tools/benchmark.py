@@ -15,7 +15,7 @@ from tools.tables import markdown_table, mean_sd, save_figure
 def kept_by_gan_replay(run: dict) -> float:
     """The generator, and D if it is not reset; or the images, one byte a pixel."""
     if run["args"]["replay"] == "gan" and not run["args"]["joint"]:
-        goes_on = run["args"]["align"] > 0  # then D keeps its weights, too
+        goes_on = run["args"]["keep_gan"]  # then D keeps its weights, too
         return run["memory"]["G"] + (run["memory"]["D"] if goes_on else 0)
     stored = run["memory"]["train"] if run["args"]["joint"] else run["tasks"][-1]["stored"]
     return stored * run["memory"]["image"]
