@@ -27,7 +27,7 @@ TINY = (
     "--dataset glyphs --train-size 600 --test-size 300 --n-gen 100 --gan-epochs 1 --gan-width 8 "
     "--solver-epochs 1 --solver-hidden 32 --device cpu --threads 1"
 ).split()
-FEW_STEPS = {"paper": [], "improved": "--gan-steps 20 --solver-steps 10".split()}
+FEW_STEPS = {"paper": [], "improved": "--gan-steps 8 --solver-steps 6".split()}
 
 
 def parse(*flags):
@@ -339,7 +339,7 @@ def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(preset, tmp_p
         raise KeyboardInterrupt
 
     monkeypatch.setattr(common, "save_checkpoint", save_and_stop)
-    for _ in range(20):
+    for _ in range(40):
         try:
             run(target, *flags)
             break
