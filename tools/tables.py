@@ -35,7 +35,7 @@ class Table(NamedTuple):
 
 
 def mean_sd(values: Sequence[float], digits: int = 3, scale: float = 1.0) -> str:
-    """`mean ± sample standard deviation (n)`; the deviation only from two values on."""
+    """`mean ± sample standard deviation (n)`; with one value there is none."""
     values = [scale * v for v in values]
     mean = f"{statistics.fmean(values):.{digits}f}"
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
