@@ -1281,8 +1281,9 @@ def main(argv: list[str] | None = None) -> None:
 DEVIATIONS = """
 Deviations, and choices where the paper is silent (docs/ measures those that matter):
  1. Not given: how h is trained. Adam 1e-3, one step per iteration on 256 random coordinates of the
-    current minibatch gradient, θ and ∇ each divided by their standard deviation as the task begins,
-    which is undone before the h_i are averaged. With --h-scale raw f dies. The last task needs none.
+    current minibatch gradient; θ and ∇ are each divided by their standard deviation as the task
+    begins, which is undone before the h_i are averaged. With --h-scale raw f dies. The last task
+    needs no h.
  2. h takes one number, so the mean of all h_i is tabulated once per task on 16,384 points and
     looked up, not computed for 335,114 coordinates. --exact-predictions computes it.
  3. Images are in [0, 1]; --inputs standardised has mean 0 and standard deviation 1, which SGD likes
