@@ -13,6 +13,7 @@ DATA      ?= data#      where data sets are, or are downloaded to
 PRESET    ?= auto#      of dgm.py: paper, or laptop; auto: paper if nvidia-smi lists a GPU
 MINUTES   ?= 25#        of make cuda, in all; the checks take the first of them, rows the rest
 LAUNCH    ?=#           put before every training command, for example "srun -n1 -c1"
+FORMAT    ?= png#       of figures: png, or pdf for both
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -37,6 +38,9 @@ ifeq (auto,$(strip $(PRESET)))
 override PRESET := $(shell nvidia-smi -L >/dev/null 2>&1 && echo paper || echo laptop)
 endif
 $(if $(filter paper laptop,$(strip $(PRESET))),,$(error PRESET must be auto, paper or laptop))
+$(if $(filter png pdf,$(strip $(FORMAT))),,$(error FORMAT must be png or pdf))
+AS = $(if $(filter pdf,$(strip $(FORMAT))), --format pdf)
+DRAW = $(PY) -m tools.draw$(AS)
 
 help:  ## this help
 	@echo "Targets:"; sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) \
@@ -87,8 +91,8 @@ compare: $(READY)  ## your results beside the reference's and the paper's, seed 
 
 report: $(READY)  ## from reference/: RESULTS.md (every claim, judged), the figures, the tables in docs/ and README
 	$(foreach script,$(SCRIPTS),$(foreach folder,$(filter-out reference/episodic-%,$(wildcard reference/$(script) reference/$(script)-*)),\
-		$(PY) -m tools.draw $(script) --runs $(folder) --figures $(folder) --docs docs/$(script).md &&)) true
-	$(PY) -m tools.results --readme README.md
+		$(DRAW) $(script) --runs $(folder) --figures $(folder) --docs docs/$(script).md &&)) true
+	$(PY) -m tools.results --readme README.md$(AS)
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
 	$(PY) tests/stress.py --kills 25 --out reference/stress.json
@@ -136,7 +140,7 @@ endef
 define item  # script, item, data set, results it needs
 .PHONY: $(1)/$(2)
 $(1)/$(2): $(4)
-	$(PY) -m tools.draw $(1) --item $(2) --runs results/$(3)/$(1) --figures figures/$(3)/$(1)
+	$(DRAW) $(1) --item $(2) --runs results/$(3)/$(1) --figures figures/$(3)/$(1)
 endef
 
 define demo_run  # script, row, what starts it
@@ -149,9 +153,9 @@ endef
 
 $(SCRIPTS): %: figures/$(NAME)/%/tables.md
 figures/$(NAME)/%/tables.md:
-	$(PY) -m tools.draw $* --runs results/$(NAME)/$* --figures $(@D)
+	$(DRAW) $* --runs results/$(NAME)/$* --figures $(@D)
 figures/demo/%/tables.md:
-	$(PY) -m tools.draw $* --runs results/demo/$* --figures $(@D)
+	$(DRAW) $* --runs results/demo/$* --figures $(@D)
 
 # Data are fetched once, before runs that may go in parallel. Results of one folder are not mixed
 # with those of another of the same name.

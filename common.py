@@ -69,6 +69,7 @@ try:  # not on Windows
 except ImportError:
     fcntl = resource = None  # type: ignore[assignment]
 
+__version__ = "0.2.0"
 SCHEMA = 1  # of the result files
 CHECKPOINT_FORMAT = 2
 
@@ -1159,6 +1160,7 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
     errors_in_one_line(parser)
+    parser.add_argument("--version", action="version", version=__version__)
     return parser
 
 

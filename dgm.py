@@ -848,7 +848,7 @@ def nothing(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
 
 
 def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator]:
-    """--replay none, the naive bound: the classifier sees a task's images alone. No GAN."""
+    """--replay none, the lower bound: the classifier sees a task's images alone. No GAN."""
     G = new_generator(data, method)  # not used: random numbers are the same as in learn
     record = start_record(data, method)
     kept = Kept(G)
@@ -1277,7 +1277,7 @@ ROWS = {
     "joint": ("Table 1, JT", "--preset laptop --joint", "joint training (upper bound), laptop"),
     "joint-raw": ("Table 1, JT", "--preset laptop --joint --classifier-steps 0 --augment 0",
                   "joint training, laptop, images as they are"),
-    "none": ("–", "--preset laptop --replay none", "no replay (naive bound), laptop"),
+    "none": ("–", "--preset laptop --replay none", "no replay (lower bound), laptop"),
     "dgmw-residual": ("Table 1", "--preset laptop --net resnet --norm layer --lr 3e-4",
                       "DGMw, laptop, residual nets"),
     "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0",
@@ -1466,7 +1466,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add = parser.add_argument_group("DGM and its bounds").add_argument
     add("--method", "--memory", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
         help="masks on weights (DGMw) or activations (DGMa)")
-    add("--replay", choices=["gan", "none"], default="gan", help="none: the naive bound, no GAN")
+    add("--replay", choices=["gan", "none"], default="gan", help="none: the lower bound, no GAN")
     add("--joint", action="store_true", help="JT, the upper bound: D's classifier on all")
     add("--lambda-ru", type=float, default=0.08,
         help="λ_RU, sparsity of the masks (Sec. 3.3; our choice)")

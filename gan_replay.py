@@ -478,7 +478,7 @@ def take_balanced(stream: Iterator, n: int, seen: list[int], agree: bool = False
 
 
 def nothing(*_: Any) -> tuple:
-    """No replay: the naive bound."""
+    """No replay: the lower bound."""
     return ()
 
 
@@ -741,7 +741,7 @@ ROWS = {
     "ngen12000": ("Figs. 1, 4; table", "--n-gen 12000", "GAN replay, n_gen = {n_gen}"),
     "ngen1200": ("Figs. 2, 5; table", "--n-gen 1200", "GAN replay, n_gen = {n_gen}"),
     "ngen120000": ("Figs. 3, 6; table", "--n-gen 120000", "GAN replay, n_gen = {n_gen}"),
-    "none": ("Sec. 1, naive", "--replay none", "no replay (naive bound)"),
+    "none": ("Sec. 1, naive", "--replay none", "no replay (lower bound)"),
     "joint": ("–", "--joint", "joint training (upper bound)"),
     "real": ("Sec. 4, vanilla replay", "--replay real --n-gen 60000",
              "vanilla replay, all images stored"),

@@ -279,8 +279,8 @@ class Data:
     rows: list[Tensor]  # [K], the training images of each class
     shapes: list[tuple[int, int]]  # of f's matrices
     shuffled: Tensor  # int64 [M], test images in an order that never changes, for the curves
-    mean: float | Tensor  # of the pixels, and their deviation; 0 and 1: leave them in [0, 1]
-    sd: float | Tensor
+    mean: float | Tensor  # of the pixels; 0, and 1 for sd: leave them in [0, 1]
+    sd: float | Tensor  # their standard deviation
     names: list[list[str]]  # of the classes, by task
     about: dict  # names, counts and checksum (common.about_data)
 
@@ -1049,7 +1049,7 @@ ROWS = {
     "scalar": ("Fig. 1(b)", "--method mask", "Eq. (5), the paper's h"),
     "scalar-raw": ("Eq. (4)", "--h-scale raw", "Eq. (5), the paper's h, θ and ∇ not scaled"),
     "scalar-samples": ("Eq. (4)", "--h-samples 8192",
-        "Eq. (5), the paper's h, 8,192 coordinates a step"),
+        "Eq. (5), the paper's h, 8,192 coordinates per step"),
     "scalar-ema": ("Eq. (5)", "--ema 0.9", "Eq. (5), the paper's h, mean of the current gradient"),
     "best-scalar": ("Eq. (4)", "--predictor best-scalar",
         "Eq. (5), the best function of a parameter's value (old data)"),
@@ -1200,7 +1200,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--h-hidden", type=int, nargs="+", default=[256, 256, 256], help="units of h (Sec. 3)")
     add("--h-samples", type=int, default=256, help="coordinates per step of h and g (our choice)")
     add("--h-scale", choices=["raw", "normalised"], default="normalised",
-        help="h sees θ and ∇ as they are, or each over its deviation as the task begins "
+        help="h sees θ and ∇ as they are, or each over its standard deviation as the task begins "
         "(Deviation 1)")
     add("--exact-predictions", action=yes_no, default=False,
         help="compute h for every coordinate in every step, no table (Deviation 2)")
@@ -1231,7 +1231,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--pseudo-steps", type=int, default=1, help="steps of the predictor per iteration; 0: none")
     add = common.add_data_flags(parser)
     add("--inputs", choices=["unit", "standardised"], default="unit",
-        help="pixels in [0, 1], or with mean 0 and deviation 1 (Deviation 3)")
+        help="pixels in [0, 1], or with mean 0 and standard deviation 1 (Deviation 3)")
     add = common.add_run_flags(parser, "grad_predict")
     add("--curve-every", type=int, default=100, help="iterations between points of the curves")
     add("--curve-images", type=int, default=1000, help="test images for the curves; R takes all")
@@ -1281,11 +1281,13 @@ def main(argv: list[str] | None = None) -> None:
 DEVIATIONS = """
 Deviations, and choices where the paper is silent (docs/ measures those that matter):
  1. Not given: how h is trained. Adam 1e-3, one step per iteration on 256 random coordinates of the
-    current minibatch gradient, θ and ∇ each divided by their deviation as the task begins, which
-    is undone before the h_i are averaged. With --h-scale raw f dies. The last task needs no h.
+    current minibatch gradient; θ and ∇ are each divided by their standard deviation as the task
+    begins, which is undone before the h_i are averaged. With --h-scale raw f dies. The last task
+    needs no h.
  2. h takes one number, so the mean of all h_i is tabulated once per task on 16,384 points and
     looked up, not computed for 335,114 coordinates. --exact-predictions computes it.
- 3. Images are in [0, 1]; --inputs standardised has mean 0 and deviation 1, which SGD likes better.
+ 3. Images are in [0, 1]; --inputs standardised has mean 0 and standard deviation 1, which SGD likes
+    better.
  4. g is distilled when a task ends, from the finished h, on random coordinates of θ.
  5. --boundaries detect: h's loss over all coordinates, by a table of h renewed every 50 iterations,
     signals a new task when the mean of 20 iterations is 1.5 deviations above the 200 before them.

@@ -142,7 +142,7 @@ class Data:
     rows: list[Tensor]  # [K], int64: which training images are of each class
     K: int
     shape: tuple[int, int, int]  # C, H, W
-    standard: Callable[[Tensor], Tensor]  # uint8 images -> float, mean 0 and deviation 1
+    standard: Callable[[Tensor], Tensor]  # uint8 images -> float, mean 0 and standard deviation 1
     about: dict  # names, counts and checksum (common.about_data)
 
 
@@ -792,7 +792,7 @@ def best_pool(
 # --------------------------------------------------------------------------------------------
 
 INIT_LR = 2e-3  # Adam's rate for a learned start, falls to 0 on a cosine
-MOMENTUM = 0.7  # μ at first
+MOMENTUM = 0.7  # μ before meta-training
 SHOWN = 3  # images of each class in Figure 3
 
 
@@ -1047,7 +1047,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--hyper-lr", type=float, default=5e-3, help="Adam's rate for log rates and momentum")
     add("--rates", choices=["tensor", "one"], default="tensor",
         help="a learned rate for each of the learner's tensors, or one for all (Deviation 2)")
-    add("--lr", type=float, default=0.02, help="the learner's rate at first")
+    add("--lr", type=float, default=0.02, help="the learner's initial rate")
     add("--real-batch", type=int, default=500, help="real training images for the meta-loss")
     add("--gan-epochs", type=int, default=4, help="--source gan: epochs of the conditional GAN")
     beyond = parser.add_argument_group("beyond the paper (some are on in --preset improved)")
@@ -1060,8 +1060,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--norm-last", action=yes_no, default=False,
         help="S normalises behind ReLU, not before: features without a common offset")
     add("--filters", choices=["gaussian", "mirrored"], default="gaussian",
-        help="S's convolutions at first: independent, or orthogonal, each with its negative")
-    add("--bias", type=float, default=0.0, help="S's last bias at first (without --bn-logits)")
+        help="S's initial convolutions: independent, or orthogonal, each with its negative")
+    add("--bias", type=float, default=0.0, help="S's initial last bias (without --bn-logits)")
     common.add_data_flags(parser)
     add = common.add_run_flags(parser, "synthetic_meta")
     add("--learner-seeds", type=int, default=10, help="new learners that the result is measured on")

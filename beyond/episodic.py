@@ -596,7 +596,7 @@ def run(args: argparse.Namespace) -> dict:
 
 # name: (the paper's item, flags, what a reader is told). `make episodic` runs them.
 ROWS = {
-    "none": ("–", "--method none", "nothing stored (naive bound)"),
+    "none": ("–", "--method none", "nothing stored (lower bound)"),
     "samples": ("–", "--method samples", "{memory_size} stored images, no regulariser"),
     "icarl": ("Table 1, iCaRL-S", "--method icarl", "iCaRL, {memory_size} images"),
     "ewc": ("Table 1, EWC-S", "--method ewc", "EWC-S, {memory_size} images"),
@@ -668,7 +668,7 @@ def add_paper_flags(parser: argparse.ArgumentParser) -> None:
     paper = parser.add_argument_group("paper (what Table 1 compares; see Deviations)")
     add = paper.add_argument
     add("--method", choices=["samples", "icarl", *REGULARISERS, "none"], default="samples",
-        help="samples: stored images alone; none: nothing stored, the naive bound")
+        help="samples: stored images alone; none: nothing stored, the lower bound")
     add("--joint", action="store_true", help="JT, the upper bound: all classes at once")
     add("--preset", choices=[*PRESETS], default="laptop",
         help="laptop and paper: sizes of dgm.py's presets; colour: a ResNet, ten classes per task "

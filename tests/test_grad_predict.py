@@ -199,7 +199,7 @@ def test_the_best_function_of_a_number_is_the_mean_given_it():
 
 
 def test_figures_and_tables_of_runs_that_died_at_different_times():
-    runs = [{"label": "h", "metrics": {"dead": 1.0}, "curve": [[i, 0.1] for i in range(n)]}
+    runs = [{"args": {}, "metrics": {"dead": 1.0}, "curve": [[i, 0.1] for i in range(n)]}
             for n in (5, 3)]  # fmt: skip
     figures.draw_stream({"scalar": runs}, Figure())
     long = [{"tasks": 2, "sign": 0.9, "error": 0.2, "sign_later": 0.8, "error_later": 0.3},

@@ -1,15 +1,13 @@
 """All methods on one benchmark, Split-MNIST: five tasks of two classes, one head for all ten."""
 
 import statistics
-from collections.abc import Callable
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import common
 from tools.runs import read_all
-from tools.tables import markdown_table, mean_sd, save_figure
+from tools.style import look, new_figure
+from tools.tables import markdown_table, mean_sd
 
 
 def kept_by_gan_replay(run: dict) -> float:
@@ -87,6 +85,7 @@ def benchmark(folder: str) -> list[dict]:
             images = name in KEEPS_IMAGES and (script, name) != ("synthetic_meta", "real")
             out.append({
                 "script": script, "name": name, "label": some[0]["label"],
+                "style": look(script, name).line(some[0]),
                 "ACC": [s["ACC"] for s in summary],  # a dead network's is chance
                 "forgetting": [s["forgetting"] for s in summary if "forgetting" in s],
                 "BWT": [s["BWT"] for s in summary if "BWT" in s],
@@ -108,55 +107,33 @@ def benchmark_table(entries: list[dict]) -> str:
     return markdown_table(HEADER, rows)
 
 
-def draw_benchmark(entries: list[dict], path: str) -> None:
-    """Accuracy against megabytes kept; one colour a script, hollow where images are kept.
-
-    At the right the crowd at the top again, enlarged.
-    """
-    fig = Figure(figsize=(12, 5.5), layout="constrained", dpi=150)
-    fig.suptitle("Split-MNIST, five tasks of two classes, one head", fontsize=11)
-    whole, near = fig.subplots(1, 2, width_ratios=(3, 2))
-    scripts = list(BENCHMARK)
-    points = [(e["kept"], statistics.fmean(e["ACC"]), e) for e in entries]
-    for x, y, e in points:
-        i = scripts.index(e["script"])
-        for ax in (whole, near):
-            ax.plot(x, y, "os^Dv"[i], color=f"C{i}", mfc="none" if e["images"] else f"C{i}", ms=7)
-    for i, script in enumerate(scripts):
-        if any(e["script"] == script for e in entries):
-            whole.plot([], [], "os^Dv"[i], color=f"C{i}", label=script)
-    crowd = [point for point in points if 0.5 < point[0] < 5 and point[1] > 0.9]
-    rest = [point for point in points if point not in crowd]
-    put_names(whole, rest, 0.028, 0.9, lambda x: np.arcsinh(10 * x))
-    if crowd:
-        low, high = min(y for _, y, _ in crowd) - 0.005, max(y for _, y, _ in crowd) + 0.005
-        left, right = min(x for x, _, _ in crowd) - 0.2, max(x for x, _, _ in crowd) + 0.6
-        near.set(xlim=(left, right), ylim=(low, high))
-        put_names(near, crowd, 0.035 * (high - low), 0.3 * (right - left), lambda x: x)
-    whole.set_xscale("symlog", linthresh=0.1)
-    whole.set(xlim=(-0.02, 120), ylabel="accuracy on all ten classes", ylim=(0, 1.02))
-    near.set_title("the crowd at the top", fontsize=9)
-    for ax in (whole, near):
-        ax.set_xlabel("MB kept between tasks (hollow: real images among them)")
-    whole.legend(fontsize=8, loc="lower right")
-    save_figure(fig, path)
-
-
-def put_names(
-    ax: Axes, points: list[tuple[float, float, dict]], height: float, width: float,
-    along: Callable[[float], float],
-) -> None:
-    """The name of each run beside its point [x, y]; those that would touch go up by `height`.
-
-    Names touch that are nearer than `height` in y and `width` in along(x).
-    """
-    written: list[tuple[float, float]] = []
-    for x, y, e in sorted(points, key=lambda point: point[1]):
-        place, y_text = along(x), y
-        for other in sorted(h for there, h in written if abs(place - there) < width):
-            y_text = other + height if abs(y_text - other) < height else y_text
-        written.append((place, y_text))
-        right = x > 10  # no room there
-        ax.annotate(e["name"], (x, y_text), fontsize=7, textcoords="offset points",
-                    color=f"C{list(BENCHMARK).index(e['script'])}", xytext=(-6 if right else 6, -2),
-                    ha="right" if right else "left")  # fmt: skip
+def draw_benchmark(entries: list[dict]) -> Figure:
+    """Accuracy, and megabytes kept: a line for each method, by script; hollow: images are kept."""
+    scripts = [script for script in BENCHMARK if any(e["script"] == script for e in entries)]
+    title = ("Split-MNIST, five tasks of two classes, one head\n"
+             "hollow: real images are kept; bar: range over seeds")  # fmt: skip
+    figure = new_figure(title, 8, 1.4 + 0.24 * (len(entries) + len(scripts)))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    places, names, y = [], [], 0
+    for script in scripts:
+        places.append(y)
+        names.append(f"{script}.py" if script != "episodic" else "beyond/episodic.py")
+        for e in [e for e in entries if e["script"] == script]:
+            y += 1
+            places.append(y)
+            names.append(e["style"]["label"])
+            color = e["style"]["color"]
+            style = e["style"] | dict(ms=6, ls="", mfc="white" if e["images"] else color)
+            left.plot([min(e["ACC"]), max(e["ACC"])], [y, y], color=color, alpha=0.4, lw=4)
+            left.plot(statistics.fmean(e["ACC"]), y, **style)
+            right.plot(e["kept"], y, **style)
+        y += 1
+    left.set(xlim=(0, 1.02), ylim=(y - 0.3, -0.7), xlabel="accuracy on all ten classes")
+    left.set_yticks(places, names)
+    for label in left.get_yticklabels():
+        if label.get_text().endswith(".py"):
+            label.set_fontweight("bold")
+    right.set_xscale("symlog", linthresh=0.1)
+    right.set(xlim=(-0.02, 120), xlabel="MB kept between tasks")
+    right.tick_params(axis="y", length=0)
+    return figure

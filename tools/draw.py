@@ -4,6 +4,7 @@
     python -m tools.draw gan_replay --item figure1     # one of the script's ITEMS
     python -m tools.draw gan_replay --runs reference/gan_replay --figures reference/gan_replay \\
         --docs docs/gan_replay.md                      # also renews the tables of a page
+    python -m tools.draw gan_replay --format pdf       # each picture as PNG and as PDF
 
 What can be drawn stands in tools/figures/SCRIPT.py: PICTURES and tables.
 """
@@ -15,11 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from matplotlib.figure import Figure
-
 import common
 from tools import runs as results
-from tools.tables import Runs, fill_between_markers, save_figure
+from tools.style import new_figure, save_figure
+from tools.tables import Runs, fill_between_markers
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -31,6 +31,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--figures", default="", metavar="DIR", help="where to draw; empty: figures/mnist/SCRIPT")
     add("--item", default="", metavar="NAME", help="draw one of the script's ITEMS alone")
     add("--docs", default="", metavar="FILE", help="also renew the tables of this page")
+    add("--format", choices=["png", "pdf"], default="png", help="pdf: each picture as PDF, too")
     args = parser.parse_args(argv)
     args.runs = args.runs or f"results/mnist/{args.script}"
     args.figures = args.figures or f"figures/mnist/{args.script}"
@@ -61,7 +62,9 @@ def figures_of(script: str) -> ModuleType:
     return importlib.import_module(f"tools.figures.{script}")
 
 
-def draw(script: str, runs: Runs, folder: Path, item: str = "") -> dict[str, str]:
+def draw(
+    script: str, runs: Runs, folder: Path, item: str = "", form: str = "png"
+) -> dict[str, str]:
     """Every picture of `runs` into a folder, or that of an item; -> the tables, by name."""
     module = figures_of(script)
     for name, picture in module.PICTURES.items():
@@ -69,12 +72,10 @@ def draw(script: str, runs: Runs, folder: Path, item: str = "") -> dict[str, str
         if not some or (item and item not in (name, name.partition("_")[0])):
             continue
         wide, high = picture.size
-        figure = Figure(layout="constrained", dpi=150,
-                        figsize=(wide + picture.each * (len(some) - 1), high))  # fmt: skip
-        first = next(iter(some.values()))[0]
-        figure.suptitle(picture.title.format(label=first["label"]), fontsize=10)
+        title = picture.title.format(label=next(iter(some.values()))[0]["label"])
+        figure = new_figure(title, wide + picture.each * (len(some) - 1), high)
         if picture.draw(some, figure) is not False:
-            save_figure(figure, folder / f"{name}.png")
+            save_figure(figure, folder / f"{name}.png", form)
     tables = {}
     for name, table in module.TABLES.items():
         some = {row: runs[row] for row in table.rows or runs if row in runs}
@@ -107,9 +108,13 @@ def main(argv: list[str] | None = None) -> None:
     wanted = [name for name in rows_of_item(args.script, args.item, data)
               if f"{name}-paper" not in runs]  # fmt: skip
     results.say_missing(runs, wanted, args.script, args.runs)
-    tables, module = draw(args.script, runs, folder, args.item), figures_of(args.script)
+    tables = draw(args.script, runs, folder, args.item, args.format)
+    module = figures_of(args.script)
     if hasattr(module, "bench") and not args.item:  # what `make bench` left there
-        tables |= module.bench(Path(args.runs), folder)
+        found, pictures = module.bench(Path(args.runs))
+        tables |= found
+        for name, figure in pictures.items():
+            save_figure(figure, folder / f"{name}.png", args.format)
     text = "\n".join(f"## {args.script} {name}\n\n{table}" for name, table in tables.items())
     if text:
         name = f"{args.item}.md" if args.item else "tables.md"

@@ -25,13 +25,13 @@ import common
 from tools import benchmark, speed, table1
 from tools.claims import CLAIMS, Claim, Verdict, judge
 from tools.runs import SCRIPTS, read_all
+from tools.style import BLACK, look, new_figure, save_figure
 from tools.tables import (
     Runs,
     fill_between_markers,
     markdown_table,
     metric,
     metric_digits,
-    save_figure,
 )  # fmt: skip
 
 TITLES = {
@@ -54,6 +54,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--out", default="RESULTS.md", metavar="FILE", help="the page")
     add("--figures", default="", metavar="DIR", help="where its figures go; empty: --runs")
     add("--readme", default="", metavar="FILE", help="also renew the blocks of this page")
+    add("--format", choices=["png", "pdf"], default="png", help="pdf: each picture as PDF, too")
     args = parser.parse_args(argv)
     args.figures = args.figures or args.runs
     common.expand_home(args)
@@ -211,7 +212,7 @@ def page(folder: str, figures: str, base: str) -> str:
         "differ in nets, image size (dgm: 16×16) and training, as the papers do; compare within a "
         "script first. `synthetic_meta.py` keeps nothing between tasks, but its generator, or its "
         "rates, were learned beforehand on images of all classes. Peak MB is of the whole process.",
-        f"![accuracy against bytes kept]({link_to(Path(figures) / 'benchmark.png', base)})",
+        f"![accuracy, MB kept between tasks]({link_to(Path(figures) / 'benchmark.png', base)})",
         benchmark.benchmark_table(benchmark.benchmark(folder)).strip(),
         "## Table 1 of DGM, all rows",
         "What is known of all classes after the last task, mean ± sample standard deviation over "
@@ -283,43 +284,43 @@ def headlines(folder: str) -> str:
     return markdown_table(["script", "number", "paper", "ours", "claims held"], rows)
 
 
-def draw_overview(folder: str, path: str) -> None:
+def draw_overview(folder: str) -> Figure:
     """The README's figure: each paper's numbers against ours, and a mark for each of its claims.
 
     Filled: the claim held; half filled: partly; empty: it did not; a dot: not run.
     """
-    fig = Figure(figsize=(10, 5), layout="constrained", dpi=150)
-    style = {"✅": "full", "partly": "left", "❌": "none"}
+    fig = new_figure("", 10, 5.4)
+    fill = {"✅": "full", "partly": "left", "❌": "none"}
     parts: Any = fig.subfigures(2, 2)
     for part, (script, numbers) in zip(parts.flat, HEADLINES.items()):
         above, below = part.subplots(2, 1, height_ratios=(4, 1))
-        part.suptitle(f"{script}.py", fontsize=11)
+        part.suptitle(f"{script}.py")
         runs, paper = read_all(folder, script), importlib.import_module(f"tools.figures.{script}")
         for y, (_, name, key) in enumerate(reversed(numbers)):
             values = [run["metrics"][key] for run in runs.get(name, []) if key in run["metrics"]]
             if values:
                 spread = statistics.stdev(values) if len(values) > 1 else 0.0
-                above.errorbar(statistics.fmean(values), y, xerr=spread, fmt="o", color="C0",
-                               capsize=3)  # fmt: skip
+                above.errorbar(statistics.fmean(values), y, xerr=spread, fmt="o", capsize=3,
+                               color=look(script, name).color)  # fmt: skip
             if key in paper.PAPER.get(name, {}):
-                above.plot(paper.PAPER[name][key], y, "D", mfc="none", mec="k", ms=8)
+                above.plot(paper.PAPER[name][key], y, "D", mfc="none", mec="k", ms=9)
         above.set_yticks(range(len(numbers)), [what.replace("`", "") for what, *_ in numbers[::-1]])
         above.set_ylim(-0.6, len(numbers) - 0.4)
         above.margins(x=0.15)
-        above.grid(color="0.92")
+        above.set_xlabel(numbers[0][2])
         verdicts = verdicts_of(script, folder)
         for x, held in enumerate(verdicts):
-            below.plot(x, 0, "o" if held in style else ".", ms=10, color="C0", mec="C0",
-                       markerfacecoloralt="white", fillstyle=style.get(held, "full"))  # fmt: skip
+            below.plot(x, 0, "o" if held in fill else ".", ms=10, color=BLACK, mec=BLACK,
+                       markerfacecoloralt="white", fillstyle=fill.get(held, "full"))  # fmt: skip
         below.text(len(verdicts), 0, f"{verdicts.count('✅')} of {len(verdicts)} claims held, "
-                   f"{verdicts.count('partly')} in part", va="center", fontsize=9)  # fmt: skip
-        below.set(xlim=(-1, 22), ylim=(-1, 1))
+                   f"{verdicts.count('partly')} in part", va="center")  # fmt: skip
+        below.set(xlim=(-1, 24), ylim=(-1, 1))
         below.set_axis_off()
-    marks = [Line2D([], [], marker="o", ls="", color="C0"),
-             Line2D([], [], marker="D", ls="", mfc="none", mec="k", ms=8)]  # fmt: skip
-    fig.legend(marks, ["here, ± standard deviation over seeds", "the paper"], ncols=2, fontsize=9,
+    marks = [Line2D([], [], marker="o", color=BLACK),
+             Line2D([], [], marker="D", ls="", mfc="none", mec="k", ms=9)]  # fmt: skip
+    fig.legend(marks, ["here, ± standard deviation over seeds", "the paper"], ncols=2,
                loc="outside lower center")  # fmt: skip
-    save_figure(fig, path)
+    return fig
 
 
 PARTS = ("what it is about", "the method", "beyond it", "the run, rows", "flags, deviations")
@@ -354,12 +355,14 @@ def main(argv: list[str] | None = None) -> None:
     figures = Path(args.figures)
     for path in (args.out, figures / "benchmark.png"):
         common.check_writable(path)
-    benchmark.draw_benchmark(benchmark.benchmark(args.runs), str(figures / "benchmark.png"))
+    pictures = {"benchmark": benchmark.draw_benchmark(benchmark.benchmark(args.runs)),
+                "claims": draw_overview(args.runs)}  # fmt: skip
     if table1.table_1(args.runs):
-        table1.draw_table_1(args.runs, str(figures / "table1.png"))
-    draw_overview(args.runs, str(figures / "claims.png"))
+        pictures["table1"] = table1.draw_table_1(args.runs)
     if speed.bench(args.runs, "growth.json"):
-        speed.draw_growth(args.runs, str(figures / "growth.png"))
+        pictures["growth"] = speed.draw_growth(args.runs)
+    for name, figure in pictures.items():
+        save_figure(figure, figures / f"{name}.png", args.format)
     base = str(Path(args.out).resolve().parent)
     common.write_text(args.out, page(args.runs, str(figures.resolve()), base))
     if args.readme:

@@ -8,9 +8,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 import common
-from tools.runs import SCRIPTS, read_all
-from tools.tables import markdown_table, save_figure
+from tools.runs import read_all
+from tools.style import LOOKS, Look, new_figure
+from tools.tables import markdown_table
 
+GROWING = {  # what `costs` calls a line -> how it is drawn
+    "gan_replay `ngen12000`": LOOKS["gan_replay"]["ngen12000"],
+    "dgm `dgmw`": LOOKS["dgm"]["dgmw"], "dgm `dgma`": LOOKS["dgm"]["dgma"],
+    "gan_replay": LOOKS["gan_replay"]["ngen12000"], "dgm": LOOKS["dgm"]["dgmw"],
+    "synthetic_meta": LOOKS["synthetic_meta"]["synthetic"],
+    "the same by `higher`": Look("by higher", "0.4", "s"),
+}  # fmt: skip
 Costs = dict[str, tuple[list[int], list[float]]]  # who -> how many, and seconds
 
 
@@ -50,19 +58,18 @@ def costs(folder: str) -> dict[str, Costs]:
     return {"tasks": tasks, "training images": images, "inner steps per task": steps}
 
 
-def draw_growth(folder: str, path: str) -> None:
+def draw_growth(folder: str) -> Figure:
     """Seconds against tasks, images and inner steps: a panel each, log axes, fitted powers."""
     kinds = {kind: lines for kind, lines in costs(folder).items() if lines}
-    fig = Figure(figsize=(4.2 * len(kinds), 3.9), layout="constrained", dpi=150)
+    fig = new_figure("How time grows", 4 * len(kinds), 3.9)
     panels = fig.subplots(1, len(kinds), squeeze=False)[0]
-    colours = {script: f"C{i}" for i, script in enumerate(SCRIPTS)}
     for ax, (kind, lines) in zip(panels, kinds.items()):
-        for marker, (label, (x, y)) in zip("os^", lines.items()):
+        for label, (x, y) in lines.items():
             power, start = np.polyfit(np.log(x), np.log(y), 1)
-            style = {"color": colours.get(label.split()[0], "0.4")}
-            ax.loglog(x, np.exp(start) * np.array(x, float) ** power, lw=1.2, **style)
-            ax.loglog(x, y, marker, ms=6, mfc="none", **style,
-                      label=f"{label.replace('`', '')}: power {power:.2f}")  # fmt: skip
+            method = GROWING[label]
+            ax.loglog(x, np.exp(start) * np.array(x, float) ** power, lw=1.2, color=method.color)
+            ax.loglog(x, y, method.marker, ms=6, mfc="none", color=method.color,
+                      label=f"{method.label}: power {power:.2f}")  # fmt: skip
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
@@ -70,10 +77,9 @@ def draw_growth(folder: str, path: str) -> None:
         low, high = ax.get_ylim()
         ax.set(xlabel=kind, title={"tasks": "a run so far", "training images": "one epoch"}.get(
             kind, "one meta-step"), ylim=(low, high * (high / low) ** 0.3))  # room for the legend
-        ax.grid(color="0.92")
-        ax.legend(fontsize=8, loc="upper left")
+        ax.legend(loc="upper left")
     panels[0].set_ylabel("seconds")
-    save_figure(fig, path)
+    return fig
 
 
 def speed_table(folder: str) -> str:
@@ -88,7 +94,7 @@ def speed_table(folder: str) -> str:
         row("gan_replay's solver, images/s, against a DataLoader loop",
             f"{found['solver_images_per_s']:.0f}", f"{found['dataloader_images_per_s']:.0f}",
             found["solver_ratio"], 2)  # fmt: skip
-        row("gan_replay's GAN, ms a step, against its layers alone",
+        row("gan_replay's GAN, ms per step, against its layers alone",
             f"{1e3 * found['gan_step_s']:.1f}", f"{1e3 * found['layers_alone_s']:.1f}",
             found["layers_share"], 0.5)  # fmt: skip
         machine = f"{found['environment']['device']}, one thread"

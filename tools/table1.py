@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 import tools.figures.dgm as dgm
 from tools.runs import read_all
-from tools.tables import markdown_table, mean_sd, save_figure
+from tools.style import BLUE, new_figure
+from tools.tables import markdown_table, mean_sd
 
 # The rows of DGM's Table 1: label, script, run
 TABLE_1 = (
@@ -18,6 +19,8 @@ TABLE_1 = (
     ("MeRGAN, aligned", "dgm", "mergan-align"), ("DGMw", "dgm", "dgmw"), ("DGMa", "dgm", "dgma"),
 )  # fmt: skip
 TABLE_1_DATA = ("mnist", "glyphs-rgb", "cifar10", "imagenet50")
+DATA_NAMES = {"mnist": "MNIST", "glyphs-rgb": "glyphs-rgb", "cifar10": "CIFAR-10",
+              "imagenet50": "ImageNet-50"}  # fmt: skip
 
 
 def last_average(runs: list[dict]) -> tuple[str, list[float]]:
@@ -53,26 +56,26 @@ def table_1_text(folder: str) -> str:
             text = mean_sd(values, 2) if values else "–"
             cells.append(text + (f" (paper {paper:.2f})" if math.isfinite(paper) else ""))
         rows.append([label, *cells])
-    titles = {"imagenet50": "ImageNet-50, A_50 (%)", "mnist": "MNIST, A_10 (%)",
-              "cifar10": "CIFAR-10, A_10 (%)", "glyphs-rgb": "glyphs-rgb, A_10 (%)"}  # fmt: skip
-    return markdown_table(["Table 1", *(titles[data] for data in found)], rows)
+    titles = [f"{DATA_NAMES[data]}, A_{50 if data == 'imagenet50' else 10} (%)" for data in found]
+    return markdown_table(["Table 1", *titles], rows)
 
 
-def draw_table_1(folder: str, path: str) -> None:
+def draw_table_1(folder: str) -> Figure:
     """Table 1 as a picture: a panel a data set, a line a row; ours filled, the paper's hollow."""
     found = table_1(folder)
-    fig = Figure(figsize=(2.2 + 2.6 * len(found), 4.2), layout="constrained", dpi=150)
+    fig = new_figure("Table 1 of DGM: what is known of all classes after the last task",
+                     2.2 + 2.6 * len(found), 4.2)  # fmt: skip
     axes = fig.subplots(1, len(found), sharey=True, squeeze=False)[0]
     labels = [label for label, _, _ in TABLE_1][::-1]
     for ax, (data, rows) in zip(axes, found.items()):
         for label, (values, paper) in rows.items():
             y = labels.index(label)
-            ax.plot([min(values), max(values)], [y, y], color="C0", lw=4, alpha=0.3)
-            ax.plot(statistics.fmean(values), y, "o", color="C0", label="here")
-            ax.plot(paper, y, "o", mfc="none", mec="k", label="the paper")
-        ax.set(title=data, xlabel="accuracy on all classes (%)", yticks=range(len(labels)),
+            ax.plot([min(values), max(values)], [y, y], color=BLUE, lw=4, alpha=0.3)
+            here = dict(color=BLUE, ms=6, label="here; bar: range over seeds")
+            ax.plot(statistics.fmean(values), y, "o", **here)
+            ax.plot(paper, y, "D", mfc="none", mec="k", ms=7, label="the paper")
+        ax.set(title=DATA_NAMES[data], xlabel="accuracy (%)", yticks=range(len(labels)),
                yticklabels=labels)  # fmt: skip
-        ax.grid(color="0.92")
     handles = dict(zip(*reversed(axes[0].get_legend_handles_labels())))
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2, fontsize=9)
-    save_figure(fig, path)
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
+    return fig

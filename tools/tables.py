@@ -1,4 +1,4 @@
-"""Tables in Markdown and pictures: mean ± sample standard deviation (n), atomically written."""
+"""Tables in Markdown: mean ± sample standard deviation (n); pages that they are written into."""
 
 import base64
 import os
@@ -35,7 +35,7 @@ class Table(NamedTuple):
 
 
 def mean_sd(values: Sequence[float], digits: int = 3, scale: float = 1.0) -> str:
-    """`mean ± sample standard deviation (n)`; the deviation only from two values on."""
+    """`mean ± sample standard deviation (n)`; with one value there is none."""
     values = [scale * v for v in values]
     mean = f"{statistics.fmean(values):.{digits}f}"
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
@@ -85,12 +85,6 @@ def unpack_images(packed: dict[str, Any]) -> np.ndarray:
     """Undo `common.pack_images`: uint8 [N, C, H, W]."""
     data = zlib.decompress(base64.b64decode(packed["zlib"]))
     return np.frombuffer(data, np.uint8).reshape(packed["shape"])
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a matplotlib figure as PNG, its folder made if need be."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    common.write_atomically(path, lambda file: figure.savefig(file, format="png"))
 
 
 def fill_between_markers(path: str | Path, name: str, text: str) -> None:

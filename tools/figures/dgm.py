@@ -11,6 +11,7 @@ import common
 from dgm import ITEMS
 from tools.figures import episodic
 from tools.runs import read
+from tools.style import BLUE, GREY, ORANGE, Look, look, tiled
 from tools.tables import (
     Picture,
     Runs,
@@ -65,20 +66,16 @@ for some_rows in PAPER_ELSEWHERE.values():
 
 def draw_curves(
     runs: Runs, ax: Axes, what: str, value: Callable[[dict], list],
-    worst: bool = False, among: Runs | None = None,
+    worst: bool = False,
 ) -> None:
-    """A number for every task, mean and range over seeds; dotted: growth if all were reserved.
-
-    A run's colour is that of its place `among` others, else among `runs`.
-    """
-    starts, places = set(), list(among or runs)  # starts of dotted lines: one for equal ones
+    """A number for every task, mean and range over seeds; dotted: growth if all were reserved."""
+    starts = set()  # of dotted lines: one for equal ones
     for name, some in runs.items():
-        i = places.index(name)
         values = np.array([value(run) for run in some])  # [seeds, T]
         t = np.arange(1, values.shape[1] + 1)
-        line = ax.plot(t, values.mean(0), color=f"C{i % 10}", ls="-" if i < 10 else "--",
-                       marker="o", ms=4, label=some[0]["label"])[0]  # fmt: skip
-        ax.fill_between(t, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
+        style = look_of(name).line(some[0])
+        ax.plot(t, values.mean(0), **style)
+        ax.fill_between(t, values.min(0), values.max(0), color=style["color"], alpha=0.15, lw=0)
         if worst and values[0, 0] not in starts:
             starts.add(values[0, 0])
             ax.plot(t, values[0, 0] * t, ":", color="0.4",
@@ -86,8 +83,18 @@ def draw_curves(
     ax.set(xlabel="task", ylabel=what, xticks=t)
     for old in ax.figure.legends:  # one legend, of the last axes
         old.remove()
-    ax.figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=2,
-                     loc="outside lower center")  # fmt: skip
+    ax.figure.legend(*ax.get_legend_handles_labels(), ncols=3, loc="outside lower center")
+
+
+def look_of(name: str) -> Look:
+    """A row's look; episodic:ROW is one of beyond/episodic.py."""
+    other, _, row = name.rpartition(":")
+    return look(other or "dgm", row)
+
+
+def named(name: str, runs: Runs) -> str:
+    """What a row's method is called."""
+    return str(look_of(name).line(runs[name][0])["label"])
 
 
 def pair_of(runs: Runs) -> Runs:
@@ -111,8 +118,9 @@ def draw_averages(runs: Runs, figure: Figure) -> None:
     best = {name: runs[name] for name in runs if ends[name] >= least}
     for ax, chosen in zip(axes[::-1], (best, runs)):  # the legend is that of the last, of all
         draw_curves(chosen, ax, "accuracy on the classes so far",
-                    lambda run: run["metrics"]["A"], among=runs)  # fmt: skip
-        ax.grid(color="0.92")
+                    lambda run: run["metrics"]["A"])  # fmt: skip
+    axes[0].set_title("all")
+    axes[1].set_title("those that end near the best, enlarged")
 
 
 def draw_cost(runs: Runs, figure: Figure) -> None:
@@ -124,7 +132,7 @@ def draw_cost(runs: Runs, figure: Figure) -> None:
         pairs = zip(run["timing"]["tasks"], run["tasks"])
         return [1000 * time["gan_s"] / task["iterations"] for time, task in pairs]
 
-    draw_curves(runs, axes[0], "ms an iteration", milliseconds)
+    draw_curves(runs, axes[0], "ms per iteration", milliseconds)
     draw_curves(runs, axes[1], "peak memory, MB",
                 lambda run: [task["memory_mb"] for task in run["timing"]["tasks"]])  # fmt: skip
     for ax in axes:
@@ -142,28 +150,38 @@ def draw_reuse(runs: Runs, figure: Figure) -> None:
         share /= share.sum(2, keepdims=True)
         t = np.arange(1, share.shape[1] + 1)
         new, reused = share.mean(0).T
-        ax.bar(t, reused, label="reused")
-        ax.bar(t, new, bottom=reused, label="newly blocked")
-        ax.set(xlabel="task", ylabel="share of the units per task uses", xticks=t,
-               title=runs[name][0]["label"])  # fmt: skip
-    ax.figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=2,
-                     loc="outside lower center")  # fmt: skip
+        ax.bar(t, reused, label="reused", color=BLUE)
+        ax.bar(t, new, bottom=reused, label="newly blocked", color=ORANGE, hatch="///", ec="white")
+        ax.set(xlabel="task", ylabel="share of what the task uses", xticks=t,
+               title=named(name, runs))  # fmt: skip
+        ax.grid(False)
+    ax.figure.legend(*ax.get_legend_handles_labels(), ncols=2, loc="outside lower center")
 
 
 def draw_trace(runs: Runs, figure: Figure, t: int = 1) -> None:
-    """Figure 3(b), of the last seed: one layer's masks in task t + 1; bold: their mean."""
+    """Figure 3(b), of the last seed: one layer's masks in task t + 1.
+
+    Thin: a dozen of them, evenly spaced in the layer; bold: the mean of all, its occupation.
+    """
     runs = pair_of(runs)
     figure.set_figwidth(4 * len(runs))
     for ax, name in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs):
         tasks = runs[name][-1]["tasks"]
         trace = np.array(tasks[min(t, len(tasks) - 1)]["trace"])  # [epochs, 1 + units]
         epochs = range(1, len(trace) + 1)
-        ax.plot(epochs, trace[:, 1:], lw=0.7, alpha=0.7)
-        ax.plot(epochs, trace[:, 0], "k", lw=2.5, label="occupation")
+        ax.plot(epochs, few(trace[:, 1:]), lw=0.8, color=GREY)
+        ax.plot([], [], lw=0.8, color=GREY, label="mask values, a few")
+        ax.plot(epochs, trace[:, 0], "k", lw=3, label="occupation, the mean of all")
         ax.set(xlabel="epoch", ylabel="mask value", ylim=(-0.02, 1.02),
-               title=f"{runs[name][0]['label']}, task {min(t, len(tasks) - 1) + 1}, "
+               title=f"{named(name, runs)}, task {min(t, len(tasks) - 1) + 1}, "
                      f"seed {runs[name][-1]['seed']}")  # fmt: skip
-        ax.legend(fontsize=8)
+        ax.grid(False)
+    figure.legend(*ax.get_legend_handles_labels(), ncols=2, loc="outside lower center")
+
+
+def few(values: np.ndarray, n: int = 12) -> np.ndarray:
+    """n of the columns of [epochs, units], evenly spaced; all, if there are no more."""
+    return values[:, np.unique(np.linspace(0, values.shape[1] - 1, n).astype(int))]
 
 
 def draw_samples(runs: Runs, figure: Figure) -> None:
@@ -178,27 +196,24 @@ def draw_samples(runs: Runs, figure: Figure) -> None:
     else:
         figure.set_size_inches(3 * len(runs), 3.4)
     for ax, name in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs):
-        x = np.concatenate([unpack_images(g) for g in runs[name][0]["grids"]])
-        N, C, H, W = x.shape
-        tiled = x.reshape(N // 10, 10, C, H, W).transpose(0, 3, 1, 4, 2).reshape(-1, 10 * W, C)
-        if N > 100:
-            spare = np.full((-len(tiled) % (10 * H), 10 * W, C), 255, np.uint8)
-            columns = np.split(np.concatenate([tiled, spare]), -(-N // 100))  # [10 H, 10 W, C]
-            tiled = np.concatenate(columns, axis=1)
-        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(runs[name][0]["label"], fontsize=9)
+        x = np.concatenate([unpack_images(g) for g in runs[name][0]["grids"]])  # [N, C, H, W]
+        H, parts = x.shape[2], [tiled(x[i : i + 100], 10) for i in range(0, len(x), 100)]
+        tall = [np.pad(part, ((0, 10 * H - len(part)), (0, 0), (0, 0)), constant_values=255)
+                for part in parts] if len(parts) > 1 else parts  # fmt: skip
+        ax.imshow(np.concatenate(tall, axis=1))
+        ax.set(xticks=[], yticks=[], title=named(name, runs))
+        ax.spines[:].set_visible(False)
 
 
 def size_table(runs: Runs) -> str:
-    """Table 3: parameters of the base network, at first and after the last task, and A."""
+    """Table 3: parameters of the base network in the first task and after the last, and A."""
     rows = [["DGMw (paper)", "5.58e+04", "3.83e+05", "96.46"],
             ["MeRGAN (paper)", "5.18e+05", "5.18e+05", "97.00"]]  # fmt: skip
     for some in [some for some in runs.values() if "grids" in some[0]]:
         first, last = ([run["tasks"][i]["base"] for run in some] for i in (0, -1))
         final = mean_sd([100 * run["metrics"]["ACC"] for run in some], 2)
         rows.append([some[0]["label"], *(f"{np.mean(v):.2e}" for v in (first, last)), final])
-    return markdown_table(["generator", "size at first", "final size", "accuracy (%)"], rows)
+    return markdown_table(["generator", "first size", "final size", "accuracy (%)"], rows)
 
 
 def beside(runs: Runs, names: tuple[str, ...]) -> Runs:
@@ -282,7 +297,11 @@ def draw_top5(runs: Runs, figure: Figure) -> bool:
     for run in runs.get("joint", []):
         for key, value in run["metrics"].items():
             if key.startswith("top-5"):
-                ax.plot(int(key[8:-4]) / run["args"]["classes_per_task"], value / 100, "k*")
+                style = look("dgm", "joint").line(run) | dict(ls="", ms=9)
+                ax.plot(int(key[8:-4]) / run["args"]["classes_per_task"], value / 100, **style)
+    by_label = dict(zip(*ax.get_legend_handles_labels()[::-1]))  # each once
+    figure.legends[0].remove()
+    figure.legend(by_label.values(), by_label.keys(), ncols=3, loc="outside lower center")
     return True
 
 
@@ -304,7 +323,7 @@ def disc_table(runs: Runs) -> str:
     return markdown_table(header, rows)
 
 
-def bench(folder: Path, figures: Path) -> dict[str, str]:
+def bench(folder: Path) -> tuple[dict[str, str], dict[str, Figure]]:
     """Milliseconds per iteration in a task with replay, from `make bench`."""
     rows = []
     for path in sorted(folder.glob("speed-*.json")):
@@ -315,20 +334,20 @@ def bench(folder: Path, figures: Path) -> dict[str, str]:
                    for name in ("gp", "replay")]  # fmt: skip
         rows.append([flags["preset"], *batches, env["device"], str(env["threads"]),
                      f"{1000 * seconds / task['iterations']:.0f}"])  # fmt: skip
-    header = ["preset", "images for L_gp", "replayed images", "device", "threads", "ms a step"]
-    return {"speed": markdown_table(header, rows)} if rows else {}
+    header = ["preset", "images for L_gp", "replayed images", "device", "threads", "ms per step"]
+    return ({"speed": markdown_table(header, rows)} if rows else {}), {}
 
 PAIR = ("dgmw-paper", "dgma-paper", "dgmw", "dgma")
 MAIN = tuple(name.partition(":")[2] or name for name in ITEMS["table1"]
              if not name.startswith("episodic:"))  # fmt: skip
 EVERY = (*(f"{name}-paper" for name in MAIN), *MAIN)
 PICTURES = {
-    "figure3a": Picture(draw_reuse, PAIR, "Figure 3(a): new and reused", (4, 3.6)),
+    "figure3a": Picture(draw_reuse, PAIR, "Figure 3(a): what a task's mask covers", (4, 3.6)),
     "figure3b": Picture(draw_trace, PAIR, "Figure 3(b): mask values", (4, 3.4)),
-    "figure4": Picture(draw_growth, PAIR, "Figure 4: growth", (6, 4)),
+    "figure4": Picture(draw_growth, PAIR, "Figure 4: units of the generator", (6, 4)),
     "figure5": Picture(draw_samples, (*PAIR, "improved", "mergan-align", "no-veto"),
                        "Figure 5: what is generated after the last task", (3, 3.4)),
-    "cost": Picture(draw_cost, (*PAIR, "improved"), "Cost of a task", (8, 3.6)),
+    "cost": Picture(draw_cost, (*PAIR, "improved"), "Cost of every task", (8, 3.6)),
     "averages": Picture(draw_averages, (*EVERY, *ITEMS["ablations"], *ITEMS["residual"][1:],
                                         *ITEMS["improved"]),
                         "Accuracy on the classes so far", (9, 5)),

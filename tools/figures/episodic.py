@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from beyond.episodic import ITEMS
+from tools.style import look
 from tools.tables import Picture, Runs, Table, results_table
 
 PAPER = {  # DGM's Table 1, MNIST; the first four are quoted there from Chaudhry et al. (2018)
@@ -12,29 +13,36 @@ PAPER = {  # DGM's Table 1, MNIST; the first four are quoted there from Chaudhry
     "pi": {"A_10 (%)": 78.7}, "joint": {"A_5 (%)": 97.66, "A_10 (%)": 98.10},
 }  # fmt: skip
 PAPER |= {f"{name}-pairs": PAPER[name] for name in ("icarl", "ewc", "rwalk", "pi")}
-CURVES = (("samples", "icarl", "ewc", "pi", "rwalk", "none", "samples-2000", "icarl-2000"),
-          ("samples-pairs", "icarl-pairs", "ewc-pairs", "pi-pairs", "rwalk-pairs",
-           "ewc-alone-pairs"))  # fmt: skip
+CURVES = {"one class per task, a convolutional net": (
+              "samples", "icarl", "ewc", "pi", "rwalk", "none", "samples-2000", "icarl-2000"),
+          "two classes per task, an MLP": (
+              "samples-pairs", "icarl-pairs", "ewc-pairs", "pi-pairs", "rwalk-pairs",
+              "ewc-alone-pairs")}  # fmt: skip
 
 
 def draw_averages(runs: Runs, figure: Figure) -> None:
     """Accuracy on the classes met so far against their number: one class per task, pairs."""
-    panels = [{name: runs[name] for name in names if name in runs} for names in CURVES]
-    panels = [panel for panel in panels if panel]
+    panels = {title: {name: runs[name] for name in names if name in runs}
+              for title, names in CURVES.items()}  # fmt: skip
+    panels = {title: panel for title, panel in panels.items() if panel}
     figure.set_figwidth(5 * len(panels))
-    for panel, ax in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0]):
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (title, panel) in zip(axes, panels.items()):
         draw_panel(panel, ax)
+        ax.set_title(title)
+    once = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels())}
+    figure.legend(once.values(), once.keys(), ncols=5, loc="outside lower center")
 
 
 def draw_panel(runs: Runs, ax: Axes) -> None:
     """A line for each row, mean and range over seeds."""
-    for some in runs.values():
+    for name, some in runs.items():
         values = np.array([run["metrics"]["A"] for run in some])  # [seeds, T]
         n = [task["classes"] for task in some[0]["tasks"]]
-        line = ax.plot(n, values.mean(0), marker="o", ms=4, label=some[0]["label"])[0]
-        ax.fill_between(n, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
-    ax.set(xlabel="classes met", ylabel="accuracy on them", ylim=(0, 1.02))
-    ax.legend(fontsize=7)
+        style = look("episodic", name).line(some[0])
+        ax.plot(n, values.mean(0), **style)
+        ax.fill_between(n, values.min(0), values.max(0), color=style["color"], alpha=0.15, lw=0)
+    ax.set(xlabel="classes met", ylabel="accuracy on them", ylim=(0, 1.02), xticks=n)
 
 
 def classes_of(metric: str) -> int:
@@ -57,7 +65,7 @@ def table_of(runs: Runs) -> str:
 
 
 PICTURES = {
-    "averages": Picture(draw_averages, (*CURVES[0], *CURVES[1]),
+    "averages": Picture(draw_averages, tuple(sum(CURVES.values(), ())),
                         "Accuracy on the classes met so far", (5, 4)),
 }  # fmt: skip
 TABLES = {

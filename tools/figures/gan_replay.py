@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 import common
 from gan_replay import ITEMS
+from tools.style import look, of_tasks, tiled
 from tools.tables import Picture, Runs, Table, markdown_table, results_table, unpack_images
 
 METRICS = ("ACC", "BWT", "FWT", "forgetting")
@@ -25,16 +26,16 @@ def draw_training(rows: Runs, figure: Figure) -> None:
     curves = np.array([run["curve"][:points] for run in runs])  # [seeds, points, 1 + T]
     steps, curve = curves[0, :, 0], curves.mean(0)[:, 1:]
     ends = [task["last_step"] for task in runs[0]["tasks"]]
-    for j, begin in enumerate([0, *ends[:-1]]):
+    for j, (begin, style) in enumerate(zip([0, *ends[:-1]], of_tasks(len(ends)))):
         now = steps > begin
-        line = ax.plot(steps[now], curve[now, j], lw=1, label=f"task {j + 1}")[0]
+        ax.plot(steps[now], curve[now, j], lw=1, ms=3.5, markevery=5, **style)
         low, high = curves[:, now, 1 + j].min(0), curves[:, now, 1 + j].max(0)
-        ax.fill_between(steps[now], low, high, color=line.get_color(), alpha=0.15, lw=0)
-        ax.axvline(ends[j], color="0.8", lw=0.8, zorder=0)
+        ax.fill_between(steps[now], low, high, color=style["color"], alpha=0.15, lw=0)
+        ax.axvline(ends[j], color="0.6", lw=0.8, zorder=0)
     met = 1 + np.searchsorted(ends, steps)
-    ax.plot(steps, [row[:k].mean() for row, k in zip(curve, met)], "k", lw=1.8, label="mean")
+    ax.plot(steps, [row[:k].mean() for row, k in zip(curve, met)], "k", lw=2.2, label="mean")
     ax.set(xlabel="solver step", ylabel="test accuracy", ylim=(-0.02, 1.02))
-    figure.legend(fontsize=7, loc="outside right")
+    figure.legend(loc="outside right")
 
 
 def draw_tasks(rows: Runs, figure: Figure) -> None:
@@ -43,30 +44,28 @@ def draw_tasks(rows: Runs, figure: Figure) -> None:
     R = np.array([run["R"] for run in runs])  # [seeds, T + 1, T]
     T = R.shape[2]
     spread = R.std(0, ddof=1) if len(R) > 1 else np.zeros_like(R[0])
-    for j in range(T):
+    for j, style in enumerate(of_tasks(T)):
         after = np.arange(j + 1, T + 1)
-        ax.errorbar(after, R.mean(0)[after, j], spread[after, j], marker="o", ms=4, capsize=2,
-                    label=f"task {j + 1}")  # fmt: skip
+        ax.errorbar(after, R.mean(0)[after, j], spread[after, j], capsize=2, **style)
     ax.set(xlabel="after task", ylabel="test accuracy", ylim=(-0.02, 1.02), xticks=range(1, T + 1))
-    figure.legend(fontsize=7, loc="outside right")
+    figure.legend(loc="outside right")
 
 
 def draw_averages(runs: Runs, figure: Figure) -> None:
     """A_t, the accuracy over the classes met so far, of the method, its bounds and our preset."""
     ax = figure.subplots()
     for name, some in runs.items():
+        style = look("gan_replay", name).line(some[0])
         if name == "joint":
-            ax.axhline(np.mean([run["metrics"]["ACC"] for run in some]), ls="--", color="0.4",
-                       label=some[0]["label"])  # fmt: skip
+            style |= dict(marker="")
+            ax.axhline(np.mean([run["metrics"]["ACC"] for run in some]), **style)
             continue
         A = np.array([run["metrics"]["A"] for run in some])  # [seeds, T]
         t = range(1, A.shape[1] + 1)
-        style: dict = dict(marker="o", ms=4)
-        style |= dict(ls=":", marker="s", ms=7, mfc="none") if name == "real" else {}
-        ax.plot(t, A.mean(0), **style, label=some[0]["label"])
+        ax.plot(t, A.mean(0), **style)
         ax.set_xticks(t)
     ax.set(xlabel="after task", ylabel="accuracy on all classes so far", ylim=(0, 1.02))
-    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=3)
 
 
 def draw_cost(runs: Runs, figure: Figure) -> None:
@@ -80,12 +79,11 @@ def draw_cost(runs: Runs, figure: Figure) -> None:
                    for run in runs[name]]  # fmt: skip
         for ax, values in zip(axes, (images, seconds)):
             mean = np.mean(values, axis=0)
-            ax.plot(range(1, len(mean) + 1), mean, marker="o", ms=4, label=runs[name][0]["label"])
+            ax.plot(range(1, len(mean) + 1), mean, **look("gan_replay", name).line(runs[name][0]))
     for ax, what in zip(axes, ("thousand images trained on", "seconds")):
         ax.set(xlabel="task", ylabel=what, ylim=(0, None))
         ax.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
-                  loc="outside lower center")  # fmt: skip
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
 
 
 def draw_trade_off(runs: Runs, figure: Figure) -> bool:
@@ -101,16 +99,16 @@ def draw_trade_off(runs: Runs, figure: Figure) -> bool:
         ("seconds", lambda run: run["timing"]["wall_s"]),
     )
     for ax, (what, value) in zip(axes, values):
-        ax.plot(n, [np.mean([value(run) for run in some]) for some in totals], marker="o",
-                label="GAN replay, fixed total")  # fmt: skip
-        for name, style in (("ngen12000", ":"), ("bytes", "--")):
+        style = look("gan_replay", "total12000").line(totals[0][0])
+        style |= dict(label="GAN replay, a fixed total")
+        ax.plot(n, [np.mean([value(run) for run in some]) for some in totals], **style)
+        for name, words in (("ngen12000", ", {n_gen:,} images per task"), ("bytes", "")):
             if name in runs:
-                label = runs[name][0]["label"] + " per task" * (name == "ngen12000")
-                ax.axhline(np.mean([value(run) for run in runs[name]]), ls=style, color="0.3",
-                           label=label)  # fmt: skip
+                style = look("gan_replay", name).line(runs[name][0]) | dict(marker="")
+                style["label"] += words.format(**runs[name][0]["args"])
+                ax.axhline(np.mean([value(run) for run in runs[name]]), **style)
         ax.set(xlabel="generated images in total", ylabel=what, xscale="log")
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
-                  loc="outside lower center")  # fmt: skip
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside lower center")
     return True
 
 
@@ -123,11 +121,9 @@ def draw_digits(rows: Runs, figure: Figure) -> bool:
     figure.set_figheight(1.3 * len(grids) + 0.3)
     axes = figure.subplots(len(grids), squeeze=False)[:, 0]
     for t, (ax, packed) in enumerate(zip(axes, grids)):
-        x = unpack_images(packed)  # [60, C, H, W]
-        _, C, H, W = x.shape
-        tiled = x.reshape(3, 20, C, H, W).transpose(0, 3, 1, 4, 2).reshape(3 * H, 20 * W, C)
-        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.imshow(tiled(unpack_images(packed), 20))  # three lines of twenty
         ax.set(xticks=[], yticks=[], ylabel=f"after task {t + 1}")
+        ax.spines[:].set_visible(False)
     return True
 
 
@@ -146,7 +142,7 @@ def memory_table(runs: Runs) -> str:
     return markdown_table(header, rows)
 
 
-def bench(folder: Path, figures: Path) -> dict[str, str]:
+def bench(folder: Path) -> tuple[dict[str, str], dict[str, Figure]]:
     """Images a second on this machine's cores, from what `make bench` left in a folder."""
     rows = []
     for path in sorted(folder.glob("speed-*.json")):
@@ -157,7 +153,7 @@ def bench(folder: Path, figures: Path) -> dict[str, str]:
         env = run["environment"]
         rows.append([env["device"], str(env["threads"]), *(f"{rate:.0f}" for rate in rates)])
     header = ["device", "threads", "GAN images/s", "solver images/s"]
-    return {"speed": markdown_table(header, rows)} if rows else {}
+    return ({"speed": markdown_table(header, rows)} if rows else {}), {}
 
 
 def table_of(runs: Runs) -> str:

@@ -1,7 +1,6 @@
 """Figures and tables of grad_predict.py, from the JSON of its runs."""
 
 import statistics
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,11 @@ from matplotlib.figure import Figure
 
 import common
 from grad_predict import HISTORY, ITEMS, SIGNALS, WINDOW, alarm
+from tools.style import BLUE, RED, look, of_tasks
 from tools.tables import Picture, Runs, Table, markdown_table, mean_sd, results_table
 
 TITLES = ("(loss of h − loss of 0) / ‖h‖²", "log10, loss of h", "log10, loss of f",
-          "log10, |gradient|")  # fmt: skip
+          "log10, norm of f's gradient")  # fmt: skip
 DETECTORS = {"gain": "loss of h less that of predicting 0, over ‖h‖²",
              "predictor": "loss of h",
              "loss": "loss of f", "gradient": "norm of f's gradient"}  # fmt: skip
@@ -26,42 +26,42 @@ def draw_stream(runs: Runs, figure: Figure) -> None:
     Dead runs are left out where there are others.
     """
     axes = figure.subplots(1, len(runs), squeeze=False)[0]
-    for ax, some in zip(axes, runs.values()):
-        label = some[0]["label"]
+    for ax, (name, some) in zip(axes, runs.items()):
+        label = look("grad_predict", name).line(some[0])["label"]
         some = [run for run in some if not run["metrics"]["dead"]] or some
         points = min(len(run["curve"]) for run in some)  # a dead run has no more
         curve = np.array([run["curve"][:points] for run in some])  # [seeds, points, 1 + T]
         at, mean = curve[0, :, 0], curve[..., 1:].mean(0)
         spread = curve[..., 1:].std(0, ddof=min(1, len(some) - 1))
-        for j in range(mean.shape[1]):
-            ax.plot(at, mean[:, j], lw=1, label=f"task {j + 1}")
-            ax.fill_between(at, mean[:, j] - spread[:, j], mean[:, j] + spread[:, j], alpha=0.2)
+        for j, style in enumerate(of_tasks(mean.shape[1])):
+            ax.plot(at, mean[:, j], lw=1.2, ms=3.5, markevery=0.1, **style)
+            ax.fill_between(at, mean[:, j] - spread[:, j], mean[:, j] + spread[:, j], alpha=0.2,
+                            color=style["color"], lw=0)  # fmt: skip
         for t in range(1, mean.shape[1]):
-            ax.axvline(t * some[0]["args"]["iterations"], color="0.7", lw=0.7, ls="--", zorder=0)
-        title = textwrap.fill(f"{label} (n = {len(some)})", 42)  # else it meets its neighbours'
-        ax.set(title=title, xlabel="iteration", ylim=(0, 1))
-        ax.title.set_fontsize(8)
+            ax.axvline(t * some[0]["args"]["iterations"], color="0.3", lw=0.7, ls="--", zorder=0)
+        ax.grid(False, axis="x")
+        ax.set(title=f"{label} (n = {len(some)})", xlabel="iteration", ylim=(0, 1))
     axes[0].set(ylabel="test accuracy")
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="outside right")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right")
 
 
 def draw_detection(rows: Runs, figure: Figure) -> None:
     """The four statistics of Sec. 5.1 over the stream of one seed, boundaries and alarms."""
     ((run, *_),) = rows.values()
-    axes = figure.subplots(4)
+    axes = figure.subplots(4, sharex=True)
     every = run["args"]["iterations"]
     for i, (ax, what) in enumerate(zip(axes, TITLES)):
         series = [row[i] for row in run["signals"]]
-        ax.plot(series, lw=0.3, color="C0")
+        ax.plot(series, lw=0.3, color=BLUE)
         for t in range(1, run["args"]["tasks"]):
-            ax.axvline(t * every, color="0.6", lw=0.8, ls="--")
+            ax.axvline(t * every, color="k", lw=1, ls="--")
         if i == 0:  # before a task's h is of any use, the quotient can be anything
             ax.set_ylim(*np.percentile(series, (1, 99)))
         for at in alarms(series, run["args"]["threshold"]):
-            ax.axvline(at, color="C3", lw=0.8, ls=":")
-        ax.set(ylabel=what)
-        ax.yaxis.label.set_fontsize(8)
-    axes[-1].set(xlabel="iteration; grey: a task begins, red: alarm")
+            ax.plot(at, 1.0, "v", color=RED, transform=ax.get_xaxis_transform(), clip_on=False)
+        ax.set_title(what, loc="left")
+        ax.grid(False, axis="x")
+    axes[-1].set(xlabel="iteration; dashed: a task begins; triangle: alarm")
 
 
 def alarms(series: list[float], threshold: float) -> list[int]:
@@ -122,10 +122,10 @@ def distill_table(some_runs: Runs) -> str:
     return markdown_table(header, rows)
 
 
-def bench(folder: Path, figures: Path) -> dict[str, str]:
+def bench(folder: Path) -> tuple[dict[str, str], dict[str, Figure]]:
     """The mean of four h at every coordinate, computed and looked up, from `make bench`."""
     if not (folder / "bench.json").exists():
-        return {}
+        return {}, {}
     found = common.read_json(folder / "bench.json", ("environment", "exact_s"))
     env = found["environment"]
     header = [f"{found['parameters']:,} coordinates, 4 old tasks ({env['device']}, "
@@ -133,7 +133,7 @@ def bench(folder: Path, figures: Path) -> dict[str, str]:
     rows = [["computed", f"{1e3 * found['exact_s']:.1f}", "–"],
             ["looked up", f"{1e3 * found['lookup_s']:.2f}", f"{100 * found['agreement']:.3f} %"],
             ["ratio", f"{found['exact_s'] / found['lookup_s']:.0f}", "–"]]  # fmt: skip
-    return {"speed": markdown_table(header, rows)}
+    return {"speed": markdown_table(header, rows)}, {}
 
 
 def table_of(runs: Runs) -> str:

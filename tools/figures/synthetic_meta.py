@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import common
 from synthetic_meta import ITEMS, ROWS, SHOWN, honest
+from tools.style import GREEN, look, new_figure, of_tasks, tiled
 from tools.tables import (
     Picture,
     Runs,
@@ -16,13 +19,10 @@ from tools.tables import (
     markdown_table,
     mean_sd,
     results_table,
-    save_figure,
     unpack_images,
 )  # fmt: skip
 
 METRICS = ("ACC", "no transduction", "masked", "longest", "one pass, shuffled", "on real images")
-COLORS = {"synthetic": "C2", "real": "C1", "gan": "C0", "mlp": "C3", "improved": "C4",
-          "improved-learned": "C5"}  # as in the paper: green, yellow, blue, red
 PAPER: dict = {}  # its results are curves without numbers
 
 
@@ -37,18 +37,27 @@ def draw_sequence(runs: Runs, figure: Figure) -> bool:
     panels = [(name, mode) for mode in ("batch", "running") for name in ("synthetic", "real")]
     for ax, (name, mode) in zip(np.ravel(axes), panels):
         R = np.mean([run["learners"][mode]["R"] for run in runs[name]], axis=0)  # [T + 1, T]
-        for j in range(R.shape[1]):
+        for j, style in enumerate(of_tasks(R.shape[1])):
             after = np.arange(j + 1, R.shape[1] + 1)
-            ax.plot(after, R[after, j], marker="o", ms=4, label=f"task {j + 1}")
-        ax.set(title=f"{runs[name][0]['label']}, {mode} statistics", ylim=(-0.02, 1.02),
+            ax.plot(after, R[after, j], **style)
+        ax.set(title=f"{named(name, runs)}, {mode} statistics", ylim=(-0.02, 1.02),
                xticks=range(1, R.shape[1] + 1))  # fmt: skip
-        ax.title.set_fontsize(9)
     for ax in axes[:, 0]:
         ax.set(ylabel="test accuracy")
     for ax in axes[-1]:
         ax.set(xlabel="after task")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right")
     return True
+
+
+def named(name: str, runs: Runs) -> str:
+    """What a row's method is called."""
+    return str(line_of(name, runs)["label"])
+
+
+def line_of(name: str, runs: Runs) -> dict[str, Any]:
+    """What `Axes.plot` is told for a row."""
+    return look("synthetic_meta", name).line(runs[name][0])
 
 
 def draw_samples(runs: Runs, figure: Figure) -> bool:
@@ -60,15 +69,15 @@ def draw_samples(runs: Runs, figure: Figure) -> bool:
     axes = figure.subplots(len(run["grids"]), squeeze=False)[:, 0]
     for ax, (step, packed) in zip(axes, run["grids"]):
         x = unpack_images(packed)  # [K * n, C, H, W], by class
-        x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=255)  # white lines
-        _, C, H, W = x.shape
-        n = SHOWN
-        K = len(x) // n
-        tiled = x.reshape(K, n, C, H, W).transpose(1, 3, 0, 4, 2).reshape(n * H, K * W, C)
-        ax.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(f"meta-step {step}", fontsize=8)
-    ax.set(xticks=[W * (c + 0.5) for c in range(K)], xticklabels=range(K), xlabel="class")
+        K = len(x) // SHOWN
+        by_class = np.arange(K * SHOWN).reshape(K, SHOWN).T.ravel()  # a column for each class
+        ax.imshow(tiled(x[by_class], K, gap=2))
+        ax.set(xticks=[], yticks=[], title=f"after meta-step {step}")
+        ax.spines[:].set_visible(False)
+        ax.grid(False)
+    W = x.shape[3] + 2
+    ax.set_xticks([W * (c + 0.5) for c in range(K)], range(K))
+    ax.set(xlabel="class")
     return True
 
 
@@ -80,15 +89,14 @@ def draw_seen(runs: Runs, figure: Figure) -> None:
             seen = np.concatenate([run["learners"].get(mode_of(run), run["learners"][honest(run)])
                                    ["seen"] for run in runs[name]])  # [learners, T]
             t = np.arange(1, seen.shape[1] + 1)
-            ax.errorbar(t, seen.mean(0), seen.std(0, ddof=min(1, len(seen) - 1)), marker="o", ms=4,
-                        capsize=2, color=COLORS[name], label=runs[name][0]["label"])  # fmt: skip
+            ax.errorbar(t, seen.mean(0), seen.std(0, ddof=min(1, len(seen) - 1)), capsize=2,
+                        **line_of(name, runs))  # fmt: skip
             ax.set(xlabel="after task", xticks=t, ylim=(0, 1.02))
-    for ax, title in zip(axes, ("as --bn says (default: statistics of the test batch)",
+    for ax, title in zip(axes, ("as trained (the paper: with the test batch's statistics)",
                               "without transduction")):
-        ax.set_title(title, fontsize=9)
+        ax.set_title(title)
     axes[0].set(ylabel="accuracy on the classes seen")
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=3,
-                          loc="outside lower center")  # fmt: skip
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside lower center")
 
 
 def drawable(runs: list[dict]) -> bool:
@@ -113,12 +121,10 @@ def draw_robustness(runs: Runs, figure: Figure) -> None:
                 y = [np.concatenate([run[key][v][mode] for run in runs[name]]).mean() for v in x]
                 x = [int(v) for v in x]
                 how = f", {mode} statistics" if mode != "none" else ""
-                ax.plot(x, y, style, marker="o", ms=4, color=COLORS[name],
-                        label=runs[name][0]["label"] + how)  # fmt: skip
+                ax.plot(x, y, **line_of(name, runs) | dict(ls=style, label=named(name, runs) + how))
         ax.set(xlabel=what, ylim=(0, 1.02))
     axes[0].set(ylabel="accuracy after the last task")
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2,
-                          loc="outside lower center")  # fmt: skip
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
 
 
 def draw_curves(runs: Runs, figure: Figure) -> None:
@@ -128,18 +134,18 @@ def draw_curves(runs: Runs, figure: Figure) -> None:
         if all(run["curve"] for run in runs[name]):
             points = min(len(run["curve"]) for run in runs[name])
             curve = np.mean([np.array(run["curve"])[:points, :2] for run in runs[name]], axis=0)
-            axes[0].plot(curve[:, 0], curve[:, 1], lw=1, color=COLORS[name],
-                         label=runs[name][0]["label"])  # fmt: skip
+            axes[0].plot(curve[:, 0], curve[:, 1], **line_of(name, runs), markevery=8)
     axes[0].set(xlabel="meta-step", ylabel="meta-loss", ylim=(0, 2.6))
-    axes[0].legend(fontsize=7)
+    axes[0].legend()
     if "synthetic" in runs and runs["synthetic"][0]["curve"]:
         curve = np.array(runs["synthetic"][0]["curve"])
+        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, curve.shape[1] - 2))
         for i, what in enumerate(["momentum", *runs["synthetic"][0]["trained"]]):
             if 2 + i < curve.shape[1]:
-                axes[1].plot(curve[:, 0], curve[:, 2 + i], lw=1, label=what)
-        axes[1].set(title=runs["synthetic"][0]["label"])
-        axes[1].title.set_fontsize(8)
-        figure.legend(*axes[1].get_legend_handles_labels(), fontsize=7, loc="outside right")
+                look_of = dict(color=colours[i], marker="os^Dv<>PX*"[i % 10], markevery=10, lw=1)
+                axes[1].plot(curve[:, 0], curve[:, 2 + i], label=what, **look_of)
+        axes[1].set(title=named("synthetic", runs))
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right")
     axes[1].set(xlabel="meta-step", ylabel="momentum, rates", yscale="log")
 
 
@@ -147,15 +153,13 @@ def draw_by_task(runs: Runs, figure: Figure) -> None:
     """Accuracy at the end on each task, oldest to newest, among all classes and masked."""
     ax = figure.subplots()
     for name in runs:
-        color = COLORS[name]
-        for what, style in (("last", "-"), ("masked", ":")):
+        for what, ls, words in (("last", "-", ""), ("masked", ":", ", masked")):
             values = np.concatenate([r["learners"][honest(r)][what] for r in runs[name]])
-            label = runs[name][0]["label"] + (", masked" if what == "masked" else "")
-            ax.plot(range(1, 1 + values.shape[1]), values.mean(0), style, marker="o", ms=4,
-                    color=color, label=label)  # fmt: skip
+            style = line_of(name, runs) | dict(ls=ls, label=named(name, runs) + words)
+            ax.plot(range(1, 1 + values.shape[1]), values.mean(0), **style)
     ax.set(xlabel="task, oldest to newest", ylabel="accuracy after the last task", ylim=(0, 1.02))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    figure.legend(ncols=2, loc="outside lower center")
 
 
 def controls_table(runs: Runs) -> str:
@@ -189,24 +193,24 @@ def tasks_table(runs: Runs) -> str:
 def draw_cost(rows: list[dict], figure: Figure) -> None:
     """Seconds and memory of a meta-step against the learner's steps, from `make bench-higher`."""
     axes = figure.subplots(1, 2)
-    for kind, style in (("ours", "o-"), ("higher", "s--")):
+    looks = (("ours", "synthetic_meta.py", "o-", GREEN), ("higher", "by higher", "s--", "0.4"))
+    for kind, label, style, colour in looks:
         own = [row for row in rows if row["kind"] == kind]
         for ax, what in zip(axes, ("seconds", "peak_mb")):
-            ax.plot([5 * r["steps"] for r in own], [r[what] for r in own], style, ms=4, label=kind)
+            x, y = [5 * r["steps"] for r in own], [r[what] for r in own]
+            ax.plot(x, y, style, color=colour, label=label)
     for ax, what in zip(axes, ("seconds per meta-step", "peak memory of the process, MB")):
         ax.set(xlabel="the learner's steps, all tasks", ylabel=what, ylim=(0, None))
-    axes[0].legend(fontsize=8)
+    axes[0].legend()
 
 
-def bench(folder: Path, figures: Path) -> dict[str, str]:
+def bench(folder: Path) -> tuple[dict[str, str], dict[str, Figure]]:
     """Our meta-step beside that of `higher`, on identical nets, images and steps."""
     if not (folder / "bench.json").exists():
-        return {}
+        return {}, {}
     found = common.read_json(folder / "bench.json", ("environment", "rows"))
-    figure = Figure(layout="constrained", dpi=150, figsize=(8, 3.4))
-    figure.suptitle("A meta-step of the paper's preset", fontsize=10)
+    figure = new_figure("A meta-step of the paper's preset", 8, 3.4)
     draw_cost(found["rows"], figure)
-    save_figure(figure, figures / "cost.png")
     rows = []
     ours, theirs = ([r for r in found["rows"] if r["kind"] == k] for k in ("ours", "higher"))
     for a, b in zip(ours, theirs):
@@ -216,7 +220,7 @@ def bench(folder: Path, figures: Path) -> dict[str, str]:
     env = found["environment"]
     header = [f"the learner's steps ({env['device']}, {env['threads']} thread)", "s, ours",
               f"s, higher {env['higher']}", "ratio", "MB, ours", "MB, higher"]  # fmt: skip
-    return {"speed": markdown_table(header, rows)}
+    return {"speed": markdown_table(header, rows)}, {"cost": figure}
 
 
 def table_of(runs: Runs) -> str:
@@ -229,7 +233,7 @@ PICTURES = {
     "figure1": Picture(draw_sequence, ITEMS["figure1"], "Figure 1: accuracy on each task", (8, 6)),
     **{f"figure3_{name}": Picture(draw_samples, (name,), "Figure 3: {label}", (7, 2.5))
        for name in ITEMS["figure3"]},
-    "figure4": Picture(draw_seen, tuple(COLORS), "Figure 4: accuracy on the classes seen so far",
+    "figure4": Picture(draw_seen, ITEMS["figure4"], "Figure 4: accuracy on the classes seen so far",
                        (9, 4.4)),
     "figure5": Picture(draw_robustness, MAIN, "Figure 5: longer training, larger batches",
                        (9, 4.6)),
