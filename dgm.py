@@ -1317,6 +1317,7 @@ ITEMS = {
     "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10"),
     "figure3a": ("dgmw", "dgma"), "figure3b": ("dgmw", "dgma"), "figure4": ("dgmw", "dgma"),
     "figure5": ("dgmw", "dgma", "improved", "generators:mergan-align", "no-veto"),
+    "quality": ("dgmw", "dgma", "improved"),
     "ablations": ("joint-raw", "raw", "no-veto"),
     "residual": ("@cifar10", "dgmw-residual"),
     "improved": ("improved", "improved-plain", "joint-improved"),

@@ -784,6 +784,7 @@ ITEMS = {
               "balance", "rate"),
     "cost": ("digits", "total12000", "real", "improved"),
     "tradeoff": ("total300", "total1200", "total4000", "total12000", "ngen12000", "bytes"),
+    "quality": ("ngen12000", "ngen1200", "improved", "improved-reset"),
     "improved": ("improved", "improved-reset", "improved-real", "improved-unconditional",
                  "improved-mlp", "improved-large", "improved-hard", "improved-plain",
                  "improved-jitter", "improved-constant", "improved-short", "improved-bytes",

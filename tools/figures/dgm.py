@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 import common
 from dgm import ITEMS
+from tools import quality
 from tools.figures import episodic
 from tools.runs import read
 from tools.style import BLUE, GREY, ORANGE, Look, look, tiled
@@ -347,6 +348,8 @@ PICTURES = {
     "figure4": Picture(draw_growth, PAIR, "Figure 4: units of the generator", (6, 4)),
     "figure5": Picture(draw_samples, (*PAIR, "improved", "mergan-align", "no-veto"),
                        "Figure 5: what is generated after the last task", (3, 3.4)),
+    "quality": Picture(quality.of("dgm"), ITEMS["quality"],
+                       "What can be learned from the generated images", (9, 3.4)),
     "cost": Picture(draw_cost, (*PAIR, "improved"), "Cost of every task", (8, 3.6)),
     "averages": Picture(draw_averages, (*EVERY, *ITEMS["ablations"], *ITEMS["residual"][1:],
                                         *ITEMS["improved"]),

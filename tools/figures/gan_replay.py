@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 import common
 from gan_replay import ITEMS
+from tools import quality
 from tools.style import look, of_tasks, tiled
 from tools.tables import Picture, Runs, Table, markdown_table, results_table, unpack_images
 
@@ -175,6 +176,8 @@ PICTURES = {
                     (8, 3.9)),
     "tradeoff": Picture(draw_trade_off, ITEMS["tradeoff"],
                         "A fixed total of generated images (the trade-off of Sec. 4)", (10, 3.6)),
+    "quality": Picture(quality.of("gan_replay"), ITEMS["quality"],
+                       "What can be learned from the generated images", (9, 3.4)),
     **{f"digits_{name}": Picture(draw_digits, (name,), "What is generated: {label}", (8, 1.6))
        for name in ("ngen12000", "digits", "improved")},
 }  # fmt: skip
