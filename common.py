@@ -904,6 +904,8 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------
 
 QUALITY_IMAGES = 1000  # at most, of each kind
+QUALITY_PER_TASK = 500  # to be generated
+ALIKE = 0.95  # of fewer images told apart new classes may be learned from real ones
 QUALITY_SIDE = 14  # pixels: larger images are averaged down to 14 ... 27
 
 
@@ -928,10 +930,10 @@ def memory_quality(
     device = real[0].device
     before = rng_state(device)
     torch.manual_seed(seed)
-    generated, real = some(*generated), some(*real)
+    real = some(*real)
     t = int(owner[real[1].cpu()].max())
     own = torch.isin(generated[1], real[1].unique())
-    copies = generated[0][own], generated[1][own]
+    copies, generated = some(generated[0][own], generated[1][own]), some(*generated)
     n = min(len(real[0]), len(copies[0]))
 
     net = small_classifier(*generated, len(owner))

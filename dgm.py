@@ -804,12 +804,9 @@ def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tens
     return x, label
 
 
-ALIKE = 0.9  # fewer images told apart: the new classes may be learned from real ones
-
-
 def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """--classifier-images auto: real images where they can hardly be told from generated ones."""
-    alike = (task.quality.get("told apart") or 1) < ALIKE
+    alike = (task.quality.get("told apart") or 1) < common.ALIKE
     return (real_lesson if alike else generated_lesson)(task, args)
 
 
@@ -1111,7 +1108,8 @@ def note_task(record: Record, task: Task, method: Method, **more: Any) -> None:
 def quality(task: Task, method: Method) -> dict:
     """How good the images are that G generates after a task; a line if they are poor."""
     data, t, K = task.data, task.t, len(task.seen)
-    x, label = method.replay(task.kept, data, t + 1, max(common.QUALITY_IMAGES // K, 1))
+    n = -(-common.QUALITY_PER_TASK // len(data.tasks[t]))
+    x, label = method.replay(task.kept, data, t + 1, n)
     classes = torch.tensor(data.order, device=label.device)
     found = common.memory_quality((x, classes[label]), (task.x, task.y),
                                   (data.x_test, data.y_test), data.owner, data.seed)  # fmt: skip

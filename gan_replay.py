@@ -514,9 +514,6 @@ def kept_gan(data: Data, t: int, past: Past, method: Method, args: argparse.Name
     return Gan(copy.deepcopy(past.G).train(), copy.deepcopy(past.D), args)
 
 
-ALIKE = 0.9  # fewer images told apart: the new classes may be learned from real ones
-
-
 def from_new_gan(
     data: Data, t: int, mixed: Mix, past: Past, quality: dict, method: Method,
     args: argparse.Namespace,
@@ -531,7 +528,7 @@ def from_new_gan(
     stream = generated(data, seen, past, method, args.seed * 1000 + 500 + t)
     x, target, y = method.take(stream, n, seen)
     old = data.owner[y] < t
-    if args.solver_images == "auto" and (quality["told apart"] or 1) < ALIKE:
+    if args.solver_images == "auto" and (quality["told apart"] or 1) < common.ALIKE:
         parts = ((new[: mixed.new], part[old]) for new, part in zip(mixed, (x, target, y)))
         return Mix(*map(torch.cat, parts), new=mixed.new)
     return Mix(x, torch.where(old[:, None], target, F.one_hot(y, data.K).float()), y, new=0)
@@ -696,7 +693,7 @@ def quality(
     seen = sum(data.tasks[: t + 1], [])
     now = Past(solver, past.G, past.D)
     stream = generated(data, seen, now, method, args.seed * 1000 + 900 + t)
-    x, _, y = take_first(stream, common.QUALITY_IMAGES, seen)
+    x, _, y = take_first(stream, common.QUALITY_PER_TASK * (t + 1), seen)
     own, test = (mixed.x[: mixed.new], mixed.y[: mixed.new]), (data.x_test, data.y_test)
     found = common.memory_quality((x, y), own, test, data.owner, args.seed)
     what = f"train the GAN longer ({'--gan-steps' if args.gan_steps else '--gan-epochs'})"
@@ -810,8 +807,8 @@ DEMO = {
 
 # What --preset improved changes; each is a flag (docs/gan_replay.md: what each buys).
 IMPROVED = dict(
-    image_size=16, conditional=True, keep_gan=True, gan_steps=1500, n_gen=0,
-    solver="conv", solver_images="auto", solver_steps=600, solver_lr=2e-3, solver_decay=True,
+    image_size=16, conditional=True, keep_gan=True, gan_steps=2000, n_gen=0,
+    solver="conv", solver_images="auto", solver_steps=1500, solver_lr=2e-3, solver_decay=True,
     soft_labels=True, augment=0.15, jitter=0.2,
 )  # fmt: skip
 
