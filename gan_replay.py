@@ -760,16 +760,10 @@ ROWS = {
     "improved-reset": ("–", "--preset improved --no-keep-gan", "GAN reset, as in the paper"),
     "improved-real": ("–", "--preset improved --solver-images real",
                       "new classes learned from real images, as in the paper"),
-    "improved-unconditional": ("–", "--preset improved --no-conditional --solver-images real",
-                               "the same, and no classes for the GAN"),
     "improved-mlp": ("–", "--preset improved --solver mlp", "the paper's solver"),
-    "improved-large": ("–", "--preset improved --image-size 0", "images as they are, 28×28"),
     "improved-hard": ("–", "--preset improved --no-soft-labels", "hard labels"),
     "improved-plain": ("–", "--preset improved --augment 0 --jitter 0", "no augmentation"),
-    "improved-jitter": ("–", "--preset improved --jitter 0", "no negatives, no noise"),
-    "improved-constant": ("–", "--preset improved --no-solver-decay", "constant solver rate"),
-    "improved-short": ("–", "--preset improved --gan-steps 500", "a third of the GAN's steps"),
-    "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 2294 "
+    "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 3000 "
                        "--balance", "the improved solver, {n_gen} images stored"),
     "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
 }  # fmt: skip
@@ -782,10 +776,8 @@ ITEMS = {
     "cost": ("digits", "total12000", "real", "improved"),
     "tradeoff": ("total300", "total1200", "total4000", "total12000", "ngen12000", "bytes"),
     "quality": ("ngen12000", "ngen1200", "improved", "improved-reset"),
-    "improved": ("improved", "improved-reset", "improved-real", "improved-unconditional",
-                 "improved-mlp", "improved-large", "improved-hard", "improved-plain",
-                 "improved-jitter", "improved-constant", "improved-short", "improved-bytes",
-                 "joint-improved"),
+    "improved": ("improved", "improved-reset", "improved-real", "improved-mlp", "improved-hard",
+                 "improved-plain", "improved-bytes", "joint-improved"),
 }  # fmt: skip
 # The same in miniature: a thirtieth of the images, half the GAN's width.
 DEMO = {
