@@ -807,6 +807,8 @@ def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tens
 def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """--classifier-images auto: real images where they can hardly be told from generated ones."""
     alike = (task.quality.get("told apart") or 1) < common.ALIKE
+    kind = "real" if alike else "generated"
+    print(f"task {task.t + 1}: the classifier learns the new classes from {kind} images")
     return (real_lesson if alike else generated_lesson)(task, args)
 
 

@@ -669,6 +669,9 @@ def describe(
         "gan_images": gan_epochs * len(mixed.x),
         "last_step": steps + (record.tasks[-1]["last_step"] if t else 0),
     })  # fmt: skip
+    if args.solver_images == "auto":
+        kind = "real" if lesson.new else "generated"
+        print(f"task {t + 1}: the solver learns the new classes from {kind} images")
     missing = [data.about["classes"][c] for c in sum(data.tasks[:t], []) if not replayed[c]]
     if missing and args.replay != "none":
         names = ", ".join(missing)

@@ -95,6 +95,23 @@ def glyphs(seed: int, folder: Path) -> Numbers:
             "untrained": accuracy(layers(), epochs=0)}  # fmt: skip
 
 
+def memory(seed: int, folder: Path) -> Numbers:
+    """The ruler of a memory on real images for generated ones: right, of any class, and noisy."""
+    (x, y), test = common.make_glyphs(2400, 2 * seed), common.make_glyphs(1000, 2 * seed + 1)
+    rng = torch.Generator().manual_seed(seed)
+    own = (y[:1200] >= 8).nonzero().squeeze(1)  # the newest task, 8 and 9
+    real, old = (x[own], y[own]), slice(1200, None)
+    noise = 60 * torch.randn(x.shape, generator=rng)
+    kinds = {"right": (x[old], y[old]),
+             "any class": (x[old], y[old][torch.randperm(1200, generator=rng)]),
+             "noisy": ((x + noise).clamp(0, 255).to(torch.uint8)[old], y[old])}  # fmt: skip
+    owner, numbers = torch.arange(10) // 2, {}
+    for name, generated in kinds.items():
+        found = common.memory_quality(generated, real, test, owner, seed)
+        numbers |= {f"{what}, {name}": found[what] for what in ("GAN-train", "told apart")}
+    return numbers
+
+
 # --------------------------------------------------------------------------------------------
 # gan_replay.py
 # --------------------------------------------------------------------------------------------
@@ -459,6 +476,10 @@ class Claim(NamedTuple):
 CLAIMS = {
     "glyphs: a hidden layer pays": Claim(glyphs, "a hidden layer", "linear"),
     "glyphs: something is learned": Claim(glyphs, "linear", "untrained"),
+    "common: what a memory knows is measured": Claim(
+        memory, "GAN-train, right", "GAN-train, any class"),
+    "common: noise in a memory is measured": Claim(
+        memory, "told apart, noisy", "told apart, right"),
     "gan_replay: the paper's replay remembers": Claim(gan_replay_paper, "paper", "none"),
     "gan_replay: improved replay remembers": Claim(gan_replay_improved, "improved", "none"),
     "gan_replay: all real images remember": Claim(gan_replay_real, "all", "none"),
