@@ -351,6 +351,7 @@ class Method:
     nets: tuple = (Generator, Discriminator)
     begin_gan: Callable = fresh_gan
     gan_first: bool = False  # the GAN learns a task before the solver does
+    made: list[int] = field(default_factory=list)  # images generated for each --balance
 
 
 @dataclass
@@ -380,7 +381,7 @@ def learn(
             learn_gan(data, t, mixed, solver, past, n_gan, record, method, args, run)
             lesson = from_new_gan(data, t, mixed, past, record.quality[-1], method, args)
         n = repeats(args.solver_epochs, args.solver_steps, lesson.x, args.batch_size)
-        describe(mixed, lesson, data, t, n_gan, n, record, args)
+        describe(mixed, lesson, data, t, n_gan, n, record, method, args)
 
         opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
         parts: dict[str, Any] = {"solver": solver, "opt": opt, "record": record}
@@ -456,15 +457,18 @@ def softly(label: Callable) -> Callable:
     return lambda p, asked: (label(p, asked)[0], p)
 
 
-def take_balanced(stream: Iterator, n: int, seen: list[int], agree: bool = False) -> tuple:
+def take_balanced(
+    stream: Iterator, n: int, seen: list[int], made: list[int], agree: bool = False
+) -> tuple:
     """n images, equally many of each class: "selecting only the ones that I need" (Sec. 2).
 
     `agree` keeps only those whose label is the solver's answer. Gives up, with fewer images, after
-    MAX_GENERATED times n.
+    MAX_GENERATED times n. Adds to `made` how many were generated.
     """
     quota = {c: n // len(seen) + (i < n % len(seen)) for i, c in enumerate(seen)}
-    parts, made = [], 0
-    while sum(quota.values()) and made < MAX_GENERATED * n:
+    parts: list[tuple] = []
+    made.append(0)
+    while sum(quota.values()) and made[-1] < MAX_GENERATED * n:
         x, target, y, p = next(stream)
         good = p.argmax(1) == y if agree else torch.ones_like(y, dtype=torch.bool)
         keep = torch.zeros_like(good)
@@ -473,7 +477,7 @@ def take_balanced(stream: Iterator, n: int, seen: list[int], agree: bool = False
             keep[rows] = True
             quota[c] -= len(rows)
         parts.append((x[keep], target[keep], y[keep]))
-        made += CHUNK
+        made[-1] += CHUNK
     return tuple(torch.cat(part) for part in zip(*parts))
 
 
@@ -571,7 +575,7 @@ def method_of(args: argparse.Namespace) -> Method:
     if args.soft_labels:
         method.label = softly(method.label)
     if args.balance:
-        method.take = functools.partial(take_balanced, agree=args.conditional)
+        method.take = functools.partial(take_balanced, made=method.made, agree=args.conditional)
     method.view = view
     if args.solver_decay:
         method.rate = lambda progress: 1 - progress
@@ -656,7 +660,7 @@ def record_curve(
 
 def describe(
     mixed: Mix, lesson: Mix, data: Data, t: int, gan_epochs: int, solver_epochs: int,
-    record: Record, args: argparse.Namespace,
+    record: Record, method: Method, args: argparse.Namespace,
 ) -> None:
     """Note what task t is learned from; a line for classes of which nothing is replayed."""
     replayed = torch.bincount(mixed.y[mixed.new :], minlength=data.K).tolist()
@@ -669,6 +673,8 @@ def describe(
         "gan_images": gan_epochs * len(mixed.x),
         "last_step": steps + (record.tasks[-1]["last_step"] if t else 0),
     })  # fmt: skip
+    if method.made:
+        record.tasks[-1]["drawn"] = method.made[-1] if t else 0
     if args.solver_images == "auto":
         kind = "real" if lesson.new else "generated"
         print(f"task {t + 1}: the solver learns the new classes from {kind} images")
@@ -749,6 +755,8 @@ ROWS = {
               "vanilla replay, {n_gen} images stored"),
     "mlp": ("Sec. 2, MLP", "--gan mlp", "GAN replay, MLP instead of conv"),
     "balance": ("Sec. 2, same number", "--balance", "GAN replay, balanced by rejection"),
+    "balance1200": ("Sec. 2, same number", "--balance --n-gen 1200",
+                    "GAN replay, n_gen = {n_gen}, balanced by rejection"),
     "total300": ("Sec. 4, fixed number", "--n-gen-mode total --n-gen 300",
                  "GAN replay, {n_gen} in total"),
     "total1200": ("Sec. 4, fixed number", "--n-gen-mode total --n-gen 1200",
@@ -775,7 +783,7 @@ ITEMS = {
     "figure1": ("ngen12000",), "figure2": ("ngen1200",), "figure3": ("ngen120000",),
     "figure4": ("ngen12000",), "figure5": ("ngen1200",), "figure6": ("ngen120000",),
     "table": ("ngen12000", "ngen1200", "ngen120000", "none", "joint", "real", "bytes", "mlp",
-              "balance", "rate"),
+              "balance", "balance1200", "rate"),
     "cost": ("digits", "total12000", "real", "improved"),
     "tradeoff": ("total300", "total1200", "total4000", "total12000", "ngen12000", "bytes"),
     "quality": ("ngen12000", "ngen1200", "improved", "improved-reset"),
@@ -915,8 +923,9 @@ Deviations, and choices where the paper is silent (docs/gan_replay.md has more):
  2. n_gen is per previous task: Sec. 4 says the data grow linearly with the tasks if "we want to
     preserve the number of samples for each class". --n-gen-mode total keeps the sum fixed instead.
  3. No GAN is trained after the last task, as nothing would be generated by it (--final-gan does).
- 4. "Validation" is the test set; nothing is chosen on it. Choices were made with --validation,
-    which holds training images out and measures on those.
+ 4. "Validation" is the test set; nothing is chosen on it. Choices, those of --preset improved too,
+    were made with --validation, which holds training images out and measures on those; these runs
+    are not kept.
  5. Images are generated with BatchNorm's running statistics, so that an image does not depend on
     its batch, and kept as bytes. If the solver labels a generated image with a class that it has
     not been trained on yet, the image is kept.
