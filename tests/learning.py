@@ -128,9 +128,9 @@ def gan_replay_paper(seed: int, folder: Path) -> Numbers:
 def gan_replay_improved(seed: int, folder: Path) -> Numbers:
     """ACC of two tasks of five digits, with our replay and without."""
     flags = ("--dataset glyphs --train-size 2000 --test-size 1000 --classes-per-task 5 "
-             "--n-gen 1000 --gan-width 40 --gan-batch-size 32 --solver-epochs 10 "
+             "--n-gen 1000 --gan-width 32 --gan-batch-size 32 --solver-epochs 10 "
              "--solver-hidden 400 400 ")  # fmt: skip
-    kinds = {"improved": "--preset improved --gan-steps 300 --solver-steps 150",
+    kinds = {"improved": "--preset improved --gan-steps 200 --solver-steps 100",
              "none": "--replay none"}  # fmt: skip
     return {name: train(gan_replay, seed, folder, flags + kind)["metrics"]["ACC"]
             for name, kind in kinds.items()}  # fmt: skip

@@ -10,7 +10,7 @@ result in reference/ has. Test images choose nothing.
 
 import argparse
 import json
-import shlex
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,10 @@ def line_of(result: dict[str, Any], question: str, path: str) -> dict[str, Any]:
         raise common.UserError(f"{path}: a choosing run has --validation and --seed {FIRST_SEED} "
                                "or more")  # fmt: skip
     metrics = {k: v for k, v in result["metrics"].items() if isinstance(v, (int, float))}
+    kept = {k: v for k, v in args.items() if k not in ("out", "data_dir", *common.NO_EFFECT)}
     return {
-        "question": question, "command": result["command"],
-        "seed": args["seed"], "validation": args["validation"], "dataset": args["dataset"],
-        "metrics": metrics, "wall_s": round(result["timing"]["wall_s"]),
+        "question": question, "args": kept, "metrics": metrics,
+        "wall_s": round(result["timing"]["wall_s"]),
         "commit": result["environment"]["commit"], "torch": result["environment"]["torch"],
     }  # fmt: skip
 
@@ -67,25 +67,22 @@ def table(folder: Path = FOLDER) -> str:
     for script, tries in read(folder).items():
         parts.append(f"\n## {script}\n")
         for question in dict.fromkeys(t["question"] for t in tries):
-            rows = [[f"`{flags_of(t)}`", f"{100 * t['metrics']['ACC']:.1f}", f"{t['wall_s']} s",
-                     str(t["seed"])]
-                    for t in tries if t["question"] == question]  # fmt: skip
-            parts.append(f"\n**{question}**\n")
-            parts.append(markdown_table(["flags", "accuracy, %", "time", "seed"], rows))
+            some = [t for t in tries if t["question"] == question]
+            names = [k for k in some[0]["args"] if len({str(t["args"].get(k)) for t in some}) > 1]
+            rows = [[*(str(t["args"].get(k)) for k in names), f"{accuracy(t):.1f}",
+                     f"{t['wall_s']} s"] for t in some]  # fmt: skip
+            fixed = some[0]["args"]
+            parts.append(f"\n**{question}** {fixed['dataset']}, {fixed['validation']:,} images "
+                         f"held out; tries: {len(some)}\n")
+            header = [f"`--{k.replace('_', '-')}`" for k in names]
+            parts.append(markdown_table([*header, "accuracy, %", "time"], rows))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def flags_of(line: dict[str, Any]) -> str:
-    """The flags that made a difference: not where files are, how many threads, which seed."""
-    words, kept = shlex.split(line["command"])[1:], []
-    skip = {"--out", "--data-dir", "--threads", "--seed", "--checkpoint-every", "--device"}
-    while words:
-        word = words.pop(0)
-        if word in skip:
-            words.pop(0)
-        else:
-            kept.append(word)
-    return shlex.join(kept)
+def accuracy(line: dict[str, Any]) -> float:
+    """After the last task, per cent; NaN of a run that died."""
+    metrics = line["metrics"]
+    return metrics.get("ACC (%)", 100 * metrics.get("ACC", math.nan))
 
 
 def main(argv: list[str] | None = None) -> None:
