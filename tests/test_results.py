@@ -1,12 +1,14 @@
 """RESULTS.md and its kin: claims are judged, not typed; numbers come from the JSON alone."""
 
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import common
@@ -54,31 +56,143 @@ def test_every_claim_names_runs_that_exist():
 
 def test_a_verdict_follows_the_numbers(folder):
     path = folder / "gan_replay/ngen12000-seed0.json"
+    other = path.with_name("ngen12000-seed1.json")
+    change(other, lambda run: run["metrics"].update(ACC=0.86, BWT=-0.15))
     out = judge(folder)  # GAN replay slows forgetting down
-    run = [json.loads(path.with_name(f"ngen12000-seed{s}.json").read_text()) for s in (0, 1)]
+    run = [json.loads(one.read_text()) for one in (path, other)]
     mean = sum(r["metrics"]["ACC"] for r in run) / 2
-    assert (out.held, out.seeds) == ("✅", 1)
+    assert (out.held, out.shown, out.seeds) == ("✅", "✅, one seed", 1)
     assert f"ACC {mean:.3f}" in out.said[1] and "(2)" in out.said[1]
-    assert out.short == "ACC, BWT: none 0.196, −0.995; ngen12000 0.862, −0.148"
+    assert out.short == "ACC, BWT: none (1) 0.196, −0.995; ngen12000 (2) 0.861, −0.149"
     change(path, lambda run: run["metrics"].update(ACC=-9.0))
+    change(other, lambda run: run["metrics"].update(ACC=-9.0))
     assert judge(folder).held == "partly"
     change(path, lambda run: run["metrics"].update(BWT=-9.0))
-    assert judge(folder).held == "❌"
+    change(other, lambda run: run["metrics"].update(BWT=-9.0))
+    assert judge(folder).shown == "❌, one seed"
     (folder / "gan_replay/none-seed0.json").unlink()
     out = judge(folder)
     assert (out.said, out.held, out.seeds) == (["not run: none"], "–", 0)
 
 
 def test_a_verdict_compares_runs_of_the_same_seeds(folder):
-    """Seed 1 of one run has no counterpart: it is shown, but it does not decide."""
+    """Seed 1 of one run has no counterpart: it does not decide, but it tells of the spread."""
     path = folder / "gan_replay/ngen12000-seed1.json"
-    change(path, lambda run: run["metrics"].update(ACC=-9.0, BWT=-9.0))
+    change(path, lambda run: run["metrics"].update(ACC=0.85, BWT=-9.0))
     out = judge(folder)
-    assert out.held == "✅" and "ACC −4" in out.said[1]
-    assert out.said[2].startswith("Judged on what all have (seed 0): `none` 0.196 (1), ")
-    path = folder / "gan_replay/ngen12000-seed0.json"
-    change(path, lambda run: run["metrics"].update(ACC=-9.0))
-    assert judge(folder).held == "partly"
+    assert out.held == "partly" and out.said[2].startswith("ACC above no replay: holds, by 0.6")
+    assert out.said[3].startswith("BWT above no replay: open, by 0.8") and "± 7" in out.said[3]
+    shutil.copy(ROOT / "reference/gan_replay/none-seed1.json", path.parent)
+    out = judge(folder)
+    assert (out.held, out.seeds) == ("partly", 2) and "2 seeds" in out.said[2]
+    (path.parent / "none-seed0.json").unlink()
+    (path.parent / "ngen12000-seed1.json").unlink()
+    out = judge(folder)  # seed 1 of one and seed 0 of the other: nothing to compare
+    assert (out.held, out.seeds) == ("–", 0) and out.said[2].endswith("not measured yet")
+
+
+def margin(*values, gaps=()):
+    return np.ma.array(values, mask=[i in gaps for i in range(len(values))])
+
+
+@pytest.mark.parametrize(
+    "values, state, seeds",
+    [([0.20, 0.22, 0.24], "holds", 3), ([-0.20, -0.22, -0.24], "fails", 3),
+     # t of three seeds is 4.303: the half width is 2.484 deviations
+     ([1.0, 2.0, 3.0], "open", 3), ([1.5, 2.5, 3.5], "holds", 3), ([1.4, 2.4, 3.4], "open", 3),
+     ([0.9, 1.1], "open", 2), ([0.95, 1.05], "holds", 2),  # and of two 12.706: 8.985 deviations
+     ([0.0, 0.0, 0.0], "fails", 3), ([0.01], "holds", 1), ([-0.01], "fails", 1),
+     ([math.nan, math.nan], "fails", 2), ([0.2, 0.21, 0.22, math.nan], "open", 4),
+     ([-0.2, -0.21, -0.22, math.nan], "fails", 4),
+     ([True, True], "holds", 2), ([True, False], "open", 2), ([False, False], "fails", 2)],
+)  # fmt: skip
+def test_a_part_is_decided_by_the_interval_of_its_mean(values, state, seeds):
+    part = claims.decide(margin(*values), np.array(values))
+    assert (part.state, part.seeds) == (state, seeds)
+
+
+def test_a_part_of_one_seed_takes_the_spread_of_the_rest():
+    """A gap is filled with the mean of its run, so that only the other run's spread is left."""
+    alone = margin(0.05, 0.0, 0.0, gaps=(1, 2))
+    assert claims.decide(alone, np.array([0.05, 0.06, 0.04])).state == "holds"  # ± 0.043
+    part = claims.decide(alone, np.array([0.05, 0.07, 0.03]))  # ± 0.086
+    assert part.state == "open" and "± 0.086" in part.says
+    assert claims.decide(margin(1.0, 2.0, gaps=(0, 1)), np.array([1.0, 2.0])).state == ""
+
+
+@pytest.mark.parametrize(
+    "states, verdict",
+    [("holds holds", "✅"), ("fails fails", "❌"), ("holds fails", "partly"),
+     ("holds open", "partly"), ("open open", "inconclusive"), ("fails open", "inconclusive"),
+     ("holds holds -", "–")],
+)  # fmt: skip
+def test_a_verdict_from_its_parts(states, verdict):
+    parts = [claims.Part("" if s == "-" else s, 3) for s in states.split()]
+    assert claims.in_one(parts) == verdict
+
+
+@pytest.mark.parametrize("x, state", [((96.4, 96.5, 96.6), "holds"), ((93.0, 93.1, 93.2), "fails"),
+                                      ((99.8, 99.9, 100), "fails"), ((93.0, 96.5, 99.0), "open"),
+                                      ((93.7, 93.8, 93.9), "holds")])  # fmt: skip
+def test_a_number_holds_within_three_points_on_either_side(x, state):
+    part = claims.decide(claims.near(margin(*x), 96.5), claims.near(np.array(x), 96.5))
+    assert part.state == state
+
+
+def two_runs(better, worse):
+    run = {"label": "a row", "row": "a", "script": "dgm", "timing": {}}
+    return {name: [run | {"seed": s, "metrics": {"A": v}} for s, v in enumerate(values)]
+            for name, values in (("a", better), ("b", worse))}  # fmt: skip
+
+
+A_ABOVE_B = claims.Claim("–", "a beats b", ("a", "b"), claims.of("A"), lambda a, b: {"a": a - b})
+
+
+def test_a_direction_is_judged_by_pairs_of_seeds():
+    """Seeds that are easy for one are easy for the other: the pairs tell what the means do not."""
+    paired = two_runs((0.50, 0.70, 0.90), (0.45, 0.66, 0.84))
+    assert claims.judge(A_ABOVE_B, paired).shown == "✅"
+    crossed = two_runs((0.50, 0.70, 0.90), (0.84, 0.66, 0.45))
+    assert claims.judge(A_ABOVE_B, crossed).shown == "inconclusive"
+    assert claims.judge(A_ABOVE_B, two_runs((0.4, 0.6, 0.8), (0.5, 0.7, 0.9))).shown == "❌"
+    assert claims.judge(A_ABOVE_B, two_runs((0.5, 0.7), (0.4, 0.6))).shown == "✅, two seeds"
+    one_dead = two_runs((0.5, 0.7, math.nan), (0.4, 0.6, 0.8))
+    assert claims.judge(A_ABOVE_B, one_dead).held == "inconclusive"
+
+
+def test_what_a_small_run_cannot_decide_is_not_tested_until_the_papers_size_is_there():
+    claim = A_ABOVE_B._replace(untested="too small", whole=("big", "other"))
+    runs = two_runs((0.5, 0.7, 0.9), (0.4, 0.6, 0.8))
+    out = claims.judge(claim, runs)
+    assert (out.shown, out.seeds) == ("not tested at this scale", 0)
+    assert out.said[-1] == "Not tested at this scale: too small." and "a (3) 0.700" in out.short
+    assert claims.judge(claim, runs | {"big": runs["b"]}).held == "not tested at this scale"
+    out = claims.judge(claim, runs | {"big": runs["b"], "other": runs["a"]})
+    assert out.shown == "❌" and out.said[0].startswith("`big`")
+
+
+def test_results_of_before_something_was_measured_are_named_and_do_not_count():
+    """Old runs of synthetic_meta.py have the forgetting of a mean, which is too low."""
+    claim = next(c for c in claims.CLAIMS["synthetic_meta"] if c.measure is claims.forgets)
+    R = [[0.1] * 3, [0.8, 0, 0], [0.5, 0.8, 0], [0.5, 0.5, 0.8]]
+    old = {"R": R, "seen": [], "last": [[0.5, 0.5, 0.8]], "masked": []}
+    new = old | {"forgetting": [0.02, 0.04]}
+    run = {"label": "synthetic", "row": "synthetic", "script": "synthetic_meta", "R": R,
+           "metrics": {}, "timing": {}}  # fmt: skip
+    some = [run | {"seed": seed, "learners": dict.fromkeys(claims.STATISTICS, kind)}
+            for seed, kind in enumerate((old, new))]  # fmt: skip
+    out = claims.judge(claim, {"synthetic": some})
+    assert (out.held, out.seeds) == ("✅", 1) and "test batch 0.030 (1)" in out.said[0]
+    assert "seed 0: of before all" in out.said[1] and "--row synthetic --seed 0`" in out.said[1]
+    out = claims.judge(claim, {"synthetic": some[:1]})
+    assert out.held == "–" and out.short.endswith("synthetic (1) –, –, –, –")
+    assert "forgetting" not in benchmark.summary_of(some[0])
+    assert benchmark.summary_of(some[1])["forgetting"] == pytest.approx(0.03)
+
+
+def test_the_rules_stand_on_the_page_once():
+    text = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    assert all(text.count(f"- {rule}") == 1 for rule in claims.RULES)
 
 
 def test_the_page_and_its_figures_from_a_few_runs(folder, tmp_path, capsys):

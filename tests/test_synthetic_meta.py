@@ -289,10 +289,70 @@ def test_running_statistics_are_those_of_the_learners_own_batches():
     assert torch.equal(S.norm1.running_mean, torch.zeros(4))  # the structure keeps nothing
 
 
+def test_forgetting_is_each_learners_own(monkeypatch):
+    """Two learners that forget different tasks: their mean R hides half of it."""
+    nets, data, method, args = build()
+    R = [[[0.0] * 3, [one, 0.0, 0.0], [two, 0.5, 0.0], [0.2, 0.5, 0.5]]
+         for one, two in ((0.8, 0.2), (0.2, 0.8))]  # fmt: skip
+    tested = [sm.Tested({"batch": r, "running": r}, {"batch": [0.5] * 3, "running": [0.5] * 3})
+              for r in R]  # fmt: skip
+    monkeypatch.setattr(sm, "new_learners", lambda *a, **k: tested)
+    monkeypatch.setattr(sm, "controls", lambda *a: {})
+    out = sm.evaluate(nets, data, method, args)["learners"]["batch"]
+    assert out["forgetting"] == pytest.approx([0.3, 0.3])  # (0.6 + 0.0) / 2 each
+    assert common.forgetting(out["R"]) == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("flags", ["", "--bn running"])
+def test_plain_means_weigh_every_batch_alike_and_own_statistics_are_of_its_images(flags):
+    nets, data, method, args = build(*flags.split())
+    S, images, tasks = nets.S, torch.randn(120, 1, 8, 8), sm.in_order(10, 2)
+    rows, y = sm.draw_batches(tasks, 12, 2, 8), sm.labels(12, data)
+    start = method.start(nets, method) | sm.buffers(S, CPU)
+    seen, plain = [], sm.PlainMean(sm.running(start))
+
+    def step(loss, w, *rest):
+        seen.append(w["conv1.weight"].detach().clone())
+        return plain.step(loss, w, *rest)
+
+    batches = [zip(images[of_task], y[of_task]) for of_task in rows]
+    *_, w = sm.learn(S, start, tasks, batches, *sm.hyperparameters(nets), method.inner_loss, step)
+    h = [F.conv2d(images[r], filters, stride=2, padding=1)
+         for r, filters in zip(rows.flatten(0, 1), seen)]  # fmt: skip
+    got = plain.put_into(w)
+    assert len(seen) == plain.batches == 10
+    want = torch.stack([one.mean((0, 2, 3)) for one in h]).mean(0)
+    torch.testing.assert_close(got["norm1.running_mean"], want, atol=1e-4, rtol=1e-3)
+    want = torch.stack([one.transpose(0, 1).flatten(1).var(1) for one in h]).mean(0)
+    torch.testing.assert_close(got["norm1.running_var"], want, atol=1e-4, rtol=1e-3)
+    assert (w["norm1.running_mean"] - got["norm1.running_mean"]).abs().max() > 1e-3
+
+    classes = torch.tensor([7, 2])
+    own = sm.put_own(w, S, images, classes, data)
+    h = F.conv2d(torch.cat([images[84:96], images[24:36]]), w["conv1.weight"], stride=2, padding=1)
+    torch.testing.assert_close(own["norm1.running_mean"], h.mean((0, 2, 3)).detach(), atol=1e-4,
+                               rtol=1e-3)  # fmt: skip
+
+
+def test_images_beside_it_tell_an_image_nothing_but_with_the_batchs_statistics():
+    """One class of the test set made a hundred times as frequent: other answers may not change."""
+    nets, data, method, args = build()
+    w = method.start(nets, method) | sm.buffers(nets.S, CPU)
+    images, tasks = torch.randn(120, 1, 8, 8), sm.in_order(10, 2)
+    own = data.y_test == 0
+    more = sm.replace(data, x_test=torch.cat([data.x_test, data.x_test[own].repeat(99, 1, 1, 1)]),
+                      y_test=torch.cat([data.y_test, data.y_test[own].repeat(99)]))  # fmt: skip
+    for mode, same in (("batch", False), ("running", True), ("own", True)):
+        a, b = (sm.accuracies(nets.S, w, d, tasks, mode, 5, x=images) for d in (data, more))
+        assert (a[1:] == pytest.approx(b[1:])) == same, mode
+
+
 def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
     result = run(tmp_path / "r.json", "--source", "synthetic")
     assert len(result["R"]) == 6 and len(result["R"][0]) == 5
-    assert set(result["learners"]) == {"batch", "running"}
+    assert set(result["learners"]) == {"batch", "running", "mean", "own"}
+    lost = result["learners"]["batch"]["forgetting"]  # of each learner
+    assert len(lost) == 2 and result["metrics"]["forgetting"] == pytest.approx(sum(lost) / 2)
     assert [len(v) for v in result["learners"]["batch"]["seen"]] == [5, 5]
     last = result["learners"]["batch"]["last"]
     assert result["metrics"]["ACC"] == pytest.approx(sum(map(sum, last)) / 10)

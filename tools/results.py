@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 
 import common
 from tools import benchmark, speed, table1
-from tools.claims import CLAIMS, Claim, Verdict, judge
+from tools.claims import CLAIMS, RULES, Claim, Verdict, judge
 from tools.runs import SCRIPTS, read_all
 from tools.tables import (
     Runs,
@@ -83,12 +83,12 @@ def claims_of(script: str, folder: str, base: str) -> str:
     rows, folded = [], []
     for i, claim in enumerate(CLAIMS[script], 1):
         verdict, anchor = judge(claim, runs), f"{script}-{i}"
-        seeds = "–" if not verdict.seeds else "one" if verdict.seeds == 1 else str(verdict.seeds)
         rows.append([f"[{i}](#{anchor})", claim.item, claim.says, claim.paper or "–",
-                     verdict.short, verdict.held, seeds])  # fmt: skip
-        folded.append(evidence(f'<details id="{anchor}"><summary>{i}. {claim.says}: {verdict.held}'
-                               "</summary>", claim, verdict, runs, folder, script, base))
-    header = ["#", "where", "claim", "paper", "ours (means)", "held", "seeds"]
+                     verdict.short, verdict.shown])  # fmt: skip
+        folded.append(evidence(f'<details id="{anchor}"><summary>{i}. {claim.says}: '
+                               f"{verdict.shown}</summary>", claim, verdict, runs, folder, script,
+                               base))  # fmt: skip
+    header = ["#", "where", "claim", "paper", "ours (seeds), means", "held"]
     return markdown_table(header, rows).strip() + "\n\n" + "\n".join(folded)
 
 
@@ -102,7 +102,7 @@ def evidence(
     lines += [f"- {line}" for line in verdict.said]
     figure = Path(folder) / script / claim.figure
     links = [f"[figure]({link_to(figure, base)})"] if claim.figure and figure.exists() else []
-    for name in claim.runs:
+    for name in (*claim.runs, *claim.whole):
         for run in runs.get(name, [])[:1]:
             spent = sum(r["timing"]["wall_s"] for r in runs[name]) / len(runs[name])
             links.append(f"[{name}]({link_to(run['path'], base)}) {spent:.0f} s")
@@ -196,11 +196,11 @@ def page(folder: str, figures: str, base: str) -> str:
     out = [
         "# Results",
         "Written by `make report` from the JSON of the runs; no number and no verdict here is "
-        "typed. ✅: all conditions of a claim hold, ❌: none does, else “partly”; the conditions "
-        "stand in [tools/claims.py](tools/claims.py). “(control)” marks our question, not the "
-        "paper's claim. Below each table its evidence, claim by claim: mean ± sample standard "
-        "deviation (number of seeds), our comment in words, and the JSON with command, seed, "
-        "commit, versions and machine.",
+        "typed. How verdicts are made ([tools/claims.py](tools/claims.py)):",
+        "\n".join(f"- {rule}" for rule in RULES),
+        "“(control)” marks our question, not the paper's claim. Below each table its evidence, "
+        "claim by claim: mean ± sample standard deviation (number of seeds), the claim's parts, "
+        "our comment in words, and the JSON with command, seed, commit, versions and machine.",
     ]
     for script, title in TITLES.items():
         out += [f"## {title}: `{file_of(script)}`", claims_of(script, folder, base)]
@@ -213,6 +213,7 @@ def page(folder: str, figures: str, base: str) -> str:
         "rates, were learned beforehand on images of all classes. Peak MB is of the whole process.",
         f"![accuracy against bytes kept]({link_to(Path(figures) / 'benchmark.png', base)})",
         benchmark.benchmark_table(benchmark.benchmark(folder)).strip(),
+        *benchmark.without_forgetting(folder),
         "## Table 1 of DGM, all rows",
         "What is known of all classes after the last task, mean ± sample standard deviation over "
         "seeds, the paper's number in brackets. Ours are at laptop scale: 16×16 pixels. The four "
@@ -261,10 +262,17 @@ HEADLINES = {
 }  # fmt: skip
 
 
-def verdicts_of(script: str, folder: str) -> list[str]:
+def verdicts_of(script: str, folder: str) -> list[Verdict]:
     """The verdicts on a paper's own claims, in their order."""
-    return [judge(claim, read_all(folder, script)).held for claim in CLAIMS[script]
+    return [judge(claim, read_all(folder, script)) for claim in CLAIMS[script]
             if "control" not in claim.item]  # fmt: skip
+
+
+def how_many(verdicts: list[Verdict]) -> str:
+    """How many claims held, and how many of these on fewer than three seeds."""
+    held = [verdict for verdict in verdicts if verdict.held == "✅"]
+    few = sum(verdict.seeds < 3 for verdict in held)
+    return f"{len(held)} of {len(verdicts)}" + (f" ({few} on few seeds)" if few else "")
 
 
 def headlines(folder: str) -> str:
@@ -272,8 +280,7 @@ def headlines(folder: str) -> str:
     rows = []
     for script, numbers in HEADLINES.items():
         runs, paper = read_all(folder, script), importlib.import_module(f"tools.figures.{script}")
-        verdicts = verdicts_of(script, folder)
-        held = f"{verdicts.count('✅')} of {len(verdicts)}"
+        held = how_many(verdicts_of(script, folder))
         for i, (what, name, key) in enumerate(numbers):
             value = paper.PAPER.get(name, {}).get(key)
             shown = "–" if value is None else f"{value:.{metric_digits(key)}f}"
@@ -286,7 +293,7 @@ def headlines(folder: str) -> str:
 def draw_overview(folder: str, path: str) -> None:
     """The README's figure: each paper's numbers against ours, and a mark for each of its claims.
 
-    Filled: the claim held; half filled: partly; empty: it did not; a dot: not run.
+    Filled: the claim held; half filled: partly; empty: it did not; a dot: open, or not tested.
     """
     fig = Figure(figsize=(10, 5), layout="constrained", dpi=150)
     style = {"✅": "full", "partly": "left", "❌": "none"}
@@ -307,7 +314,7 @@ def draw_overview(folder: str, path: str) -> None:
         above.set_ylim(-0.6, len(numbers) - 0.4)
         above.margins(x=0.15)
         above.grid(color="0.92")
-        verdicts = verdicts_of(script, folder)
+        verdicts = [verdict.held for verdict in verdicts_of(script, folder)]
         for x, held in enumerate(verdicts):
             below.plot(x, 0, "o" if held in style else ".", ms=10, color="C0", mec="C0",
                        markerfacecoloralt="white", fillstyle=style.get(held, "full"))  # fmt: skip
