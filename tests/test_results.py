@@ -50,7 +50,8 @@ def test_every_claim_names_runs_that_exist():
         known = {f"{other}/{name}" for other in runs.SCRIPTS for name in runs.rows_of(other)}
         known |= runs.rows_of(script).keys()
         for claim in some:
-            assert set(claim.runs) <= known, claim.says
+            assert set(claim.runs) | set(claim.whole) <= known, claim.says
+            assert bool(claim.whole) <= bool(claim.untested), claim.says
         assert set(benchmark.BENCHMARK[script][1]) <= known
 
 
@@ -188,6 +189,29 @@ def test_results_of_before_something_was_measured_are_named_and_do_not_count():
     assert out.held == "–" and out.short.endswith("synthetic (1) –, –, –, –")
     assert "forgetting" not in benchmark.summary_of(some[0])
     assert benchmark.summary_of(some[1])["forgetting"] == pytest.approx(0.03)
+
+
+def test_a_class_that_runs_out_is_told_from_the_counts_of_a_run():
+    tasks = [{"replayed": [0, 0, 0, 0], "drawn": 0}, {"replayed": [50, 50, 0, 0], "drawn": 1000},
+             {"replayed": [60, 10, 50, 0], "drawn": 5000}]  # fmt: skip
+    run = {"tasks": tasks, "classes": [["a", "b"], ["c"], ["d"]],
+           "args": {"n_gen": 100, "n_gen_mode": "per-task"}}  # fmt: skip
+    found = claims.scarcity(run)
+    assert found["drawn / kept"] == pytest.approx(6000 / 220)
+    assert found["least share of a class"] == pytest.approx(10 / 66)  # of 200 / 3
+    del tasks[1]["drawn"]
+    assert claims.scarcity(run)["drawn / kept"] is None  # an old result
+
+
+def test_the_cost_of_a_task_is_taken_in_as_many_epochs_everywhere():
+    """Images of an epoch of each net, 10 more in every task; the GAN's epochs grow by one."""
+    tasks = [{"solver_images": 2 * n, "gan_images": (5 + t) * n}
+             for t, n in enumerate((10, 20, 30, 40))]  # fmt: skip
+    tasks.append({"solver_images": 100, "gan_images": 0})  # no GAN after the last
+    args = {"solver_epochs": 2, "replay": "gan", "gan_epochs": []}
+    found = claims.line_of_images({"tasks": tasks, "args": args})
+    r2, times, every = found.values()
+    assert r2 == pytest.approx(1) and times == 4 and every == pytest.approx(4 * (2 + 8) / (2 + 5))
 
 
 def test_the_rules_stand_on_the_page_once():
