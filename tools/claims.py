@@ -501,8 +501,7 @@ CLAIMS = {
                           for name, v in zip(STATISTICS.values(), f[:4])}
               | {f"real: {name}": v - SHARP for name, v in zip(STATISTICS.values(), f[4:])},
               "figure1.png",
-              "With learned rates real data are forgotten little, too; what forgets is the MLP at "
-              "a rate that is not learned."),
+              "What forgets most is the MLP, at a rate that is not learned."),
         Claim("Sec. 4", "“the main advantage comes from using meta learned data samples” (more "
               "than 3 points over real data); last: running statistics in the meta-loss too",
               ("synthetic", "real", "running", "real-running"), at_the_end,
