@@ -905,7 +905,7 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
 
 QUALITY_IMAGES = 1000  # at most, of each kind
 QUALITY_PER_TASK = 500  # to be generated
-ALIKE = 0.95  # of fewer images told apart new classes may be learned from real ones
+ALIKE = 0.8  # of images told apart: below, new classes may be learned from real ones
 QUALITY_SIDE = 14  # pixels: larger images are averaged down to 14 ... 27
 
 

@@ -418,6 +418,7 @@ class Task:
     old_B: int  # of them per step
     share: float  # earlier classes among all so far
     quality: dict = field(default_factory=dict)  # common.memory_quality, when G has learned it
+    alike: bool = False  # real and generated images of it: --classifier-images auto
 
 
 @dataclass
@@ -779,6 +780,8 @@ def finish(D: nn.Module, task: Task, method: Method, run: common.Run) -> nn.Modu
     if args.separate_classifier:
         net = own_classifier(task.data, len(task.seen), method)
     x, label = method.lesson(task, args)
+    if task.alike:  # then there is nothing for negatives and noise to hide
+        args = argparse.Namespace(**vars(args) | {"jitter": 0.0})
     steps, lr = args.classifier_steps, args.classifier_lr
     train_classifier(net, x, label, steps, lr, True, 2 * task.B, args, run)
     return net
@@ -806,10 +809,10 @@ def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tens
 
 def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """--classifier-images auto: real images where they can hardly be told from generated ones."""
-    alike = (task.quality.get("told apart") or 1) < common.ALIKE
-    kind = "real" if alike else "generated"
+    task.alike = (task.quality.get("told apart") or 1) < common.ALIKE
+    kind = "real" if task.alike else "generated"
     print(f"task {task.t + 1}: the classifier learns the new classes from {kind} images")
-    return (real_lesson if alike else generated_lesson)(task, args)
+    return (real_lesson if task.alike else generated_lesson)(task, args)
 
 
 def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
@@ -1457,7 +1460,8 @@ def classifier_flags(parser: argparse.ArgumentParser) -> None:
         help="there, too, images are turned, scaled, sheared and shifted by up to this")
     add("--flip", action=yes_no, default=False, help="there, too, a random half is mirrored")
     add("--jitter", type=float, default=0.0,
-        help="there, too, half of the images are negatives, all with noise of up to this")
+        help="there, too, half of the images are negatives, all with noise of up to this, unless "
+        "--classifier-images auto has chosen real ones")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -1501,6 +1505,8 @@ def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
     check_shared(args, {"lambda_ru": 0, "s_max": 1})
     bound = args.replay == "none" or args.joint
+    if bound:
+        args.jitter = 0.0  # nothing generated is seen
     distorts = args.augment or args.flip or args.jitter or args.label_smoothing
     if distorts and not (args.classifier_steps or bound):
         raise common.UserError("--augment, --flip and --label-smoothing are for the images of "
