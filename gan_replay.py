@@ -678,7 +678,56 @@ def run(args: argparse.Namespace) -> dict:
         "metrics": common.summarise(record.R), "memory": memory, **vars(record),
         "timing": {"wall_s": here.wall_s(), "tasks": seconds},
         "environment": environment | {"machines": here.machines} | common.peak_memory(device),
+        "kept": keep(past, data, epochs),
     }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# A trained model: what --save keeps, and what --load does with it
+# --------------------------------------------------------------------------------------------
+
+
+def keep(past: Past, data: Data, epochs: list[int]) -> dict:
+    """The solver, the last G, and the classes that it has learned."""
+    last = max((t + 1 for t, n in enumerate(epochs) if n), default=0)
+    return {"solver": past.solver, "G": past.G, "learned": sum(data.tasks[:last], []),
+            "pixels": "the nets see bytes x as x / 127.5 - 1"}  # fmt: skip
+
+
+def rebuild(model: common.Model, device: torch.device) -> Past:
+    """The nets of a model."""
+    args, kept = model.args, model.kept
+    data, method = without_images(model, device), method_of(args)
+    solver = make_solver(data.shape, data.K, args.solver_hidden).to(device)
+    past = Past(solver, *new_nets(data, method, args))
+    past.solver.load_state_dict(kept["solver"])
+    past.G.eval().load_state_dict(kept["G"])
+    return past
+
+
+def without_images(model: common.Model, device: torch.device) -> Data:
+    """What is known of a model's data: its shape and classes."""
+    K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
+    x = torch.empty(0, C, H, W, dtype=torch.uint8, device=device)
+    y = torch.empty(0, dtype=torch.int64, device=device)
+    return Data(x, y, x, y, [], y, K, (C, H, W), model.data)
+
+
+def evaluate(past: Past, data: Data, args: argparse.Namespace) -> list[float]:
+    """The accuracy on each task."""
+    return accuracies(past.solver, data)
+
+
+def draw_classes(past: Past, model: common.Model, n: int) -> dict[str, Tensor]:
+    """n images uint8 [n, C, H, W] of each class that G has learned, as a next task would be shown
+    them; without --conditional those that the solver takes for it."""
+    seen, method = model.kept["learned"], method_of(model.args)
+    if not seen:
+        raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
+    data = without_images(model, next(past.solver.parameters()).device)
+    stream = generated(data, seen, past, method, model.args.seed)
+    x, _, y = take_balanced(stream, n * len(seen), seen)
+    return {model.data["classes"][c]: x[y == c] for c in seen}
 
 
 # --------------------------------------------------------------------------------------------
@@ -807,6 +856,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     common.add_data_flags(parser)
     add = common.add_run_flags(parser, "gan_replay")
     add("--compile", action="store_true", help="torch.compile the GAN's nets")
+    common.add_model_flags(parser)
     if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
@@ -834,8 +884,11 @@ def check(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train as the command line says and write the result."""
-    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
+    """Train as the command line says and write the result; or use a trained model (--load)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if common.use_model(argv, "gan_replay", parse_args, rebuild, load_data, evaluate, draw_classes):
+        return
+    argv = common.with_row(argv, ROWS, DEMO)
     common.carry_out(run, parse_args(argv), argv, "gan_replay")
 
 
