@@ -1144,9 +1144,10 @@ def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
         if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} takes numbers from {bound} to {most}")
+    seed = str(getattr(args, "seed", 0))
     for name in ("out", "save"):
         if hasattr(args, name):
-            setattr(args, name, getattr(args, name).replace("{seed}", str(getattr(args, "seed", 0))))
+            setattr(args, name, getattr(args, name).replace("{seed}", seed))
 
 
 def expand_home(args: argparse.Namespace) -> None:
