@@ -771,6 +771,8 @@ ROWS = {
     "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 2294 "
                        "--balance", "the improved solver, {n_gen} images stored"),
     "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
+    "small": ("–", "--preset improved --final-gan --gan-epochs 8 --gan-width 32 "
+              "--solver-hidden 200 200 --solver-epochs 5", "the model in reference/models"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make gan_replay/figure1`.
 ITEMS = {

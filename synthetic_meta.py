@@ -1058,6 +1058,8 @@ ROWS = {
     "improved-narrow": ("–", "--preset improved --channels 18 32", "(a), 32 channels, not 128"),
     "improved-trained": ("–", "--preset improved --frozen-convs 0",
         "(a), convolutions trained too"),
+    "small": ("–", "--preset improved --init learned --gen-width 16 --meta-steps 250 --horizons 5 "
+        "--batches 40", "the model in reference/models"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make synthetic_meta/figure1`.
 ITEMS = {

@@ -130,7 +130,7 @@ def test_missing_rows_are_three_commands_and_a_count_with_the_sizes_of_the_other
     lines = capsys.readouterr().err.splitlines()
     runs.say_missing(found, wanted, "gan_replay", "my results")
     assert "--out 'my results/ngen12000-seed0.json'" in capsys.readouterr().err
-    assert len(lines) == 4 and lines[-1].startswith(f"missing: {len(wanted) - 5} more of the 25")
+    assert len(lines) == 4 and lines[-1].startswith(f"missing: {len(wanted) - 5} more of the 26")
     assert lines[0] == (
         "missing: python gan_replay.py --row ngen12000 --dataset mnist --data-dir data "
         f"--train-size 500 --validation 100 --seed 0 --out {folder}/ngen12000-seed0.json")
