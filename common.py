@@ -1643,8 +1643,11 @@ class Model(NamedTuple):
     kept: dict[str, Any]  # the script's own: weights by name, and what its nets need
 
 
-def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that keep a trained model and use it; none is in `args` unless it is given."""
+def add_model_flags(parser: argparse.ArgumentParser) -> Callable:
+    """The flags that keep a trained model and use it; none is in `args` unless it is given.
+
+    Returns the group's `add_argument`, for more of them.
+    """
     group = parser.add_argument_group("a trained model (with --load nothing is trained)")
     add = functools.partial(group.add_argument, default=argparse.SUPPRESS)
     add("--save", metavar="FILE", help="when the run ends, keep its nets in this file")
@@ -1653,6 +1656,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         help="measure it again, on the data of its run or on --dataset")
     add("--generate", type=int, metavar="N",
         help="N images of every class, a row for each, into the picture --out")
+    return add
 
 
 def check_save(args: argparse.Namespace) -> str:
@@ -1780,7 +1784,8 @@ def use_model(
     check_fit(model, data.about, [f for f in OF_DATA if f in given])
     found = evaluate(nets, data, model.args)
     ACC, then = (sum(some) / len(some) for some in (found, model.accuracy))
-    as_then = "as its run measured" if found == model.accuracy else f"its run had {then:.4f}"
+    same = math.isclose(ACC, then, rel_tol=1e-9)  # joint training stores their mean alone
+    as_then = "as its run measured" if same else f"its run had {then:.4f}"
     print(f"accuracy by task {' '.join(f'{a:.3f}' for a in found)}")
     print(f"ACC {ACC:.4f}: {as_then}")
     return True
