@@ -1642,6 +1642,11 @@ class Model(NamedTuple):
     command: str  # that made it
     kept: dict[str, Any]  # the script's own: weights by name, and what its nets need
 
+    def no_images(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """x uint8 [0, C, H, W], y int64 [0]: nets are built for this shape, on this device."""
+        x = torch.empty(0, *self.data["shape"], dtype=torch.uint8, device=device)
+        return x, torch.empty(0, dtype=torch.int64, device=device)
+
 
 def add_model_flags(parser: argparse.ArgumentParser) -> Callable:
     """The flags that keep a trained model and use it; none is in `args` unless it is given.

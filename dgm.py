@@ -1250,9 +1250,8 @@ def keep(G: Generator | None, solver: nn.Module, data: Data) -> dict:
 
 def rebuild(model: common.Model, device: torch.device) -> tuple[Generator, nn.Module, Data]:
     """The nets of a model, and what is known of its data without images."""
-    args, kept, K = model.args, model.kept, len(model.data["classes"])
-    x, y = torch.empty(0, dtype=torch.uint8, device=device), torch.empty(0, dtype=torch.int64)
-    tasks, (C, H, W) = kept["tasks"], model.data["shape"]
+    args, kept, (x, y) = model.args, model.kept, model.no_images(device)
+    K, tasks, (C, H, W) = len(model.data["classes"]), kept["tasks"], model.data["shape"]
     data = Data(x, y, x, y, tasks, sum(tasks, []), y, y, K, (C, H, W), model.data, args.seed)
     method = method_of(args)
     G = new_generator(data, method)
@@ -1264,16 +1263,12 @@ def rebuild(model: common.Model, device: torch.device) -> tuple[Generator, nn.Mo
     return G, solver, data
 
 
-def test_again(
-    nets: tuple[Generator, nn.Module, Data], data: Data, args: argparse.Namespace
-) -> list[float]:
+def test_again(nets: tuple, data: Data, args: argparse.Namespace) -> list[float]:
     """The accuracy on each task."""
-    return evaluate(nets[1], data)  # type: ignore[arg-type]
+    return evaluate(nets[1], data)
 
 
-def draw_classes(
-    nets: tuple[Generator, nn.Module, Data], model: common.Model, n: int
-) -> dict[str, Tensor]:
+def draw_classes(nets: tuple, model: common.Model, n: int) -> dict[str, Tensor]:
     """n images uint8 [n, C, S, S] of each class of the first --after tasks, each task's under its
     own masks. By Eq. (5) they are what they were when that task ended: to the bit."""
     G, _, data = nets

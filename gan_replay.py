@@ -694,38 +694,30 @@ def keep(past: Past, data: Data, epochs: list[int]) -> dict:
             "pixels": "the nets see bytes x as x / 127.5 - 1"}  # fmt: skip
 
 
-def rebuild(model: common.Model, device: torch.device) -> Past:
-    """The nets of a model."""
-    args, kept = model.args, model.kept
-    data, method = without_images(model, device), method_of(args)
-    solver = make_solver(data.shape, data.K, args.solver_hidden).to(device)
-    past = Past(solver, *new_nets(data, method, args))
+def rebuild(model: common.Model, device: torch.device) -> tuple[Past, Data]:
+    """The nets of a model, and what is known of its data without images."""
+    args, kept, (x, y) = model.args, model.kept, model.no_images(device)
+    K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
+    data = Data(x, y, x, y, [kept["learned"]], y, K, (C, H, W), model.data)
+    solver = make_solver(data.shape, K, args.solver_hidden).to(device)
+    past = Past(solver, *new_nets(data, method_of(args), args))
     past.solver.load_state_dict(kept["solver"])
     past.G.eval().load_state_dict(kept["G"])
-    return past
+    return past, data
 
 
-def without_images(model: common.Model, device: torch.device) -> Data:
-    """What is known of a model's data: its shape and classes."""
-    K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
-    x = torch.empty(0, C, H, W, dtype=torch.uint8, device=device)
-    y = torch.empty(0, dtype=torch.int64, device=device)
-    return Data(x, y, x, y, [], y, K, (C, H, W), model.data)
-
-
-def evaluate(past: Past, data: Data, args: argparse.Namespace) -> list[float]:
+def test_again(nets: tuple[Past, Data], data: Data, args: argparse.Namespace) -> list[float]:
     """The accuracy on each task."""
-    return accuracies(past.solver, data)
+    return accuracies(nets[0].solver, data)
 
 
-def draw_classes(past: Past, model: common.Model, n: int) -> dict[str, Tensor]:
+def draw_classes(nets: tuple[Past, Data], model: common.Model, n: int) -> dict[str, Tensor]:
     """n images uint8 [n, C, H, W] of each class that G has learned, as a next task would be shown
     them; without --conditional those that the solver takes for it."""
-    seen, method = model.kept["learned"], method_of(model.args)
+    (past, data), seen = nets, nets[1].tasks[0]
     if not seen:
         raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
-    data = without_images(model, next(past.solver.parameters()).device)
-    stream = generated(data, seen, past, method, model.args.seed)
+    stream = generated(data, seen, past, method_of(model.args), model.args.seed)
     x, _, y = take_balanced(stream, n * len(seen), seen)
     return {model.data["classes"][c]: x[y == c] for c in seen}
 
@@ -888,7 +880,8 @@ def check(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train as the command line says and write the result; or use a trained model (--load)."""
     argv = sys.argv[1:] if argv is None else argv
-    if common.use_model(argv, "gan_replay", parse_args, rebuild, load_data, evaluate, draw_classes):
+    if common.use_model(argv, "gan_replay", parse_args, rebuild, load_data, test_again,
+                        draw_classes):  # fmt: skip
         return
     argv = common.with_row(argv, ROWS, DEMO)
     common.carry_out(run, parse_args(argv), argv, "gan_replay")

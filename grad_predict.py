@@ -1060,7 +1060,7 @@ def rebuild(model: common.Model, device: torch.device) -> dict:
     return kept
 
 
-def evaluate(kept: dict, data: Data, args: argparse.Namespace) -> list[float]:
+def test_again(kept: dict, data: Data, args: argparse.Namespace) -> list[float]:
     """The accuracy on each task."""
     data.mean, data.sd = kept["mean"], kept["sd"]
     for task, perm in zip(data.tasks, kept["permutations"]):
@@ -1303,7 +1303,7 @@ def check(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train as the command line says and write the result; or use a trained model (--load)."""
     argv = sys.argv[1:] if argv is None else argv
-    if common.use_model(argv, "grad_predict", parse_args, rebuild, load_data, evaluate):
+    if common.use_model(argv, "grad_predict", parse_args, rebuild, load_data, test_again):
         return
     argv = common.with_row(argv, ROWS, DEMO, "--record-death")
     common.carry_out(run, parse_args(argv), argv, "grad_predict", metric="ACC (%)")

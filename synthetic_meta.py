@@ -985,9 +985,8 @@ def keep(nets: Nets, data: Data) -> dict:
 
 def rebuild(model: common.Model, device: torch.device) -> tuple[Nets, Data, Method]:
     """The nets of a model, and what is known of its data without images."""
-    kept, K, (C, H, W) = model.kept, len(model.data["classes"]), model.data["shape"]
-    x = torch.empty(0, C, H, W, dtype=torch.uint8, device=device)
-    y = torch.empty(0, dtype=torch.int64, device=device)
+    kept, (x, y) = model.kept, model.no_images(device)
+    K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
     scale = {name: v.to(device) for name, v in kept["standard"].items()}
     standard = functools.partial(standardised, **scale)
     data = Data(x, y, x, y, [], K, (C, H, W), standard, model.data)

@@ -243,8 +243,8 @@ def test_a_row_holds_what_G_makes_of_that_class(tmp_path):
 
     path = train("gan_replay", tmp_path, "--preset", "improved", "--final-gan")
     model = common.load_model(path, "gan_replay", gan_replay.parse_args([]))
-    past = gan_replay.rebuild(model, torch.device("cpu"))
-    rows = gan_replay.draw_classes(past, model, 4)
+    built = gan_replay.rebuild(model, torch.device("cpu"))
+    rows, past = gan_replay.draw_classes(built, model, 4), built[0]
     z = torch.randn(1000, 100, generator=torch.Generator().manual_seed(model.args.seed))
     with torch.no_grad():
         x = gan_replay.to_uint8(past.G(z, torch.arange(1000) % 10))
