@@ -202,7 +202,8 @@ def test_data_that_have_changed_since_are_named(tmp_path, capsys, monkeypatch):
     model = train("grad_predict", tmp_path)
     load = common.load_dataset
     monkeypatch.setattr(common, "load_dataset", lambda *a, **k: load(*a, **k)._replace(checksum=1))
-    line = fails(capsys, "grad_predict", "--load", model, "--evaluate")
+    ask = ("--load", model, "--evaluate", "--data-dir", tmp_path)  # that is no other data
+    line = fails(capsys, "grad_predict", *ask)
     assert "not those of the model's run (other images or labels): give --dataset" in line
 
 
