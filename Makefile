@@ -86,7 +86,7 @@ compare: $(READY)  ## your results beside the reference's and the paper's, seed 
 	$(PY) -m tools.compare results/$(NAME)
 
 # SCRIPT:ROW. `python SCRIPT.py --load reference/models/SCRIPT.pt --evaluate` says what each is worth.
-MODELS := gan_replay:small dgm:small synthetic_meta:small grad_predict:improved
+MODELS := gan_replay:small dgm:dgmw synthetic_meta:small grad_predict:improved
 models: $(READY)  ## the small trained models in reference/models, on MNIST, minutes each
 	$(foreach m,$(MODELS),$(TRAIN) $(subst :,.py --row ,$(m)) --threads 1 --data-dir $(strip $(DATA)) \
 		--out results/models/$(firstword $(subst :, ,$(m))).json \

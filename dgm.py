@@ -1316,7 +1316,6 @@ ROWS = {
     "split-dgma": ("–", "--preset laptop --classes-per-task 2 --method dgma", "DGMa, laptop"),
     "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
     "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
-    "small": ("–", "--preset laptop --train-size 20000", "the model in reference/models"),
     # On ImageNet-50 alone: classifiers on what the generator of the row dgmw generates.
     **{name: ("Table 2, Figure 2", f"--preset laptop {flags} --generator "
               "results/imagenet50/dgm/dgmw-seed{seed}.generator", f"DGMw, {what}, laptop")
