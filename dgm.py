@@ -1317,18 +1317,24 @@ ROWS = {
     "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
     "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
     # On ImageNet-50 alone: classifiers on what the generator of the row dgmw generates.
-    **{name: ("Table 2, Figure 2", f"--preset laptop {flags} --generator "
-              "results/imagenet50/dgm/dgmw-seed{seed}.generator", f"DGMw, {what}, laptop")
-       for name, flags, what in (
-           ("k1000", "--memory-size 1000", "K=1000"),
-           ("k2000", "--memory-size 2000", "K=2000"),
-           ("k1000-herding", "--memory-size 1000 --choice herding", "K=1000, herded"),
-           ("k2000-herding", "--memory-size 2000 --choice herding", "K=2000, herded"),
-           ("r75", "--real-ratio 0.75", "r=0.75"),
-           ("r50", "--real-ratio 0.5", "r=0.5"),
-           ("r25", "--real-ratio 0.25", "r=0.25"),
-           ("r10", "--real-ratio 0.1", "r=0.1"),
-       )},
+    "k1000": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=1000, laptop"),
+    "k2000": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=2000, laptop"),
+    "k1000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 --choice herding "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
+        "DGMw, K=1000, herded, laptop"),
+    "k2000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 --choice herding "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
+        "DGMw, K=2000, herded, laptop"),
+    "r75": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.75 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.75, laptop"),
+    "r50": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.5 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.5, laptop"),
+    "r25": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.25 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.25, laptop"),
+    "r10": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.1 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.1, laptop"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make dgm/table1`; with PRESET=paper the rows of that preset.
 ITEMS = {
