@@ -88,9 +88,8 @@ compare: $(READY)  ## your results beside the reference's and the paper's, seed 
 # SCRIPT:ROW. `python SCRIPT.py --load reference/models/SCRIPT.pt --evaluate` says what each is worth.
 MODELS := gan_replay:small dgm:dgmw synthetic_meta:small grad_predict:improved
 models: $(READY)  ## the small trained models in reference/models, on MNIST, minutes each
-	$(foreach m,$(MODELS),$(TRAIN) $(subst :,.py --row ,$(m)) --threads 1 --data-dir $(strip $(DATA)) \
-		--out results/models/$(firstword $(subst :, ,$(m))).json \
-		--save reference/models/$(firstword $(subst :, ,$(m))).pt &&) true
+	$(foreach m,$(MODELS),$(TRAIN) $(subst :,.py --row ,$(m)) --threads 1 --data-dir $(strip $(DATA)) $(foreach s,\
+		$(firstword $(subst :, ,$(m))),--out results/models/$(s).json --save reference/models/$(s).pt) &&) $(PY) -m tools.models
 
 report: $(READY)  ## from reference/: RESULTS.md (every claim, judged), the figures, the tables in docs/ and README
 	$(foreach script,$(SCRIPTS),$(foreach folder,$(filter-out reference/episodic-%,$(wildcard reference/$(script) reference/$(script)-*)),\

@@ -1,8 +1,9 @@
-"""The table of trained models on docs/reproducing.md, from what the files say of themselves.
+"""What reference/models holds: a picture beside each model, and a table on docs/reproducing.md.
 
-    python -m tools.models    # reads reference/models/*.pt, which `make models` makes
+    python -m tools.models    # of reference/models/*.pt, which `make models` trains
 """
 
+import importlib
 from pathlib import Path
 
 import common
@@ -32,5 +33,20 @@ def table(folder: str = FOLDER) -> str:
     return markdown_table(["file", "images", "row", "ACC", "of images", "size"], rows)
 
 
+def draw(folder: str = FOLDER) -> None:
+    """Ten images of each class beside every model that has a generator."""
+    for path in sorted(Path(folder).glob("*.pt")):
+        script = importlib.import_module(common.read_saved(path)["script"])
+        if hasattr(script, "draw_classes"):
+            picture = str(path.with_suffix(".png"))
+            script.main(["--load", str(path), "--generate", "10", "--out", picture])
+
+
+def main() -> None:
+    """Draw, then renew the table."""
+    draw()
+    fill_between_markers(PAGE, "models", table())
+
+
 if __name__ == "__main__":
-    common.exit_in_one_line(lambda: fill_between_markers(PAGE, "models", table()))
+    common.exit_in_one_line(main)
