@@ -20,7 +20,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 SCRIPTS := gan_replay dgm synthetic_meta grad_predict episodic
-.PHONY: help install demo test reproduce $(SCRIPTS) compare page report stress margins cuda bench \
+.PHONY: help install demo test reproduce $(SCRIPTS) compare page models report stress margins cuda bench \
 	bench-higher bench-avalanche
 
 # What cannot work is said before anything is made.
@@ -88,6 +88,12 @@ page: $(READY)  ## one page, figures/DATASET/index.html: what your results show,
 
 compare: $(READY)  ## your results beside the reference's and the paper's, seed by seed
 	$(PY) -m tools.compare results/$(NAME)
+
+# SCRIPT:ROW. `python SCRIPT.py --load reference/models/SCRIPT.pt --evaluate` says what each is worth.
+MODELS := gan_replay:small dgm:dgmw synthetic_meta:small grad_predict:improved
+models: $(READY)  ## the small trained models in reference/models, on MNIST, minutes each
+	$(foreach m,$(MODELS),$(TRAIN) $(subst :,.py --row ,$(m)) --threads 1 --data-dir $(strip $(DATA)) $(foreach s,\
+		$(firstword $(subst :, ,$(m))),--out results/models/$(s).json --save reference/models/$(s).pt) &&) $(PY) -m tools.models
 
 report: $(READY)  ## from reference/: RESULTS.md (every claim, judged), the figures, the tables in docs/ and README
 	$(foreach script,$(SCRIPTS),$(foreach folder,$(filter-out reference/episodic-%,$(wildcard reference/$(script) reference/$(script)-*)),\

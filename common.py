@@ -69,9 +69,11 @@ try:  # not on Windows
 except ImportError:
     fcntl = resource = None  # type: ignore[assignment]
 
-__version__ = "0.2.0"
+PROJECT = "learning without forgetting, by making the past"
+__version__ = "0.2.0"  # as in CITATION.cff
 SCHEMA = 1  # of the result files
 CHECKPOINT_FORMAT = 2
+MODEL_FORMAT = 1  # of what --save writes
 
 
 class UserError(Exception):
@@ -1086,14 +1088,18 @@ def carry_out(
 ) -> dict[str, Any]:
     """Train, write the result to --out, remove the checkpoint, print `metric`; -> the result.
 
+    What `run` returns as "kept" is no part of the result: --save FILE keeps it (`save_model`).
     `start` is what Python is told to run, `script`.py unless it says something else.
     """  # fmt: skip
     check_writable(args.out)
+    save = check_save(args)
     command = shlex.join(["python", *(start or f"{script}.py").split(), *argv])
     result = {"schema": SCHEMA, "script": script, "seed": args.seed, "command": command,
               "args": vars(args).copy()}  # fmt: skip
+    kept: dict[str, Any] = {}
     try:
         result |= run(args)
+        kept = result.pop("kept", {})
         value, digits = result["metrics"].get(metric), 2 if "%" in metric else 4
         said = f"no {metric}" if value is None else f"{metric} {value:.{digits}f}"
         said += f", {result['timing']['wall_s']:.0f} s"
@@ -1102,6 +1108,9 @@ def carry_out(
             raise
         result["skipped"] = one_line(error)
         said = f"skipped, as these data do not fit: {one_line(error)}"
+    if save and kept:
+        save_model(save, result, kept)
+        print(f"the trained nets: {save}")
     write_result(args.out, result)
     if "skipped" not in result:  # then a checkpoint there is of another run
         Path(f"{args.out}.ckpt").unlink(missing_ok=True)
@@ -1244,7 +1253,7 @@ def with_row(
 def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
     """UserError unless the numbers of each flag lie between `least` and 2**31 - 1.
 
-    --threads may be up to four times the cores. Expands `~` in paths, `{seed}` in --out.
+    --threads may be up to four times the cores. Expands `~` in paths, `{seed}` in --out, --save.
     """
     expand_home(args)
     for name, bound in least.items():
@@ -1253,12 +1262,15 @@ def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
         if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} takes numbers from {bound} to {most}")
-    args.out = args.out.replace("{seed}", str(args.seed))
+    seed = str(getattr(args, "seed", 0))
+    for name in ("out", "save"):
+        if hasattr(args, name):
+            setattr(args, name, getattr(args, name).replace("{seed}", seed))
 
 
 def expand_home(args: argparse.Namespace) -> None:
     """`~` in every flag that is a path, as the shell leaves it in --out=~/run.json."""
-    for name in ("out", "data_dir", "generator", "runs", "figures", "docs"):
+    for name in ("out", "save", "load", "data_dir", "generator", "runs", "figures", "docs"):
         if getattr(args, name, ""):
             setattr(args, name, os.path.expanduser(getattr(args, name)))
 
@@ -1481,6 +1493,14 @@ def save_checkpoint(
         CHECKPOINTS.append(Path(path))
 
 
+def read_saved(path: str | Path) -> Any:
+    """What torch.save wrote, if it is plain tensors and values; one of DAMAGE where it is not."""
+    with zipfile.ZipFile(path) as parts:  # what torch.save writes; torch.load sums nothing up
+        if parts.testzip() is not None:
+            raise ValueError("a checksum is wrong")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def about_data(data: Dataset) -> dict[str, Any]:
     """What makes a data set this one: classes, images of each, shape, a checksum of all of it."""
     labels = {"train": data.y_train, "test": data.y_test}
@@ -1490,7 +1510,7 @@ def about_data(data: Dataset) -> dict[str, Any]:
 
 
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", "skip_unfit")
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", "skip_unfit", "save")
 
 
 def identity(
@@ -1533,10 +1553,7 @@ def load_checkpoint(
         return {}
     way_out = way_out or f"delete {path} to start anew, or choose another --out"
     try:
-        with zipfile.ZipFile(path) as parts:  # what torch.save writes; torch.load sums nothing up
-            if parts.testzip() is not None:
-                raise ValueError("a checksum is wrong")
-        whole = torch.load(path, map_location="cpu", weights_only=True)
+        whole = read_saved(path)
         version, old, rng, state = (whole[k] for k in ("format", "args", "rng", "state"))
         old, worked = dict(old), list(whole.get("machines", []))
     except DAMAGE as error:
@@ -1723,3 +1740,207 @@ def restore(value: Any, kept: Any, device: torch.device) -> Any:
     else:
         return kept
     return value
+
+
+# ----------------------------------------------------------------------------------------------
+# Trained models: --save FILE keeps the nets, --load FILE measures them or looks at their images
+# ----------------------------------------------------------------------------------------------
+
+OF_DATA = ("dataset", "data_dir", "image_size", "train_size", "test_size", "validation")
+MOST_IMAGES = 1000  # of each class, --generate
+
+
+class Model(NamedTuple):
+    """What a file of --save holds."""
+
+    args: argparse.Namespace  # the flags of its run, and over them those of --load
+    data: dict[str, Any]  # `about_data` of what it was trained on: classes, shape ...
+    classes: list[list[str]]  # by task
+    accuracy: list[float]  # on each task, as its run measured it at the end
+    command: str  # that made it
+    kept: dict[str, Any]  # the script's own: weights by name, and what its nets need
+
+    def no_images(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """x uint8 [0, C, H, W], y int64 [0]: nets are built for this shape, on this device."""
+        x = torch.empty(0, *self.data["shape"], dtype=torch.uint8, device=device)
+        return x, torch.empty(0, dtype=torch.int64, device=device)
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> Callable:
+    """The flags that keep a trained model and use it; none is in `args` unless it is given.
+
+    Returns the group's `add_argument`, for more of them.
+    """
+    group = parser.add_argument_group("a trained model (with --load nothing is trained)")
+    add = functools.partial(group.add_argument, default=argparse.SUPPRESS)
+    add("--save", metavar="FILE", help="when the run ends, keep its nets in this file")
+    add("--load", metavar="FILE", help="use what --save kept; the flags of its run are in it")
+    add("--evaluate", action="store_true",
+        help="measure it again, on the data of its run or on --dataset")
+    add("--generate", type=int, metavar="N",
+        help="N images of every class, a row for each, into the picture --out")
+    return add
+
+
+def check_save(args: argparse.Namespace) -> str:
+    """Where --save shall write, or ""; UserError if that cannot be, before hours of training."""
+    save = getattr(args, "save", "")
+    if save:
+        taken = [Path(os.path.realpath(path)) for path in (args.out, f"{args.out}.ckpt")]
+        if regular_file(check_writable(save)) in taken:
+            raise UserError(f"--save {save}: the result is written there; name another file")
+    return save
+
+
+def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Write what a run keeps: plain tensors and values, for torch.load(weights_only=True)."""
+    header = {"project": PROJECT, "script": result["script"], "version": __version__,
+              "format": MODEL_FORMAT}  # fmt: skip
+    about = {name: result[name] for name in ("command", "args", "data", "classes")}
+    whole = header | plain(about) | {"accuracy": result["R"][-1], "kept": plain(kept)}
+    write_atomically(path, lambda file: torch.save(whole, file))
+
+
+def plain(value: Any) -> Any:
+    """`value` in dicts, lists, numbers, strings and tensors on the CPU that share no memory."""
+    if hasattr(value, "state_dict"):
+        value = value.state_dict()
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if isinstance(value, Mapping):
+        return {key: plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
+    """What --save kept; UserError if the file is none of ours, damaged, or another script's."""
+    if not os.path.isfile(path):
+        raise UserError(f"--load: there is no file {path}")
+    try:
+        whole = read_saved(path)
+        if not isinstance(whole, dict) or whole.get("project") != PROJECT:
+            raise UserError(f"--load: {path} was not written by --save of this project")
+        if whole["script"] != script:
+            other = f"{whole['script']}.py"
+            raise UserError(f"--load: {path} is of {other}: python {other} --load {path}")
+        if whole["format"] != MODEL_FORMAT:
+            raise UserError(f"--load: {path} has format {whole['format']}, this code reads "
+                            f"{MODEL_FORMAT}: use version {whole['version']}")  # fmt: skip
+        args = argparse.Namespace(**(vars(defaults) | whole["args"]))
+        return Model(args, *(whole[name] for name in Model._fields[1:]))
+    except PermissionError as error:
+        raise UserError(f"--load: {path}: {error.strerror}") from error
+    except DAMAGE as error:
+        raise UserError(f"--load: {path} is damaged, or no file that --save wrote") from error
+
+
+def model_asked(argv: Sequence[str], script: str, more: Callable) -> argparse.Namespace | None:
+    """The flags given of a command with --load, or None for one that trains.
+
+    UserError for flags that do not go together, before any file is read. `more` adds flags.
+    """
+    if {"-h", "--help"} & set(argv):
+        return None
+    parser = new_parser("")
+    for add_flags in (add_data_flags, functools.partial(add_run_flags, script=script), more):
+        add_flags(parser)
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS  # what was not given is not there
+    known, rest = parser.parse_known_args(argv)
+    given = vars(known)
+    asks = [name for name in ("evaluate", "generate", "after") if name in given]
+    if "load" not in given:
+        if asks:
+            raise UserError(f"--{asks[0]} needs --load FILE, a model that --save kept")
+        return None
+    what = next(iter(asks), "")
+    if what not in ("evaluate", "generate") or {"evaluate", "generate"} <= given.keys():
+        raise UserError("--load FILE needs either --evaluate or --generate N")
+    fit = OF_DATA if what == "evaluate" else ("out", "seed", "after")
+    odd = [f"--{name.replace('_', '-')}" for name in given
+           if name not in ("load", what, "device", "threads", *fit)]  # fmt: skip
+    if odd or rest:
+        raise UserError(f"{(odd + rest)[0]} does not go with --load FILE --{what}: leave it out")
+    known.out = given.get("out", "generated.png")
+    check_ranges(known, {name: least for name, least in
+                         {"generate": 1, "after": 1, "seed": 0, "threads": 0}.items()
+                         if name in given})  # fmt: skip
+    if given.get("generate", 0) > MOST_IMAGES:
+        raise UserError(f"--generate takes numbers from 1 to {MOST_IMAGES}")
+    if what == "generate" and not known.out.lower().endswith(".png"):
+        raise UserError(f"--out {known.out}: the picture's name must end in .png")
+    return known
+
+
+def use_model(
+    argv: Sequence[str], script: str, parse: Callable[[list[str]], argparse.Namespace],
+    rebuild: Callable[[Model, torch.device], Any], load: Callable, evaluate: Callable,
+    generate: Callable | None = None, more: Callable = add_model_flags,
+) -> bool:
+    """Do what --load asks for; False if it is not there, and the command is one that trains.
+
+    rebuild(model, device): the nets; load(args, device): the script's data; evaluate(nets, data,
+    args): the accuracy on each task; generate(nets, model, n): images uint8 [n, C, H, W] by class.
+    """  # fmt: skip
+    asked = model_asked(argv, script, more)
+    if asked is None:
+        return False
+    if "generate" in asked and generate is None:
+        raise UserError(f"--generate: {script}.py makes no images")
+    model = load_model(asked.load, script, parse([]))
+    given = {name: v for name, v in vars(asked).items() if name not in ("load", "evaluate")}
+    vars(model.args).update(given)
+    device, _ = start(model.args)
+    try:
+        nets = rebuild(model, device)
+    except (*DAMAGE, AttributeError) as error:
+        raise UserError(f"--load: {asked.load} does not fit the nets of this version: "
+                        f"{one_line(error)[:200]}") from error  # fmt: skip
+    print(f"made by {model.command}")
+    if generate is not None and "generate" in asked:
+        rows = generate(nets, model, asked.generate)
+        draw_rows(rows, asked.generate, asked)
+        return True
+    data = load(model.args, device)
+    check_fit(model, data.about, any(f in given for f in OF_DATA if f != "data_dir"))
+    found = evaluate(nets, data, model.args)
+    ACC, then = (sum(some) / len(some) for some in (found, model.accuracy))
+    only_mean = len(set(model.accuracy)) == 1  # dgm.py --joint notes no more
+    same = found == model.accuracy or (only_mean and math.isclose(ACC, then))
+    as_then = "as its run measured" if same else f"its run had {then:.4f}"
+    print(f"accuracy by task {' '.join(f'{a:.3f}' for a in found)}")
+    print(f"ACC {ACC:.4f}: {as_then}")
+    return True
+
+
+def check_fit(model: Model, about: dict[str, Any], others: bool) -> None:
+    """UserError if the nets cannot take these data, or if they are not their run's and no `others`
+    were asked for."""
+    here, there = ((len(some["classes"]), *some["shape"]) for some in (about, model.data))
+    if here != there:
+        words = ["{} classes, images of {}x{}x{}".format(*some) for some in (here, there)]
+        raise UserError(f"--dataset: the data have {words[0]}, the model has {words[1]}")
+    differs = data_difference(model.data, about)
+    if differs and not others:
+        raise UserError(f"the data are not those of the model's run ({differs}): give --dataset "
+                        "to measure on them all the same")  # fmt: skip
+    if about["classes"] != model.data["classes"]:
+        print(f"note: {differs}, taken for each other in this order", file=sys.stderr)
+
+
+def draw_rows(rows: Mapping[str, Tensor], n: int, asked: argparse.Namespace) -> None:
+    """A picture, a row for each class, of n images uint8 [n, C, H, W]; black where fewer came."""
+    from torchvision.utils import make_grid, save_image  # here, as it takes as long as the rest
+
+    if regular_file(check_writable(asked.out)) == regular_file(asked.load):
+        raise UserError(f"--out {asked.out}: the model is there; name another file")
+    full = [torch.cat([x, x.new_zeros(n - len(x), *x.shape[1:])]) for x in rows.values()]
+    grid = make_grid(torch.cat(full).cpu() / 255, nrow=n)
+    write_atomically(asked.out, lambda file: save_image(grid, file, format="png"))
+    few = [name for name, x in rows.items() if len(x) < n]
+    if few:
+        print(f"note: fewer than {n} images were found of {', '.join(few)}", file=sys.stderr)
+    print(f"a row for each class, from the top: {', '.join(rows)}")
+    print(f"the picture: {asked.out}")

@@ -644,8 +644,8 @@ def start_record(data: Data, method: Method) -> Record:
     return Record(R=[evaluate(new_critic(data, len(data.order), method), data)])
 
 
-def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator]:
-    """All tasks in turn."""
+def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator, nn.Module]:
+    """All tasks in turn; -> G and the classifier, too."""
     G = new_generator(data, method)
     record = start_record(data, method)
     kept = Kept(G)
@@ -669,7 +669,7 @@ def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generato
         method.store(solver, task, method.args)
         record.R.append(evaluate(solver, data))
         note_result(record, solver, task, run)
-    return record, G
+    return record, G, solver
 
 
 # --------------------------------------------------------------------------------------------
@@ -849,7 +849,7 @@ def nothing(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
     return x, torch.empty(0, dtype=torch.int64, device=data.x.device)
 
 
-def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator]:
+def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, nn.Module]:
     """--replay none, the lower bound: the classifier sees a task's images alone. No GAN."""
     G = new_generator(data, method)  # not used: random numbers are the same as in learn
     record = start_record(data, method)
@@ -863,10 +863,12 @@ def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, Ge
         train_classifier(net, task.x, task.label, steps, args.lr, args.lr_decay, task.B, args, run)
         record.R.append(evaluate(net, data))
         note_result(record, net, task, run)
-    return record, G
+    return record, net
 
 
-def learn_joint(data: Data, method: Method, run: common.Run) -> dict[str, float]:
+def learn_joint(
+    data: Data, method: Method, run: common.Run
+) -> tuple[dict[str, float], nn.Module]:
     """JT: the classifier on all real images of the first k classes; how well it knows them."""
     new_generator(data, method)  # keeps the random numbers the same as in learn
     args, ks = method.args, marks(data)
@@ -886,7 +888,7 @@ def learn_joint(data: Data, method: Method, run: common.Run) -> dict[str, float]
         metrics |= {"ACC": accuracy, f"A_{k} (%)": 100 * accuracy}
         if len(data.order) > 10:
             metrics[f"top-5 A_{k} (%)"] = 100 * top5(net, data)
-    return metrics
+    return metrics, net
 
 
 # --------------------------------------------------------------------------------------------
@@ -962,7 +964,9 @@ def put_real(
             x[rows] = data.x[index[torch.arange(len(rows), device=index.device) % len(index)]]
 
 
-def learn_classifiers(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator]:
+def learn_classifiers(
+    data: Data, method: Method, run: common.Run
+) -> tuple[Record, Generator, nn.Module]:
     """--generator: only the classifiers, on what the generator of another run has learned."""
     G = new_generator(data, method)
     G.load_state_dict(read_generator(method.args, data))
@@ -977,7 +981,7 @@ def learn_classifiers(data: Data, method: Method, run: common.Run) -> tuple[Reco
         method.store(solver, task, method.args)
         record.R.append(evaluate(solver, data))
         note_result(record, solver, task, run)
-    return record, G
+    return record, G, solver
 
 
 def method_of(args: argparse.Namespace) -> Method:
@@ -1247,22 +1251,78 @@ def run(args: argparse.Namespace) -> dict:
     result, data, here = prepare(args)
     method = method_of(args)
     if args.joint:
-        metrics = learn_joint(data, method, here)
+        metrics, solver = learn_joint(data, method, here)
         result["environment"] |= common.peak_memory(data.x.device)
         return result | {"metrics": metrics, "R": [[metrics["ACC"]] * len(data.tasks)],
-                         "tasks": [], "timing": {"wall_s": here.wall_s()}}  # fmt: skip
+                         "tasks": [], "timing": {"wall_s": here.wall_s()},
+                         "kept": keep(None, solver, data)}  # fmt: skip
     if args.replay == "none":
-        record, G = learn_alone(data, method, here)
+        record, solver = learn_alone(data, method, here)
+        result["kept"] = keep(None, solver, data)
         return conclude(result, record, [], data, here)
     if args.generator:
-        record, G = learn_classifiers(data, method, here)
+        record, G, solver = learn_classifiers(data, method, here)
     else:
-        record, G = learn(data, method, here)
+        record, G, solver = learn(data, method, here)
     if args.keep_generator and not args.generator:
         path = Path(args.out).with_suffix(".generator")
         common.save_checkpoint(path, about_generator(args, data), G.state_dict(), data.x.device)
     images = [snapshot(G, data, t) for t in range(len(data.tasks))]  # as G generates them now
+    result["kept"] = keep(G, solver, data)
     return conclude(result, record, images, data, here)
+
+
+# --------------------------------------------------------------------------------------------
+# A trained model: what --save keeps, and what --load does with it
+# --------------------------------------------------------------------------------------------
+
+
+def keep(G: Generator | None, solver: nn.Module, data: Data) -> dict:
+    """G with the masks of all tasks, if there is one, and the last classifier."""
+    state = G.state_dict() if G else {}
+    if G:  # mask embeddings are for training alone
+        state["net"] = {k: v for k, v in state["net"].items() if not k.startswith("e.")}
+    return {"G": state, "solver": solver, "tasks": data.tasks,
+            "pixels": "the nets see bytes x as x / 127.5 - 1"}  # fmt: skip
+
+
+def rebuild(model: common.Model, device: torch.device) -> tuple[Generator, nn.Module, Data]:
+    """The nets of a model, and what is known of its data without images."""
+    args, kept, (x, y) = model.args, model.kept, model.no_images(device)
+    K, tasks, (C, H, W) = len(model.data["classes"]), kept["tasks"], model.data["shape"]
+    data = Data(x, y, x, y, tasks, sum(tasks, []), y, y, K, (C, H, W), model.data, args.seed)
+    method = method_of(args)
+    G = new_generator(data, method)
+    if kept["G"]:
+        G.load_state_dict(kept["G"])
+    own = args.separate_classifier and (args.joint or args.replay == "gan")
+    solver = (own_classifier if own else new_critic)(data, len(data.order), method)
+    solver.load_state_dict(kept["solver"])
+    return G, solver, data
+
+
+def test_again(nets: tuple, data: Data, args: argparse.Namespace) -> list[float]:
+    """The accuracy on each task."""
+    return evaluate(nets[1], data)
+
+
+def draw_classes(nets: tuple, model: common.Model, n: int) -> dict[str, Tensor]:
+    """n images uint8 [n, C, S, S] of each class of the first --after tasks, each task's under its
+    own masks. By Eq. (5) they are what they were when that task ended: to the bit."""
+    G, _, data = nets
+    T = len(data.tasks)
+    after = getattr(model.args, "after", T)
+    if not G.masks:
+        raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
+    if after > T:
+        raise common.UserError(f"--after takes numbers from 1 to {T}, the tasks of this model")
+    if after < T and not model.args.veto:
+        raise common.UserError("--after: without the veto later tasks have changed these images")
+    rows: dict[str, Tensor] = {}
+    for t in range(after):
+        x = to_uint8(snapshot(G, data, t, n)).split(n)
+        rows |= {model.data["classes"][c]: own for c, own in zip(data.tasks[t], x)}
+    return rows
 
 
 # --------------------------------------------------------------------------------------------
@@ -1296,18 +1356,24 @@ ROWS = {
     "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
     "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
     # On ImageNet-50 alone: classifiers on what the generator of the row dgmw generates.
-    **{name: ("Table 2, Figure 2", f"--preset laptop {flags} --generator "
-              "results/imagenet50/dgm/dgmw-seed{seed}.generator", f"DGMw, {what}, laptop")
-       for name, flags, what in (
-           ("k1000", "--memory-size 1000", "K=1000"),
-           ("k2000", "--memory-size 2000", "K=2000"),
-           ("k1000-herding", "--memory-size 1000 --choice herding", "K=1000, herded"),
-           ("k2000-herding", "--memory-size 2000 --choice herding", "K=2000, herded"),
-           ("r75", "--real-ratio 0.75", "r=0.75"),
-           ("r50", "--real-ratio 0.5", "r=0.5"),
-           ("r25", "--real-ratio 0.25", "r=0.25"),
-           ("r10", "--real-ratio 0.1", "r=0.1"),
-       )},
+    "k1000": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=1000, laptop"),
+    "k2000": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=2000, laptop"),
+    "k1000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 --choice herding "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
+        "DGMw, K=1000, herded, laptop"),
+    "k2000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 --choice herding "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
+        "DGMw, K=2000, herded, laptop"),
+    "r75": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.75 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.75, laptop"),
+    "r50": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.5 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.5, laptop"),
+    "r25": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.25 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.25, laptop"),
+    "r10": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.1 "
+        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.1, laptop"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make dgm/table1`; with PRESET=paper the rows of that preset.
 ITEMS = {
@@ -1482,6 +1548,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "generator has learned that a run with --keep-generator has left in FILE ({seed}: --seed)")
     add("--keep-generator", action=yes_no, default=False,
         help="also write the generator, beside --out, as .generator instead of .json")
+    model_flags(parser)
     chosen = what_presets_ask_for(argv, "dgmw")
     parser.set_defaults(**preset(chosen.preset, chosen.memory, chosen.dataset))
     if common.given(argv, "--epochs"):
@@ -1489,6 +1556,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     check(args)
     return args
+
+
+def model_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a trained model."""
+    add = common.add_model_flags(parser)
+    add("--after", type=int, metavar="T",
+        help="--generate: only the classes known after task T, as they were generated then")
 
 
 def what_presets_ask_for(argv: list[str], memory: str) -> argparse.Namespace:
@@ -1541,8 +1615,12 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train as the command line says and write the result."""
-    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
+    """Train as the command line says and write the result; or use a trained model (--load)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if common.use_model(argv, "dgm", parse_args, rebuild, load_data, test_again, draw_classes,
+                        model_flags):  # fmt: skip
+        return
+    argv = common.with_row(argv, ROWS, DEMO)
     common.carry_out(run, parse_args(argv), argv, "dgm")
 
 

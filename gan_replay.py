@@ -735,7 +735,48 @@ def run(args: argparse.Namespace) -> dict:
         "metrics": common.summarise(record.R), "memory": memory, **vars(record),
         "timing": {"wall_s": here.wall_s(), "tasks": seconds},
         "environment": environment | {"machines": here.machines} | common.peak_memory(device),
+        "kept": keep(past, data, epochs),
     }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# A trained model: what --save keeps, and what --load does with it
+# --------------------------------------------------------------------------------------------
+
+
+def keep(past: Past, data: Data, epochs: list[int]) -> dict:
+    """The solver, the last G, and the classes that it has learned."""
+    last = max((t + 1 for t, n in enumerate(epochs) if n), default=0)
+    return {"solver": past.solver, "G": past.G, "learned": sum(data.tasks[:last], []),
+            "pixels": "the nets see bytes x as x / 127.5 - 1"}  # fmt: skip
+
+
+def rebuild(model: common.Model, device: torch.device) -> tuple[Past, Data]:
+    """The nets of a model, and what is known of its data without images."""
+    args, kept, (x, y) = model.args, model.kept, model.no_images(device)
+    K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
+    data = Data(x, y, x, y, [kept["learned"]], y, K, (C, H, W), model.data)
+    solver = make_solver(data.shape, K, args.solver_hidden).to(device)
+    past = Past(solver, *new_nets(data, method_of(args), args))
+    past.solver.load_state_dict(kept["solver"])
+    past.G.eval().load_state_dict(kept["G"])
+    return past, data
+
+
+def test_again(nets: tuple[Past, Data], data: Data, args: argparse.Namespace) -> list[float]:
+    """The accuracy on each task."""
+    return accuracies(nets[0].solver, data)
+
+
+def draw_classes(nets: tuple[Past, Data], model: common.Model, n: int) -> dict[str, Tensor]:
+    """n images uint8 [n, C, H, W] of each class that G has learned, as a next task would be shown
+    them; without --conditional those that the solver takes for it."""
+    (past, data), seen = nets, nets[1].tasks[0]
+    if not seen:
+        raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
+    stream = generated(data, seen, past, method_of(model.args), model.args.seed)
+    x, _, y = take_balanced(stream, n * len(seen), seen)
+    return {model.data["classes"][c]: x[y == c] for c in seen}
 
 
 # --------------------------------------------------------------------------------------------
@@ -777,6 +818,8 @@ ROWS = {
     "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 3000 "
                        "--balance", "the improved solver, {n_gen} images stored"),
     "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
+    "small": ("–", "--preset improved --final-gan --gan-epochs 8 --gan-width 32 "
+              "--solver-hidden 200 200 --solver-epochs 5", "the model in reference/models"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make gan_replay/figure1`.
 ITEMS = {
@@ -872,6 +915,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     common.add_data_flags(parser)
     add = common.add_run_flags(parser, "gan_replay")
     add("--compile", action="store_true", help="torch.compile the GAN's nets")
+    common.add_model_flags(parser)
     if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
         if common.given(argv, "--gan-epochs"):
@@ -908,8 +952,12 @@ def check(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train as the command line says and write the result."""
-    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
+    """Train as the command line says and write the result; or use a trained model (--load)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if common.use_model(argv, "gan_replay", parse_args, rebuild, load_data, test_again,
+                        draw_classes):  # fmt: skip
+        return
+    argv = common.with_row(argv, ROWS, DEMO)
     common.carry_out(run, parse_args(argv), argv, "gan_replay")
 
 

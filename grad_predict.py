@@ -1036,7 +1036,36 @@ def run(args: argparse.Namespace) -> dict:
         "fidelity": getattr(state.past, "fidelity", []),
         "timing": {"wall_s": here.wall_s()},
         "environment": environment | {"machines": here.machines} | common.peak_memory(device),
+        "kept": keep(theta, data),
     }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# A trained model: what --save keeps, and what --load does with it
+# --------------------------------------------------------------------------------------------
+
+
+def keep(theta: Tensor, data: Data) -> dict:
+    """f, the permutations, and how f sees bytes x: as (x / 255 - mean) / sd."""
+    perms = torch.stack([task.perm for task in data.tasks]).int()
+    return {"theta": theta, "permutations": perms, "mean": float(data.mean), "sd": float(data.sd)}
+
+
+def rebuild(model: common.Model, device: torch.device) -> dict:
+    """What `keep` has kept, on the device; RuntimeError if θ is not of f's size."""
+    shapes = layer_shapes(math.prod(model.data["shape"]), len(model.data["classes"]),
+                          model.args.hidden)  # fmt: skip
+    kept = {name: v.to(device) if isinstance(v, Tensor) else v for name, v in model.kept.items()}
+    views(kept["theta"], shapes)
+    return kept
+
+
+def test_again(kept: dict, data: Data, args: argparse.Namespace) -> list[float]:
+    """The accuracy on each task."""
+    data.mean, data.sd = kept["mean"], kept["sd"]
+    for task, perm in zip(data.tasks, kept["permutations"]):
+        task.perm = perm.long()
+    return test(kept["theta"], data)[0]
 
 
 # --------------------------------------------------------------------------------------------
@@ -1237,6 +1266,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--curve-images", type=int, default=1000, help="test images for the curves; R takes all")
     add("--record-death", action=yes_no, default=False,
         help="when a parameter becomes infinite, write a result that counts as dead, no error")
+    common.add_model_flags(parser)
     if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
@@ -1271,10 +1301,11 @@ def check(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train as the command line says and write the result."""
-    argv = common.with_row(
-        sys.argv[1:] if argv is None else argv, ROWS, DEMO, "--record-death"
-    )
+    """Train as the command line says and write the result; or use a trained model (--load)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if common.use_model(argv, "grad_predict", parse_args, rebuild, load_data, test_again):
+        return
+    argv = common.with_row(argv, ROWS, DEMO, "--record-death")
     common.carry_out(run, parse_args(argv), argv, "grad_predict", metric="ACC (%)")
 
 

@@ -480,6 +480,11 @@ def measure(
     return final(new_learners(seeds, nets, data, method, args, **how), args)
 
 
+def test_seeds(args: argparse.Namespace) -> list[int]:
+    """Of the learners that are tested."""
+    return [10_000 * (args.seed + 1) + i for i in range(args.learner_seeds)]
+
+
 def evaluate(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> dict:
     """Everything that the figures and tables need, from new learners with seeds of their own.
 
@@ -487,7 +492,7 @@ def evaluate(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -
     Forgetting is each learner's own: the maximum of a mean is at most the mean of the maxima.
     `by_steps`, `by_batch`, `controls` hold final accuracies, a list over learners, by mode.
     """
-    seeds = [10_000 * (args.seed + 1) + i for i in range(args.learner_seeds)]
+    seeds = test_seeds(args)
     fewer = seeds[: -(-len(seeds) // 2)]  # half of them: it is the long part
     tested = new_learners(seeds, nets, data, method, args, each_task=True)
     learners: dict[str, dict[str, list]] = {}
@@ -642,6 +647,7 @@ class Gan:
     D: nn.Module  # images, y -> score [B], high for real
     opt_G: torch.optim.Adam
     opt_D: torch.optim.Adam
+    pool: Any = None  # uint8 [K * p, C, H, W]: what all learners' images are drawn from
 
 
 class Discriminator(nn.Module):
@@ -694,11 +700,17 @@ def use_gan(
     """Train the GAN; from then on a learner's images are the GAN's."""
     for _ in run.epochs("GAN", args.gan_epochs, gan=gan):
         train_gan(gan, data)
-    x = gan_pool(gan, args.pool, data)
-    rows = torch.arange(len(x), device=x.device).split(args.pool)
-    method.images = lambda n, nets, data: drawn(n, x, rows, data)
-    record.judge = judge(x, data)
+    gan.pool = gan_pool(gan, args.pool, data)
+    method.images = from_pool
+    record.judge = judge(gan.pool, data)
     print(f"the judge agrees with {record.judge['agreement']:.3f} of the GAN's labels")
+
+
+def from_pool(n: int, nets: Nets, data: Data) -> Tensor:
+    """n of the GAN's images of each class, standardised, [K * n, C, H, W], by class."""
+    x = nets.gan.pool  # type: ignore[union-attr]
+    rows = torch.arange(len(x), device=x.device).view(data.K, -1).unbind()
+    return drawn(n, x, list(rows), data)
 
 
 @torch.no_grad()
@@ -925,8 +937,13 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     pixels = x[:10_000].float() / 255
     mean, sd = pixels.mean(), pixels.std()
     rows = [common.indices_of(y, [c]) for c in range(K)]
-    return Data(x, y, x_test, y_test, rows, K, shape, lambda x: (x.float() / 255 - mean) / sd,
-                common.about_data(data))  # fmt: skip
+    standard = functools.partial(standardised, mean=mean, sd=sd)
+    return Data(x, y, x_test, y_test, rows, K, shape, standard, common.about_data(data))
+
+
+def standardised(x: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
+    """uint8 images -> float; mean [] and deviation sd [] are of the training images in 0 ... 1."""
+    return (x.float() / 255 - mean) / sd
 
 
 def note(
@@ -947,7 +964,7 @@ def note(
 def show(nets: Nets, data: Data, step: int, record: Record, args: argparse.Namespace) -> None:
     """Figure 3 at the beginning, on the way and at the end: SHOWN of G's images of every class.
 
-    As bytes: 0 and 255 are -2 and 2 deviations. Takes no random numbers from the run.
+    Takes no random numbers from the run.
     """
     n = args.meta_steps
     if nets.G is None or step not in {0, n // 20, n // 4, n}:
@@ -957,8 +974,12 @@ def show(nets: Nets, data: Data, step: int, record: Record, args: argparse.Names
     x = generated(20, nets, data)  # more than are shown, for G's batch statistics
     common.set_rng_state(was, data.x.device)
     x = x.view(data.K, -1, *data.shape)[:, :SHOWN].flatten(0, 1)
-    packed = common.pack_images(((x + 2) * 63.75).round().clamp(0, 255).to(torch.uint8))
-    record.grids.append([step, packed])
+    record.grids.append([step, common.pack_images(visible(x))])
+
+
+def visible(x: Tensor) -> Tensor:
+    """Standardised images as bytes: 0 and 255 are -2 and 2 deviations."""
+    return ((x + 2) * 63.75).round().clamp(0, 255).to(torch.uint8)
 
 
 def honest(run: dict) -> str:
@@ -1005,7 +1026,59 @@ def run(args: argparse.Namespace) -> dict:
         "curve": record.curve, "grids": record.grids, "judge": record.judge, **tested,
         "timing": {"wall_s": here.wall_s(), "meta_s": trained_s},
         "environment": environment | {"machines": here.machines} | peak,
+        "kept": keep(nets, data),
     }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------
+# A trained model: what --save keeps, and what --load does with it
+# --------------------------------------------------------------------------------------------
+
+
+def keep(nets: Nets, data: Data) -> dict:
+    """All that new learners need: G or the GAN's images, rates, start, and mean and deviation."""
+    return {"G": nets.G, "pool": nets.gan and nets.gan.pool, "log_rates": nets.log_rates,
+            "logit_momentum": nets.logit_momentum, "init": nets.init,
+            "standard": data.standard.keywords}  # type: ignore[attr-defined]  # fmt: skip
+
+
+def rebuild(model: common.Model, device: torch.device) -> tuple[Nets, Data, Method]:
+    """The nets of a model, and what is known of its data without images."""
+    kept, (x, y) = model.kept, model.no_images(device)
+    K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
+    scale = {name: v.to(device) for name, v in kept["standard"].items()}
+    standard = functools.partial(standardised, **scale)
+    data = Data(x, y, x, y, [], K, (C, H, W), standard, model.data)
+    method = method_of(model.args)
+    nets = make_nets(data, method, model.args)
+    if nets.G is not None:
+        nets.G.load_state_dict(kept["G"])
+    if nets.gan:
+        nets.gan.pool, method.images = kept["pool"].to(device), from_pool
+    with torch.no_grad():
+        for name in ("log_rates", "logit_momentum"):
+            getattr(nets, name).copy_(kept[name])
+        for name, v in nets.init.items():
+            v.copy_(kept["init"][name])
+    return nets, data, method
+
+
+def test_again(built: tuple[Nets, Data, Method], data: Data, args: argparse.Namespace) -> list:
+    """The accuracy on each task [T], the mean of the same new learners as in the run."""
+    nets, known, method = built
+    data, mode = replace(data, standard=known.standard), modes(args)[0]
+    tested = new_learners(test_seeds(args), nets, data, method, args, each_task=True)
+    return np.array([one.R[mode] for one in tested]).mean(0)[-1].tolist()
+
+
+def draw_classes(built: tuple[Nets, Data, Method], model: common.Model, n: int) -> dict:
+    """n images uint8 [n, C, H, W] of each class, as a learner would be shown them."""
+    nets, data, method = built
+    if nets.G is None and nets.gan is None:
+        raise common.UserError("--generate: this model's learners learn real images; --evaluate")
+    x = pool(max(n, model.args.pool), model.args.seed, nets, data, method)
+    x = x.view(data.K, -1, *data.shape)[:, :n]
+    return dict(zip(model.data["classes"], visible(x)))
 
 
 # --------------------------------------------------------------------------------------------
@@ -1043,6 +1116,8 @@ ROWS = {
     "improved-narrow": ("–", "--preset improved --channels 18 32", "(a), 32 channels, not 128"),
     "improved-trained": ("–", "--preset improved --frozen-convs 0",
         "(a), convolutions trained too"),
+    "small": ("–", "--preset improved --init learned --gen-width 16 --meta-steps 250 --horizons 5 "
+        "--batches 40", "the model in reference/models"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make synthetic_meta/figure1`.
 ITEMS = {
@@ -1128,6 +1203,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="steps per task to measure (Fig. 5)")
     add("--batches", type=int, nargs="+", default=[40, 80, 200, 400, 600],
         help="images per step to measure (Sec. 5, up to 15-fold)")
+    common.add_model_flags(parser)
     if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
@@ -1167,8 +1243,12 @@ def check(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train as the command line says and write the result."""
-    argv = common.with_row(sys.argv[1:] if argv is None else argv, ROWS, DEMO)
+    """Train as the command line says and write the result; or use a trained model (--load)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if common.use_model(argv, "synthetic_meta", parse_args, rebuild, load_data, test_again,
+                        draw_classes):  # fmt: skip
+        return
+    argv = common.with_row(argv, ROWS, DEMO)
     common.carry_out(run, parse_args(argv), argv, "synthetic_meta")
 
 

@@ -163,8 +163,9 @@ def train_dgm(script: ModuleType, seed: int, folder: Path, flags: str) -> tuple[
     kept, learn = {}, script.learn
 
     def spy(*rest: Any) -> tuple:
-        record, kept["G"] = learn(*rest)
-        return record, kept["G"]
+        found = learn(*rest)
+        kept["G"] = found[1]
+        return found
 
     few = mock.patch.object(generators.consolidate, "__defaults__", (50,))
     with mock.patch.object(script, "learn", spy), few:
