@@ -756,8 +756,7 @@ def rebuild(model: common.Model, device: torch.device) -> tuple[Past, Data]:
     args, kept, (x, y) = model.args, model.kept, model.no_images(device)
     K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
     data = Data(x, y, x, y, [kept["learned"]], y, K, (C, H, W), model.data)
-    solver = make_solver(data.shape, K, args.solver_hidden).to(device)
-    past = Past(solver, *new_nets(data, method_of(args), args))
+    past = Past(new_solver(data, args), *new_nets(data, method_of(args), args))
     past.solver.load_state_dict(kept["solver"])
     past.G.eval().load_state_dict(kept["G"])
     return past, data
@@ -775,7 +774,7 @@ def draw_classes(nets: tuple[Past, Data], model: common.Model, n: int) -> dict[s
     if not seen:
         raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
     stream = generated(data, seen, past, method_of(model.args), model.args.seed)
-    x, _, y = take_balanced(stream, n * len(seen), seen)
+    x, _, y = take_balanced(stream, n * len(seen), seen, [])
     return {model.data["classes"][c]: x[y == c] for c in seen}
 
 
@@ -818,8 +817,6 @@ ROWS = {
     "improved-bytes": ("–", "--preset improved --replay real --n-gen-mode total --n-gen 3000 "
                        "--balance", "the improved solver, {n_gen} images stored"),
     "joint-improved": ("–", "--preset improved --joint", "joint training of the improved solver"),
-    "small": ("–", "--preset improved --final-gan --gan-epochs 8 --gan-width 32 "
-              "--solver-hidden 200 200 --solver-epochs 5", "the model in reference/models"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make gan_replay/figure1`.
 ITEMS = {
