@@ -90,7 +90,7 @@ compare: $(READY)  ## your results beside the reference's and the paper's, seed 
 	$(PY) -m tools.compare results/$(NAME)
 
 # SCRIPT:ROW. `python SCRIPT.py --load reference/models/SCRIPT.pt --evaluate` says what each is worth.
-MODELS := gan_replay:improved dgm:dgmw synthetic_meta:small grad_predict:improved
+MODELS := gan_replay:improved dgm:improved synthetic_meta:small grad_predict:improved
 models: $(READY)  ## the small trained models in reference/models, on MNIST, minutes each
 	$(foreach m,$(MODELS),$(TRAIN) $(subst :,.py --row ,$(m)) --threads 1 --data-dir $(strip $(DATA)) $(foreach s,\
 		$(firstword $(subst :, ,$(m))),--out results/models/$(s).json --save reference/models/$(s).pt) &&) $(PY) -m tools.models
