@@ -1662,13 +1662,14 @@ class Run:
         self.mark = time.perf_counter()
 
     @contextlib.contextmanager
-    def aside(self, name: str, loop: str) -> Iterator[None]:
-        """Count the seconds within under `name`, not under the loop that they are spent in."""
+    def aside(self, name: str, loop: str = "") -> Iterator[None]:
+        """Count the seconds within under `name`, not under the loop, if any, that they are in."""
         clock, seconds = time.perf_counter(), self.seconds[self.task]
         yield
         spent = time.perf_counter() - clock
         seconds[name] = seconds.get(name, 0.0) + spent
-        seconds[loop] -= spent
+        if loop:
+            seconds[loop] -= spent
 
     def label(self) -> str:
         """The run and its task, for a reader who watches several runs at once."""

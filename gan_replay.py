@@ -409,7 +409,7 @@ def learn_gan(
         losses = train_gan(gan, mixed, args)
         run.check_finite("lower --gan-lr", *losses)
     past.G, past.D = gan.G.eval(), gan.D
-    with run.aside("measuring", "gan"):
+    with run.aside("measuring"):
         record.grids.append(sample(solver, data, t, past, method, args))
         record.quality.append(quality(solver, data, t, mixed, past, method, args))
 
