@@ -1,8 +1,9 @@
 """What all scripts share: data, splits, evaluation, metrics, results and checkpoints.
 
-Nothing here decides how a paper's method works: no network, no loss, no optimizer, no loop. Images
-are uint8 [N, C, H, W], labels int64 [N]. A mistake that the user can mend raises UserError (exit
-code 2), a failure while running RunError (exit code 1); `exit_in_one_line` prints one line.
+Nothing here decides how a paper's method works: no network, no loss, no optimizer, no loop (but for
+the small classifier that measures generated images). Images are uint8 [N, C, H, W], labels int64
+[N]. A mistake that the user can mend raises UserError (exit code 2), a failure while running
+RunError (exit code 1); `exit_in_one_line` prints one line.
 """
 
 import argparse
