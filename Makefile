@@ -89,11 +89,8 @@ page: $(READY)  ## one page, figures/DATASET/index.html: what your results show,
 compare: $(READY)  ## your results beside the reference's and the paper's, seed by seed
 	$(PY) -m tools.compare results/$(NAME)
 
-# SCRIPT:ROW. `python SCRIPT.py --load reference/models/SCRIPT.pt --evaluate` says what each is worth.
-MODELS := gan_replay:improved dgm:improved synthetic_meta:small grad_predict:improved
 models: $(READY)  ## the small trained models in reference/models, on MNIST, minutes each
-	$(foreach m,$(MODELS),$(TRAIN) $(subst :,.py --row ,$(m)) --threads 1 --data-dir $(strip $(DATA)) $(foreach s,\
-		$(firstword $(subst :, ,$(m))),--out results/models/$(s).json --save reference/models/$(s).pt) &&) $(PY) -m tools.models
+	$(PY) -m tools.models --train --data-dir $(strip $(DATA))
 
 report: $(READY)  ## from reference/: RESULTS.md (every claim, judged), the figures, the tables in docs/ and README
 	$(foreach script,$(SCRIPTS),$(foreach folder,$(filter-out reference/episodic-%,$(wildcard reference/$(script) reference/$(script)-*)),\
@@ -117,8 +114,7 @@ bench: $(READY)  ## speed of the GANs, on one core and on two (leave the machine
 	$(PY) tests/bench_grad_predict.py --out reference/grad_predict/bench.json
 	$(PY) tests/bench_growth.py --out reference/growth.json
 
-# Peers get an environment of their own, which sees our packages; delete the folder when done.
-# avalanche only imports wandb; newer ones bring a dozen packages more.
+# Peers get an environment of their own, which sees our packages. avalanche only imports wandb.
 .venv-bench/.installed: $(READY)
 	$(PY) -m venv $(@D)
 	echo "$$($(PY) -c 'import torch; print(torch.__path__[0])')/.." \

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import common
-from tools import plan
+from tools import models, plan
 
 ROOT = Path(__file__).parent.parent
 TABLES = {script: plan.literals(ROOT / file) for script, file in plan.SCRIPTS.items()}
@@ -55,8 +55,7 @@ def test_every_row_is_in_an_item_and_every_item_has_rows_that_exist(script):
                     used.setdefault(of or other, set()).add(row)
                     assert row in TABLES[of or other]["ROWS"], f"{other}/{item}: {name}"
     paper = {row for row in TABLES[script]["ROWS"] if row.endswith("-paper")}  # PRESET=paper
-    models = re.search(r"^MODELS := (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
-    kept = {m.partition(":")[2] for m in models if m.startswith(f"{script}:")}  # make models
+    kept = {row for name, row in models.ROWS.items() if name == script}  # make models
     assert kept <= TABLES[script]["ROWS"].keys()
     assert TABLES[script]["ROWS"].keys() - paper - {"small"} == used[script]
     assert "small" in kept or "small" not in TABLES[script]["ROWS"]
