@@ -533,8 +533,9 @@ def from_new_gan(
     x, target, y = method.take(stream, n, seen)
     old = data.owner[y] < t
     if args.solver_images == "auto" and (quality["told apart"] or 1) < common.ALIKE:
-        parts = ((new[: mixed.new], part[old]) for new, part in zip(mixed, (x, target, y)))
-        return Mix(*map(torch.cat, parts), new=mixed.new)
+        real = [part[: mixed.new] for part in mixed[:3]]
+        x, target, y = (torch.cat([a, b[old]]) for a, b in zip(real, (x, target, y)))
+        return Mix(x, target, y, new=mixed.new)
     return Mix(x, torch.where(old[:, None], target, F.one_hot(y, data.K).float()), y, new=0)
 
 
