@@ -63,7 +63,7 @@ def read(folder: Path = FOLDER) -> dict[str, list[dict[str, Any]]]:
 
 def table(folder: Path = FOLDER) -> str:
     """The page: for each script and question, what was tried and what came out."""
-    parts = [HEAD]
+    parts = [HEAD, "<!-- begin tuning -->"]
     for script, tries in read(folder).items():
         parts.append(f"\n## {script}\n")
         for question in dict.fromkeys(t["question"] for t in tries):
@@ -76,7 +76,7 @@ def table(folder: Path = FOLDER) -> str:
                          f"held out; tries: {len(some)}\n")
             header = [f"`--{k.replace('_', '-')}`" for k in names]
             parts.append(markdown_table([*header, "accuracy, %", "time"], rows))
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join([*parts, "<!-- end tuning -->"]) + "\n"
 
 
 def accuracy(line: dict[str, Any]) -> float:
