@@ -1217,9 +1217,8 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     data = load_data(args, device)
     names = [[data.about["classes"][c] for c in task] for task in data.tasks]
     common.tell_classes(names)
+    args.epochs = epochs_of(data, args)
     if args.steps:
-        per_class = len(data.x) / len(data.order)
-        args.epochs = max(1, round(args.steps * args.batch_size / per_class))
         print(f"{args.steps} steps per class: {args.epochs} epochs")
     elif args.preset == "paper" and not args.train_size:
         common.tell_fewer_steps(len(data.x) / len(data.order), 6000)
@@ -1227,6 +1226,12 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     environment["machines"] = here.machines
     return {"classes": names, "data": data.about, "environment": environment}, data, here
+
+
+def epochs_of(data: Data, args: argparse.Namespace) -> int:
+    """--epochs, or as many as come close to --steps for a class of average size."""
+    per_class = len(data.x) / len(data.order)
+    return max(1, round(args.steps * args.batch_size / per_class)) if args.steps else args.epochs
 
 
 def conclude(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -766,6 +767,57 @@ def test_presets_move_defaults_and_flags_undo_them():
     assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (24, 32, "generated")
     imagenet = dgm.parse_args(["--dataset", "imagenet50", "--preset", "laptop"])
     assert (imagenet.net, imagenet.classes_per_task, imagenet.image_size) == ("dcgan", 10, 16)
+
+
+def test_no_setting_of_improved_hangs_on_a_name():
+    """But how many classes a task has: that is ImageNet-50's protocol."""
+    of = {data: vars(dgm.parse_args(["--preset", "improved", "--dataset", data]))
+          for data in ("mnist", "cifar10", "my/folder", "imagenet50")}  # fmt: skip
+    for args in of.values():
+        del args["dataset"], args["classes_per_task"]
+    assert of["mnist"] == of["cifar10"] == of["my/folder"] == of["imagenet50"]
+
+
+@pytest.mark.parametrize("images, epochs", [(600, 20), (1200, 10), (60_000, 1)])
+def test_few_images_are_seen_for_as_many_steps(images, epochs):
+    """120 steps per class, 10 images each: on average, in whole epochs, at least one."""
+    args = parse("--steps", "120", "--batch-size", "10", "--tasks", "10", "--train-size",
+                 str(images))  # fmt: skip
+    args.epochs = 2
+    data = types.SimpleNamespace(x=torch.empty(images), order=list(range(10)))
+    assert dgm.epochs_of(data, args) == epochs
+    args.steps = 0
+    assert dgm.epochs_of(data, args) == 2
+    assert dgm.parse_args(["--preset", "improved", "--epochs", "3"]).steps == 0
+
+
+@pytest.mark.parametrize(
+    "told_apart, kind", [(0.6, "real"), (0.95, "generated"), (None, "generated")]
+)
+def test_new_classes_are_learned_from_real_images_if_these_look_generated(
+    told_apart, kind, tmp_path, monkeypatch, capsys
+):
+    lessons, noisy = [], []
+    quality, train = dgm.quality, dgm.train_classifier
+
+    def as_told(task, method):
+        return quality(task, method) | {"told apart": told_apart}
+
+    def spy(net, x, label, steps, lr, decay, B, args, run):
+        lessons.append(x)
+        noisy.append(args.jitter)
+        train(net, x, label, steps, lr, decay, B, args, run)
+
+    monkeypatch.setattr(dgm, "quality", as_told)
+    monkeypatch.setattr(dgm, "train_classifier", spy)
+    seen = []
+    after_each_task(monkeypatch, lambda kept, data, task, solver: seen.append(task))
+    run(tmp_path / "a.json", "--classifier-images", "auto", "--jitter", "0.2")
+    assert f"learns the new classes from {kind} images" in capsys.readouterr().out
+    assert noisy == [0.0 if kind == "real" else 0.2] * 3
+    for x, task in zip(lessons, seen):
+        own = x[: len(task.x)] if kind == "real" else x[-task.n :]
+        assert torch.equal(own, task.x) == (kind == "real")
 
 
 def test_the_order_of_the_presets_is_nothing():
