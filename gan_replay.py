@@ -531,7 +531,7 @@ def from_new_gan(
     n = len(mixed.x) // len(seen) * len(seen)
     stream = generated(data, seen, past, method, args.seed * 1000 + 500 + t)
     x, target, y = method.take(stream, n, seen)
-    old = data.owner[y] < t
+    old = data.owner.to(y.device)[y] < t
     if args.solver_images == "auto" and (quality["told apart"] or 1) < common.ALIKE:
         real = [part[: mixed.new] for part in mixed[:3]]
         x, target, y = (torch.cat([a, b[old]]) for a, b in zip(real, (x, target, y)))
