@@ -1220,11 +1220,11 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     args.epochs = epochs_of(data, args)
     if args.steps:
         print(f"{args.steps} steps per class: {args.epochs} epochs")
-    elif args.preset == "paper" and not args.train_size:
-        common.tell_fewer_steps(len(data.x) / len(data.order), 6000)
     identity = common.identity(args, data.about, free=("keep_generator",))
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     environment["machines"] = here.machines
+    if args.preset == "paper" and not (args.steps or args.train_size):
+        common.tell_fewer_steps(len(data.x) / len(data.order), 6000)
     return {"classes": names, "data": data.about, "environment": environment}, data, here
 
 

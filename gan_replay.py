@@ -723,10 +723,10 @@ def run(args: argparse.Namespace) -> dict:
     data = load_data(args, device)
     names = [[data.about["classes"][c] for c in task] for task in data.tasks]
     common.tell_classes(names)
-    if args.replay == "gan" and not (args.gan_steps or args.train_size):
-        common.tell_fewer_steps(len(data.x) / len(data.tasks), 12000, "task")
     epochs = gan_epochs(args, len(data.tasks))
     here = common.Run(args.out, common.identity(args, data.about), device, args.checkpoint_every)
+    if args.replay == "gan" and not (args.gan_steps or args.train_size):
+        common.tell_fewer_steps(len(data.x) / len(data.tasks), 12000, "task")
     record, past = learn(data, epochs, method_of(args), args, here)
     seconds = [{f"{name}_s": v for name, v in task.items()} for task in here.seconds]
     memory = {name: size_in_bytes(getattr(past, name)) for name in ("solver", "G", "D")}

@@ -160,7 +160,7 @@ def data_of(x, y, tasks, order=None):
     label = torch.zeros(K, dtype=torch.int64)
     label[order] = torch.arange(K)
     owner = common.task_of_class(tasks)
-    return dgm.Data(x, y, x, y, tasks, order, label, owner, K, tuple(x.shape[1:]), {})
+    return dgm.Data(x, y, x, y, tasks, order, label, owner, K, tuple(x.shape[1:]), {}, 0)
 
 
 def test_distillation_targets_are_the_old_nets_answers():
