@@ -1588,7 +1588,7 @@ def check(args: argparse.Namespace) -> None:
         args.jitter = 0.0  # nothing generated is seen
     distorts = args.augment or args.flip or args.jitter or args.label_smoothing
     if distorts and not (args.classifier_steps or bound):
-        raise common.UserError("--augment, --flip and --label-smoothing are for the images of "
+        raise common.UserError("--augment, --flip, --jitter, --label-smoothing: for the images of "
                                "--classifier-steps: give some, or --joint")  # fmt: skip
     if bound and (args.real_ratio or args.memory_size):
         raise common.UserError("--real-ratio and --memory-size mix real images into a replay")

@@ -339,7 +339,7 @@ def test_presets_give_each_memory_its_size():
         ("--keep-generator", "unrecognized arguments"),
         ("--memory ewc --ewc-lambda -1", "--ewc-lambda takes numbers from 0"),
         ("--align-weight nan", "--align-weight takes numbers from 0"),
-        ("--classifier-steps 0", "--augment, --flip and --label-smoothing are for"),
+        ("--classifier-steps 0", "--augment, --flip, --jitter, --label-smoothing: for"),
         ("--out {tmp}", "is a folder"),
     ],
 )
