@@ -661,7 +661,7 @@ def fails(capsys, argv, code=2):
         ("--pres paper", "unrecognized arguments"),
         ("--tasks 11", "there are 10"),
         ("--classifier-steps 0", "--augment, --flip, --jitter, --label-smoothing: for"),
-        ("--classifier-steps 0 --augment 0 --flip", "--augment, --flip, --jitter, --label-smoothing"),
+        ("--classifier-steps 0 --augment 0 --flip", "--label-smoothing: for"),
         ("--no-critic-replay --classifier-steps 0 --augment 0", "need --classifier-steps"),
         ("--generator x", "with --no-critic-replay and --separate-classifier"),
         ("--generator x --no-critic-replay --separate-classifier --joint", "have no use for"),
