@@ -903,6 +903,31 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------
+# Distorted images, for a classifier to learn from
+# ----------------------------------------------------------------------------------------------
+
+
+def augment(x: Tensor, most: float) -> Tensor:
+    """Turn, scale, shear and shift images [B, C, H, W] at random; edges are filled with -1.
+
+    `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
+    """
+    angle, zoom, shear, right, down = most * (2 * torch.rand(5, len(x), device=x.device) - 1)
+    # From a point of the result back to the image:  [(1 + zoom) cos   shear - sin      right]
+    #                                                [sin              (1 + zoom) cos   down ]
+    cos, sin = (1 + zoom) * angle.cos(), angle.sin()
+    matrix = torch.stack([cos, shear - sin, right, sin, cos, down], 1).view(-1, 2, 3)  # [B, 2, 3]
+    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)  # [B, H, W, 2]
+    return F.grid_sample(x + 1, grid, align_corners=False) - 1
+
+
+def jitter(x: Tensor, most: float = 0.2) -> Tensor:
+    """Half of the images float [B, C, H, W] in [-1, 1] as negatives, and noise of up to `most`."""
+    sign = 1 - 2 * (torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5).float()
+    return sign * x + most * torch.rand_like(sign) * torch.randn_like(x)
+
+
+# ----------------------------------------------------------------------------------------------
 # How good a memory of generated images is
 # ----------------------------------------------------------------------------------------------
 
@@ -981,12 +1006,6 @@ def small_classifier(x: Tensor, y: Tensor, K: int, steps: int = 100) -> nn.Modul
         loss.backward()
         opt.step()
     return net.eval()
-
-
-def jitter(x: Tensor, most: float = 0.2) -> Tensor:
-    """Half of the images float [B, C, H, W] in [-1, 1] as negatives, and noise of up to `most`."""
-    sign = 1 - 2 * (torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5).float()
-    return sign * x + most * torch.rand_like(sign) * torch.randn_like(x)
 
 
 @torch.no_grad()
@@ -1804,9 +1823,15 @@ def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """`value` in dicts, lists, numbers, strings and tensors on the CPU that share no memory."""
+    """`value` in dicts, lists, numbers, strings and tensors on the CPU that share no memory.
+
+    A bool takes a bit, not a byte: `whole_again` undoes this.
+    """
     if hasattr(value, "state_dict"):
         value = value.state_dict()
+    if isinstance(value, Tensor) and value.dtype == torch.bool:
+        bits = torch.from_numpy(np.packbits(value.cpu().numpy()))
+        return {"bits": bits, "shape": list(value.shape)}
     if isinstance(value, Tensor):
         return value.detach().cpu().clone(memory_format=torch.contiguous_format)
     if isinstance(value, Mapping):
@@ -1814,6 +1839,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value
+
+
+def whole_again(value: Any) -> Any:
+    """Undo what `plain` did to bools."""
+    if isinstance(value, dict) and value.keys() == {"bits", "shape"}:
+        shape = value["shape"]
+        flat = np.unpackbits(value["bits"].numpy(), count=math.prod(shape)).astype(bool)
+        return torch.from_numpy(flat).view(shape)
+    if isinstance(value, dict):
+        return {key: whole_again(v) for key, v in value.items()}
+    return [whole_again(v) for v in value] if isinstance(value, list) else value
 
 
 def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
@@ -1831,6 +1867,7 @@ def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
             raise UserError(f"--load: {path} has format {whole['format']}, this code reads "
                             f"{MODEL_FORMAT}: use version {whole['version']}")  # fmt: skip
         args = argparse.Namespace(**(vars(defaults) | whole["args"]))
+        whole["kept"] = whole_again(whole["kept"])
         return Model(args, *(whole[name] for name in Model._fields[1:]))
     except PermissionError as error:
         raise UserError(f"--load: {path}: {error.strerror}") from error

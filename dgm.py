@@ -818,23 +818,9 @@ def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]
 def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
     """The images [B, C, S, S] as the classifier sees them in these steps."""
     if args.augment:
-        x = augment(x, args.augment)
+        x = common.augment(x, args.augment)
     x = flip(x) if args.flip else x
     return common.jitter(x, args.jitter) if args.jitter else x
-
-
-def augment(x: Tensor, most: float) -> Tensor:
-    """Turn, scale, shear and shift images [B, C, S, S] at random; edges are filled with -1.
-
-    `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
-    """
-    angle, zoom, shear, right, down = most * (2 * torch.rand(5, len(x), device=x.device) - 1)
-    # From a point of the result back to the image:  [(1 + zoom) cos   shear - sin      right]
-    #                                                [sin              (1 + zoom) cos   down ]
-    cos, sin = (1 + zoom) * angle.cos(), angle.sin()
-    matrix = torch.stack([cos, shear - sin, right, sin, cos, down], 1).view(-1, 2, 3)  # [B, 2, 3]
-    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)  # [B, S, S, 2]
-    return F.grid_sample(x + 1, grid, align_corners=False) - 1
 
 
 def flip(x: Tensor) -> Tensor:
@@ -1658,7 +1644,8 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    replays, as many images of every old class as it has of its own, is generated once before it, as
    bytes, and shown in all epochs. laptop and improved were tuned on 10,000 held-out training
    images of *all* classes, never on test images (but for photographs, see 9), in runs that are not
-   kept. The generators of 10 got less: four classes, one seed.
+   kept, but for what improved changed since (docs/tuning.md). The generators of 10 got less: four
+   classes, one seed.
 9. laptop is smaller: 16×16 pixels, masked layers of 32 and 16 units (DGMw and DGMa alike start at
    24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
    epochs. --preset paper has not been run whole. Adam's rate falls to 0 in the second half of a

@@ -942,7 +942,7 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
 
 
 def standardised(x: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
-    """uint8 images -> float; mean [] and deviation sd [] are of the training images in 0 ... 1."""
+    """uint8 images -> float; mean [], standard deviation sd [] of training pixels, 0 to 1."""
     return (x.float() / 255 - mean) / sd
 
 
@@ -1036,7 +1036,7 @@ def run(args: argparse.Namespace) -> dict:
 
 
 def keep(nets: Nets, data: Data) -> dict:
-    """All that new learners need: G or the GAN's images, rates, start, and mean and deviation."""
+    """What new learners need: G or the GAN's images, rates, start, how pixels are standardised."""
     return {"G": nets.G, "pool": nets.gan and nets.gan.pool, "log_rates": nets.log_rates,
             "logit_momentum": nets.logit_momentum, "init": nets.init,
             "standard": data.standard.keywords}  # type: ignore[attr-defined]  # fmt: skip

@@ -89,8 +89,8 @@ def test_bytes_and_floats_are_inverse():
 def test_augment_of_nothing_is_the_identity_and_moves_at_most_so_far():
     x = -torch.ones(64, 1, 28, 28)
     x[:, :, 13:15, 13:15] = 1
-    assert torch.allclose(gan_replay.augment(x, 0.0), x, atol=1e-4)
-    moved = gan_replay.augment(x, 0.2) + 1  # ink, 0 elsewhere
+    assert torch.allclose(common.augment(x, 0.0), x, atol=1e-4)
+    moved = common.augment(x, 0.2) + 1  # ink, 0 elsewhere
     rows = (moved.sum((1, 3)) * torch.arange(28)).sum(1) / moved.sum((1, 2, 3))
     assert rows.std() > 0.5 and (rows - 13.5).abs().max() < 0.2 * 14 * 1.5
 

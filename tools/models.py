@@ -15,7 +15,7 @@ from tools.runs import rows_of
 from tools.tables import fill_between_markers, markdown_table
 
 FOLDER, PAGE = "reference/models", "docs/reproducing.md"
-ROWS = {"gan_replay": "improved", "dgm": "improved", "synthetic_meta": "small",
+ROWS = {"gan_replay": "improved", "dgm": "dgmw", "synthetic_meta": "small",
         "grad_predict": "improved"}  # fmt: skip
 
 
