@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 import common
 from tools import benchmark, speed, table1
 from tools.claims import CLAIMS, RULES, Claim, Verdict, judge
+from tools.contents import CONTENTS, contents_table
 from tools.runs import SCRIPTS, read_all
 from tools.style import BLACK, look, new_figure, save_figure
 from tools.tables import (
@@ -205,6 +206,9 @@ def page(folder: str, figures: str, base: str) -> str:
     ]
     for script, title in TITLES.items():
         out += [f"## {title}: `{file_of(script)}`", claims_of(script, folder, base)]
+        if script in CONTENTS:
+            out += ["### Every equation, procedure, figure and table",
+                    contents_table(script, link_to(Path(folder, script), base)).strip()]
     out += [
         "## All methods on Split-MNIST",
         "Five tasks of two classes, one head, all ten test classes competing; in order, but for "

@@ -1,0 +1,159 @@
+"""What each paper holds, item by item: where it is in the code, what checks it, what came out.
+
+RESULTS.md prints this as a table per paper. Claims are judged in tools/claims.py; an item here names
+the ones that belong to it. tests/test_contents.py looks up every name.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.claims import CLAIMS
+from tools.tables import markdown_table
+
+
+class Item(NamedTuple):
+    """An equation, procedure, figure, table or proposal of a paper."""
+
+    where: str  # in the paper
+    what: str
+    code: tuple[str, ...] = ()  # names in the script; FILE:NAME for another file
+    test: str = ""  # a test that holds it against a loop, a closed form or a finite difference
+    figure: str = ""  # in reference/SCRIPT/
+    claims: tuple[str, ...] = ()  # the beginning of what these claims say
+    note: str = ""  # why there is none of these; words, no measured number
+
+
+CONTENTS = {
+    "gan_replay": (
+        Item("Sec. 2", "solver first, then the GAN; the GAN generates, the old solver labels, all "
+             "of it is mixed with the new task; the GAN is reset and learns the mix",
+             ("learn", "learn_gan", "mix"), "test_the_order_of_things"),
+        Item("Sec. 2", "the nets: an MLP that classifies, a GAN of convolutions or an MLP",
+             ("mlp_solver", "Generator", "Discriminator"), "test_shapes_and_ranges",
+             claims=("the convolutional GAN",)),
+        Item("Sec. 2", "the GAN's epochs are set for each task", ("gan_epochs",),
+             claims=("when the generator has to learn more",)),
+        Item("Sec. 2", "equal numbers per class by rejection (abandoned by the paper)",
+             ("take_balanced",), "test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing",
+             claims=("equal numbers per class",)),
+        Item("Figs. 1, 2, 3", "accuracy while training, n_gen = 12k, 1.2k, 120k", ("record_curve",),
+             figure="figure1.png"),
+        Item("Figs. 4, 5, 6", "accuracy on each task after each task", ("accuracies",),
+             figure="figure4.png", claims=("“the further in the past",)),
+        Item("Table (4)", "BWT and FWT of the three n_gen", ("common.py:backward_transfer",),
+             claims=("BWT of the table", "FWT of the table")),
+        Item("Sec. 4", "proposal: a fixed number of generated images, and what it costs",
+             ("take_first",), figure="tradeoff.png", claims=("with a fixed total",)),
+    ),
+    "dgm": (
+        Item("Eq. (1)", "masks on weights (DGMw) or on units (DGMa)", ("DGMw.layer", "DGMa.layer"),
+             "test_eq_1_against_a_loop"),
+        Item("Eq. (2)", "a mask is a steep sigmoid of its embedding", ("soft_mask",),
+             "test_eq_2_forwards_and_its_gradient"),
+        Item("Eqs. (3), (4)", "global and local annealing of s",
+             ("global_annealing", "DGMw.local_annealing"), "test_eqs_3_and_4"),
+        Item("Eq. (5)", "what old tasks need does not move", ("veto",),
+             "test_eq_5_and_eq_6_and_alpha_by_hand", "figure5.png", ("the masks' veto",)),
+        Item("Eq. (6)", "the sparsity of masks, and its weight α λ_RU", ("sparsity", "alpha"),
+             "test_eq_5_and_eq_6_and_alpha_by_hand"),
+        Item("Sec. 3.2", "expansion: as many free units or weights as at first", ("Generator.grow",),
+             "test_growth_restores_the_free_part_of_every_layer", "figure4.png",
+             ("“sub-linear growth”",)),
+        Item("Sec. 3.3", "L_G and L_D of the AC-GAN, the gradient penalty", ("generator_step",
+             "critic_step", "gradient_penalty"), "test_gradient_penalty_against_a_finite_difference"),
+        Item("Fig. 1, Sec. 3", "the tasks in turn: G learns the new one, D classifies real new and "
+             "generated old images", ("learn", "train_gan"),
+             "test_replay_is_of_old_classes_only_and_nothing_real_is_kept"),
+        Item("Table 1", "accuracy after half of the classes and after all", ("metrics_of",),
+             figure="averages.png", claims=("DGMw, accuracy", "DGMa, accuracy")),
+        Item("Table 1", "EWC-M, DGR, MeRGAN", ("beyond/generators.py:Memory",),
+             claims=("DGM “outperforms",)),
+        Item("Table 1", "iCaRL-S, EWC-S, RWalk-S, PI-S", ("beyond/episodic.py:learn",)),
+        Item("Table 2, Fig. 2", "real images among the replayed ones, iCaRL, ImageNet-50",
+             ("quota", "put_real", "herding"), "test_herding_against_a_brute_force"),
+        Item("Table 3", "size of the generator", ("Generator.size",),
+             claims=("DGMw's final generator",)),
+        Item("Table 4", "disc space of weights and masks", ("disc_bytes",),
+             "test_masks_and_generator_survive_storing", claims=("DGMw's masks take",)),
+        Item("Fig. 3(a)", "newly blocked and reused units", ("Generator.freeze",),
+             figure="figure3a.png", claims=("“the ratio of reused units",)),
+        Item("Fig. 3(b)", "trajectories of mask values", ("mask_values",), figure="figure3b.png",
+             claims=("DGMa's mask first closes",)),
+        Item("Fig. 4", "growth in neurons", ("Generator.widths",), figure="figure4.png"),
+        Item("Fig. 5", "generated images after all tasks", ("snapshot",), figure="figure5.png"),
+        Item("Table 1, SVHN", "house numbers", note="not run: the data could not be had; "
+             "`--dataset svhn` loads them where they are, and glyphs-rgb stands in"),
+    ),
+    "synthetic_meta": (
+        Item("Sec. 3", "the learner: SGD with momentum on one task after the other",
+             ("sgd_step", "learn"), "test_sgd_with_momentum_is_torchs_step_for_step",
+             "tasks.png"),
+        Item("Eq. (1)", "the meta-loss goes back through all of the learner's steps",
+             ("meta_loss", "update"), "test_the_meta_gradient_against_central_differences"),
+        Item("Sec. 3", "order and pairing of the classes are shuffled in each meta-step",
+             ("shuffled",), "test_every_meta_step_has_an_order_of_its_own"),
+        Item("Sec. 3", "rates and momentum are learned, too", ("hyperparameters",),
+             "test_every_learned_quantity_has_a_gradient"),
+        Item("Sec. 4", "G and S: two convolutions, BatchNorm behind each layer",
+             ("Generator", "conv_learner"), "test_running_norm_is_torchs_batchnorm"),
+        Item("Sec. 4", "250 images per class, 20 of each a step, never shown again",
+             ("draw_batches",), "test_batches_are_balanced_and_no_image_outlives_its_task"),
+        Item("Fig. 1", "accuracy at the end of each task", ("accuracies",), figure="figure1.png",
+             claims=("“accuracy at the end",)),
+        Item("Fig. 3", "samples of the generator", ("show",), figure="figure3_synthetic.png"),
+        Item("Fig. 4", "synthetic, real, GAN, MLP", ("evaluate",), "test_accuracies_against_a_loop",
+             "figure4.png", ("synthetic data “learned in sequence", "“the main advantage",
+                             "a GAN's images", "real data with learned rates")),
+        Item("Fig. 5", "more steps per task", ("evaluate",), figure="figure5.png",
+             claims=("longer training",)),
+    ),
+    "grad_predict": (
+        Item("Eq. (1)", "EWC, which the paper argues against", ("Ewc",),
+             "test_fisher_is_the_mean_of_squared_gradients"),
+        Item("Eq. (2)", "the mean of all tasks' gradients", ("averaged",),
+             "test_the_update_of_each_method"),
+        Item("Eqs. (3), (4)", "h: one number in, one out, for every coordinate",
+             ("Predictor", "fit", "Predictors"), "test_the_mean_of_all_h_and_their_size"),
+        Item("Eq. (5)", "the veto", ("masked",), "test_equation_5_by_hand"),
+        Item("Sec. 2.3", "the mean of all h stands for old tasks; the sequence of tasks",
+             ("learn", "Predictors.predict"), "test_the_rule_is_applied_from_the_second_task_on"),
+        Item("Sec. 2.2", "variants of h: more inputs, groups of parameters", ("Position",)),
+        Item("Fig. 1", "five permutations of MNIST, plain SGD and Eq. (5)", ("test",),
+             "test_columns_are_permuted_instead_of_images", "figure1.png",
+             ("plain SGD forgets", "with predicted gradients")),
+        Item("Sec. 5.1", "boundaries found by the loss of h", ("learn_stream", "alarm"),
+             "test_an_alarm_needs_a_step_not_noise", "boundaries.png",
+             ("the loss of h signals",)),
+        Item("Sec. 5.2, Eqs. (6), (7)", "one g for all h", ("distilled", "Distilled"),
+             "test_distillation_target_by_hand", claims=("one g can stand",)),
+    ),
+}  # fmt: skip
+
+
+def file_of(script: str, name: str) -> tuple[str, str]:
+    """A name of CONTENTS -> the file that holds it, the name in it."""
+    file, _, rest = name.rpartition(":")
+    return file or f"{script}.py", rest
+
+
+def numbers_of(script: str, item: Item) -> list[int]:
+    """The claims that an item names, by their number on the page."""
+    return [i for i, claim in enumerate(CLAIMS[script], 1)
+            if claim.says.startswith(item.claims)] if item.claims else []  # fmt: skip
+
+
+def contents_table(script: str, figures: str) -> str:
+    """A row for each item of the paper; `figures` is the folder of its figures, as a link."""
+    rows = []
+    for item in CONTENTS[script]:
+        code = [f"`{rest}`" if file == f"{script}.py" else f"`{rest}` in {file}"
+                for file, rest in (file_of(script, name) for name in item.code)]  # fmt: skip
+        out = [f"[{i}](#{script}-{i})" for i in numbers_of(script, item)]
+        out = [f"claim{'s' * (len(out) > 1)} {', '.join(out)}"] if out else []
+        if item.figure:
+            out.append(f"[figure]({Path(figures, item.figure).as_posix()})")
+        if item.test:
+            out.append(f"[test](tests/test_{script}.py) {item.test.removeprefix('test_')}")
+        rows.append([item.where, item.what, ", ".join(code) or "–",
+                     " · ".join([*out, *[item.note] * bool(item.note)])])  # fmt: skip
+    return markdown_table(["in the paper", "what", "in the code", "checked, and what came out"], rows)
