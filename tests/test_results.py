@@ -494,3 +494,10 @@ def test_the_readme_is_short():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.count("\n") <= 200 and len(text.encode()) <= 16_000
     assert max(len(line) for line in text.splitlines() if line.startswith("|")) <= 110
+
+
+def test_no_result_names_a_folder_of_the_machine_that_made_it():
+    for path in sorted((ROOT / "reference").rglob("*-seed*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        for flag in ("out", "save", "data_dir", "dataset", "generator"):
+            assert not Path(str(run["args"].get(flag, ""))).is_absolute(), path
