@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import common
-from tools import benchmark, claims, compare, results, runs, speed, status
+from tools import benchmark, claims, compare, race, results, runs, speed, status
 from tools.figures import dgm, episodic, gan_replay, grad_predict, synthetic_meta
 
 ROOT = Path(__file__).parent.parent
@@ -501,3 +501,18 @@ def test_no_result_names_a_folder_of_the_machine_that_made_it():
         run = json.loads(path.read_text(encoding="utf-8"))
         for flag in ("out", "save", "data_dir", "dataset", "generator"):
             assert not Path(str(run["args"].get(flag, ""))).is_absolute(), path
+
+
+def test_the_race_goes_by_seconds_and_counts_no_transduction(monkeypatch):
+    def made(script, row, s, metrics):
+        return {"metrics": metrics, "timing": {"wall_s": s}, "args": {"n_gen": 1}}
+
+    runs = {"gan_replay": {"improved": [made("gan_replay", "improved", 700.0, {"ACC": 0.97}),
+                                        made("gan_replay", "improved", 500.0, {"ACC": 0.95})]},
+            "synthetic_meta": {"synthetic": [made("synthetic_meta", "synthetic", 9.0, {
+                "ACC": 0.9, "no transduction": 0.6})]}}  # fmt: skip
+    monkeypatch.setattr(race, "read_all", lambda folder, script: runs.get(script, {}))
+    (_, some), _ = race.entries("")
+    assert [(seconds, known) for seconds, _, known, _ in some] == [
+        (9.0, [60.0]), (500, [88.9]), (500, [91.8]), (600.0, [97.0, 95.0])]  # fmt: skip
+    assert len(race.draw_race("").axes) == 2

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import common
-from tools import benchmark, speed, table1
+from tools import benchmark, race, speed, table1
 from tools.claims import CLAIMS, RULES, Claim, Verdict, judge
 from tools.contents import CONTENTS, contents_table
 from tools.runs import SCRIPTS, read_all
@@ -226,6 +226,12 @@ def page(folder: str, figures: str, base: str) -> str:
         "the others none.",
         f"![Table 1 as a picture]({link_to(Path(figures) / 'table1.png', base)})",
         table1.table_1_text(folder).strip(),
+        "## Time to accuracy",
+        "One run from the first task to the last, evaluation and all, by seconds of one core. Hollow: "
+        "measured apart from these runs, on this kind of machine. Seconds of ours are upper "
+        "bounds: the machine was shared.",
+        f"![seconds and accuracy]({link_to(Path(figures) / 'race.png', base)})",
+        race.race_table(folder).strip(),
         "## Speed",
         "`make bench`, `make bench-higher` and `make bench-avalanche` measure this on an idle "
         "machine; how time grows with the tasks is taken from the runs, which shared theirs. A "
@@ -367,7 +373,7 @@ def main(argv: list[str] | None = None) -> None:
     for path in (args.out, figures / "benchmark.png"):
         common.check_writable(path)
     pictures = {"benchmark": benchmark.draw_benchmark(benchmark.benchmark(args.runs)),
-                "claims": draw_overview(args.runs)}  # fmt: skip
+                "claims": draw_overview(args.runs), "race": race.draw_race(args.runs)}  # fmt: skip
     if table1.table_1(args.runs):
         pictures["table1"] = table1.draw_table_1(args.runs)
     if speed.bench(args.runs, "growth.json"):
