@@ -1,7 +1,7 @@
 """What each paper holds, item by item: where it is in the code, what checks it, what came out.
 
-RESULTS.md prints this as a table per paper. Claims are judged in tools/claims.py; an item here names
-the ones that belong to it. tests/test_contents.py looks up every name.
+RESULTS.md prints this as a table per paper. Claims are judged in tools/claims.py; an item names
+those that belong to it. tests/test_contents.py looks up every name.
 """
 
 from pathlib import Path
@@ -34,7 +34,8 @@ CONTENTS = {
         Item("Sec. 2", "the GAN's epochs are set for each task", ("gan_epochs",),
              claims=("when the generator has to learn more",)),
         Item("Sec. 2", "equal numbers per class by rejection (abandoned by the paper)",
-             ("take_balanced",), "test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing",
+             ("take_balanced",),
+             "test_balanced_drawing_meets_its_quota_and_gives_up_when_a_class_is_missing",
              claims=("equal numbers per class",)),
         Item("Figs. 1, 2, 3", "accuracy while training, n_gen = 12k, 1.2k, 120k", ("record_curve",),
              figure="figure1.png"),
@@ -56,11 +57,13 @@ CONTENTS = {
              "test_eq_5_and_eq_6_and_alpha_by_hand", "figure5.png", ("the masks' veto",)),
         Item("Eq. (6)", "the sparsity of masks, and its weight α λ_RU", ("sparsity", "alpha"),
              "test_eq_5_and_eq_6_and_alpha_by_hand"),
-        Item("Sec. 3.2", "expansion: as many free units or weights as at first", ("Generator.grow",),
+        Item("Sec. 3.2", "expansion: as many free units or weights as at first",
+             ("Generator.grow",),
              "test_growth_restores_the_free_part_of_every_layer", "figure4.png",
              ("“sub-linear growth”",)),
-        Item("Sec. 3.3", "L_G and L_D of the AC-GAN, the gradient penalty", ("generator_step",
-             "critic_step", "gradient_penalty"), "test_gradient_penalty_against_a_finite_difference"),
+        Item("Sec. 3.3", "L_G and L_D of the AC-GAN, the gradient penalty",
+             ("generator_step", "critic_step", "gradient_penalty"),
+             "test_gradient_penalty_against_a_finite_difference"),
         Item("Fig. 1, Sec. 3", "the tasks in turn: G learns the new one, D classifies real new and "
              "generated old images", ("learn", "train_gan"),
              "test_replay_is_of_old_classes_only_and_nothing_real_is_kept"),
@@ -156,4 +159,5 @@ def contents_table(script: str, figures: str) -> str:
             out.append(f"[test](tests/test_{script}.py) {item.test.removeprefix('test_')}")
         rows.append([item.where, item.what, ", ".join(code) or "–",
                      " · ".join([*out, *[item.note] * bool(item.note)])])  # fmt: skip
-    return markdown_table(["in the paper", "what", "in the code", "checked, and what came out"], rows)
+    header = ["in the paper", "what", "in the code", "checked, and what came out"]
+    return markdown_table(header, rows)

@@ -227,9 +227,9 @@ def page(folder: str, figures: str, base: str) -> str:
         f"![Table 1 as a picture]({link_to(Path(figures) / 'table1.png', base)})",
         table1.table_1_text(folder).strip(),
         "## Time to accuracy",
-        "One run from the first task to the last, evaluation and all, by seconds of one core. Hollow: "
-        "measured apart from these runs, on this kind of machine. Seconds of ours are upper "
-        "bounds: the machine was shared.",
+        "One run from the first task to the last, evaluation and all, by seconds of one core. "
+        "Hollow: measured apart from these runs, on this kind of machine. Seconds of ours are "
+        "upper bounds: the machine was shared.",
         f"![seconds and accuracy]({link_to(Path(figures) / 'race.png', base)})",
         race.race_table(folder).strip(),
         "## Speed",
