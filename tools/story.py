@@ -128,7 +128,8 @@ def page(name: str, every: dict[str, Runs]) -> str:
              f"<style>{STYLE}</style>",
              f"<h1>Learning without forgetting: {html.escape(name)}</h1>",
              "<p>Four papers that generate what they need of the past instead of storing it. A "
-             "network learns one task after the other; at the end it is asked about all of them."]  # fmt: skip
+             "network learns one task after the other; at the end it is asked about all of "
+             "them."]  # fmt: skip
     if name == "demo":
         parts.append("<p>In miniature: digits drawn from fonts, small nets, minutes. It shows in "
                      "which direction things go, not the papers' numbers.")  # fmt: skip
