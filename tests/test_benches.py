@@ -75,7 +75,7 @@ def without_avalanche(monkeypatch):
 @pytest.mark.parametrize("kind", ["vae", "gan"])
 def test_our_side_of_the_race_with_avalanche(kind, without_avalanche, tmp_path, monkeypatch):
     """Our loop trains the peer's VAE in the place of our GAN, or our GAN, and counts its images."""
-    monkeypatch.setattr(gan_replay, "LATENT", 2)
+    monkeypatch.setattr(gan_replay, "LATENT", 2 if kind == "vae" else 100)
     flags = (
         "--dataset glyphs --train-size 400 --test-size 100 --final-gan --n-gen-mode total "
         "--n-gen 80 --solver-epochs 1 --gan-epochs 1 --device cpu --threads 1"
