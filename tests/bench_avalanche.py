@@ -76,7 +76,7 @@ def train_vae(
 ) -> list[float]:
     """gan_replay.train_gan, for a VAE: one epoch; the mean loss."""
     vae, total = gan.G.net, torch.zeros(())
-    B = args.gan_batch_size
+    B = min(args.gan_batch_size, len(mixed.x))
     batches = torch.randperm(len(mixed.x))[: len(mixed.x) // B * B].split(B)
     for index in batches:
         real = (mixed.x[index].float() / 255 - MEAN) / SD
