@@ -18,7 +18,7 @@ solver         solver                 images [B, C, H, W] -> logits [B, K], one 
 generator      G                      z [B, 100] -> images [B, C, H, W] in [-1, 1]
 discriminator  D                      images -> score [B], high for real
 n_gen          --n-gen                images generated per previous task (or in all: --n-gen-mode)
-BWT, FWT       R, common.summarise    R [T+1, T]: accuracy on task j after task i; row 0: untrained
+BWT, FWT       R, common.summarise    R[i][j]: on task j (from 0) after i tasks; row 0: untrained
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
 the paper gives no sizes, optimizers or epochs; n_gen counts per previous task; no GAN is trained
@@ -32,13 +32,12 @@ after the last task.
 """
 
 import argparse
-import copy
 import functools
 import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import common  # first: it says in one line which package is missing
 
@@ -51,11 +50,11 @@ from torch import Tensor
 # --------------------------------------------------------------------------------------------
 # The mix (Sec. 2): what task t is learned from
 # --------------------------------------------------------------------------------------------
+# `method` is what the rows exchange (class Method, below); the paper's is: generate,
+# label_by_solver, take_first, Generator, Discriminator.
 
 CHUNK = 1000  # images generated at a time
 LATENT = 100  # numbers in z
-EVALS = 4  # points per epoch on the training curves
-MAX_GENERATED = 20  # --balance gives up after this many times n_gen
 
 
 @dataclass
@@ -74,72 +73,70 @@ class Data:
 
 
 @dataclass
-class Past:
-    """All that is kept of earlier tasks: two frozen nets, and D, which --keep-gan alone uses."""
+class Nets:
+    """All that GAN replay keeps of earlier tasks: two nets, and D, which --keep-gan alone uses."""
 
-    solver: nn.Module  # solver_{t-1}
-    G: nn.Module  # G_{t-1}
+    solver: nn.Module  # solver_{t-1} until it learns task t
+    G: nn.Module  # G_{t-1} until G_t is trained
     D: nn.Module
 
 
 class Mix(NamedTuple):
-    """Images with what the solver shall answer; the first `new` are the task's own."""
+    """What task t is learned from; the first `new` images are real, the rest are replayed."""
 
     x: Tensor  # uint8 [n, C, H, W]
-    target: Tensor  # float [n, K]: one-hot, or probabilities
+    target: Tensor  # float [n, K], what the solver shall answer: one-hot, or probabilities
     y: Tensor  # int64 [n]
     new: int
 
 
-def mix(data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace) -> Mix:
-    """The real images of task t (0 is the first), then those that stand for earlier tasks."""
-    index = common.indices_of(data.y, data.tasks[t])
-    new = data.x[index], F.one_hot(data.y[index], data.K).float(), data.y[index]
-    old = method.replay(data, t, past, method, args) if t else ()  # as in Sec. 2: `generate`
-    x, target, y = (torch.cat(pair) for pair in zip(new, old)) if old else new
-    return Mix(x, target, y, new=len(index))
-
-
-def generate(
-    data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace
-) -> tuple[Tensor, Tensor, Tensor]:
-    """n_gen images per earlier task from G_{t-1}: x uint8 [n, C, H, W], target [n, K], y [n]."""
-    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # Deviation 2
-    seen = sum(data.tasks[:t], [])
-    # the paper: take_first, below
-    return method.take(generated(data, seen, past, method, args.seed * 1000 + t), n, seen)
-
-
 @torch.no_grad()
-def generated(data: Data, seen: list[int], past: Past, method: "Method", seed: int) -> Iterator:
-    """Endless chunks of generated images; `seen` are the classes of earlier tasks.
+def generated(data: Data, seen: list[int], nets: Nets, method: "Method", seed: int) -> Iterator:
+    """Endless chunks of 1,000 generated images: x uint8 [1000, C, H, W], target [1000, K], y.
 
-    A chunk: x uint8 [1000, C, H, W], target [1000, K], y [1000] and p [1000, K], the old solver's
-    probabilities. The random numbers are its own, so that no others depend on n_gen.
+    `seen` are the classes of earlier tasks. Has its own random numbers, so that changing n_gen
+    changes nothing else in a run.
     """
-    device = data.x.device
-    rng = torch.Generator(device).manual_seed(seed)
-    # the class requested of each image; only --conditional uses it
-    asked = torch.tensor(seen, device=device)[torch.arange(CHUNK, device=device) % len(seen)]
+    rng = torch.Generator(data.x.device).manual_seed(seed)
+    asked = torch.tensor((seen * CHUNK)[:CHUNK], device=data.x.device)  # --conditional alone
     while True:
-        z = torch.randn(CHUNK, LATENT, generator=rng, device=device)
-        x = to_uint8(past.G(z, asked))  # the paper's G is not told a class
-        p = past.solver(to_float(x)).softmax(1)  # [1000, K]
-        y, target = method.label(p, asked)  # the paper: label_by_solver, below
-        yield x, target, y, p
+        z = torch.randn(CHUNK, LATENT, generator=rng, device=data.x.device)
+        x = to_uint8(nets.G(z, asked))
+        p = nets.solver(to_float(x)).softmax(1)  # [1000, K]
+        y, target = method.label(p, asked)
+        yield x, target, y
 
 
 def label_by_solver(p: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-    """"These new samples are [...] labeled using the solver" (Sec. 2): p [B, K] -> y, target."""
+    """Generated images are "labeled using the solver" (Sec. 2): p [B, K] -> y, target."""
     y = p.argmax(1)
     return y, F.one_hot(y, p.shape[1]).float()
 
 
-def take_first(stream: Iterator, n: int, seen: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+def take_first(stream: Iterator, n: int, seen: list[int]) -> tuple[Tensor, ...]:
     """The first n images, whatever their classes: "I accepted the risk" (Sec. 2)."""
-    parts = [next(stream)[:3] for _ in range(-(-n // CHUNK))]
-    x, target, y = (torch.cat(part)[:n] for part in zip(*parts))
-    return x, target, y
+    parts = [next(stream) for _ in range(-(-n // CHUNK))]
+    return tuple(torch.cat(part)[:n] for part in zip(*parts))
+
+
+def generate(
+    data: Data, t: int, nets: Nets, method: "Method", args: argparse.Namespace
+) -> tuple[Tensor, ...]:
+    """n_gen images per earlier task from G_{t-1}: x uint8 [n, C, H, W], target [n, K], y [n]."""
+    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # Deviation 2
+    seen = sum(data.tasks[:t], [])
+    return method.take(generated(data, seen, nets, method, args.seed * 1000 + t), n, seen)
+
+
+def mix(data: Data, t: int, nets: Nets, method: "Method", args: argparse.Namespace) -> Mix:
+    """The real images of task t (0 is the first), then those that stand for earlier tasks."""
+    index = common.indices_of(data.y, data.tasks[t])
+    x, y = data.x[index], data.y[index]
+    target = F.one_hot(y, data.K).float()  # [n, K]
+    old = method.replay(data, t, nets, method, args) if t else ()
+    if old:
+        x, target, y = (torch.cat(pair) for pair in zip((x, target, y), old))
+    return Mix(x, target, y, new=len(index))
 
 
 def to_float(x: Tensor) -> Tensor:
@@ -210,8 +207,9 @@ def mlp_features(shape: tuple[int, int, int], width: int) -> tuple[nn.Sequential
 BUILD = {"conv": (conv_generator, conv_features), "mlp": (mlp_generator, mlp_features)}  # Sec. 2
 
 
+# K and the classes y [B] are for nets that are told the class (ToldGenerator, below).
 class Generator(nn.Module):
-    """z [B, 100] -> images [B, C, H, W] in [-1, 1]; the classes y [B] are not used."""
+    """z [B, 100] -> images [B, C, H, W] in [-1, 1]."""
 
     def __init__(self, kind: str, shape: tuple[int, int, int], width: int, K: int,
                  inputs: int = LATENT):
@@ -223,7 +221,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """images [B, C, H, W] -> score [B], high for real; the classes y [B] are not used."""
+    """images [B, C, H, W] -> score [B], high for real."""
 
     def __init__(self, kind: str, shape: tuple[int, int, int], width: int, K: int):
         super().__init__()
@@ -246,19 +244,18 @@ def train_solver(
     """One epoch of cross entropy on the mix; its mean loss. `watch` is told each step, from 1."""
     solver.train()
     batches = torch.randperm(len(mixed.x), device=mixed.x.device).split(args.batch_size)
-    total = torch.zeros((), device=mixed.x.device)
+    total, n = torch.zeros((), device=mixed.x.device), len(batches)
     for step, index in enumerate(batches, 1):
         image = method.view(to_float(mixed.x[index]), args)  # [B, C, H, W]
         loss = F.cross_entropy(solver(image), mixed.target[index])
-        progress = (epoch + step / len(batches)) / epochs
-        opt.param_groups[0]["lr"] = args.solver_lr * method.rate(progress)
+        opt.param_groups[0]["lr"] = args.solver_lr * method.rate((epoch + step / n) / epochs)
         opt.zero_grad()
         loss.backward()
         opt.step()
         total += loss.detach()
-        watch(step, len(batches))
+        watch(step, n)
     solver.eval()
-    return total.item() / len(batches)
+    return total.item() / n
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -271,10 +268,15 @@ def generator_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-def fresh_gan(data: Data, t: int, past: Past, method: "Method", args: argparse.Namespace) -> "Gan":
-    """"The generator is reset" (Sec. 2): untrained nets, new optimizers."""
-    G, D = new_nets(data, method, args)
-    return Gan(G, D, args)
+class Gan:
+    """A generator and a discriminator with their optimizers."""
+
+    def __init__(self, G: nn.Module, D: nn.Module, args: argparse.Namespace):
+        self.G, self.D = G, D
+        self.opt_G, self.opt_D = (
+            torch.optim.Adam(net.parameters(), args.gan_lr, betas=(0.5, 0.999), fused=True)
+            for net in (G, D)  # β1 = 0.5 as in DCGAN (Radford et al. 2016)
+        )
 
 
 def new_nets(
@@ -282,28 +284,15 @@ def new_nets(
 ) -> tuple[nn.Module, nn.Module]:
     """An untrained G and D."""
     G, D = (net(args.gan, data.shape, args.gan_width, data.K) for net in method.nets)
-    G, D = G.to(data.x.device), D.to(data.x.device)
     layout = {"memory_format": torch.channels_last}  # a tenth faster on CPUs
-    return G.to(**layout), D.to(**layout)
-
-
-class Gan:
-    """A generator and a discriminator with optimizers; `train_G`, `train_D` may be compiled."""
-
-    def __init__(self, G: nn.Module, D: nn.Module, args: argparse.Namespace):
-        self.G, self.D = G, D
-        self.train_G: Callable = torch.compile(G) if args.compile else G
-        self.train_D: Callable = torch.compile(D) if args.compile else D
-        self.opt_G, self.opt_D = (
-            torch.optim.Adam(net.parameters(), args.gan_lr, betas=(0.5, 0.999), fused=True)
-            for net in (G, D)  # β1 = 0.5 as in DCGAN (Radford et al. 2016)
-        )
+    return G.to(data.x.device, **layout), D.to(data.x.device, **layout)
 
 
 def train_gan(gan: Gan, mixed: Mix, args: argparse.Namespace) -> list[float]:
     """One epoch of the GAN on the images of the mix; mean losses [D, G]."""
-    total = torch.zeros(2, device=mixed.x.device)
-    batches = full_batches(mixed.x, args.gan_batch_size)
+    total, n = torch.zeros(2, device=mixed.x.device), len(mixed.x)
+    B = min(args.gan_batch_size, n)  # a last, smaller batch is left out (Deviation 1)
+    batches = torch.randperm(n, device=mixed.x.device)[: n // B * B].split(B)
     for index in batches:
         total += gan_step(gan, to_float(mixed.x[index]), mixed.y[index])
     return (total / len(batches)).tolist()
@@ -312,25 +301,19 @@ def train_gan(gan: Gan, mixed: Mix, args: argparse.Namespace) -> list[float]:
 def gan_step(gan: Gan, real: Tensor, y: Tensor) -> Tensor:
     """A step of D, then one of G on images [B, C, H, W] of classes y [B]; both losses [2]."""
     z = torch.randn(len(y), LATENT, device=y.device)
-    fake = gan.train_G(z, y)  # [B, C, H, W]
-    score = gan.train_D(torch.cat([real, fake.detach()]), torch.cat([y, y]))  # [2B]
+    fake = gan.G(z, y)  # [B, C, H, W]
+    score = gan.D(torch.cat([real, fake.detach()]), torch.cat([y, y]))  # [2B]
     loss_D = discriminator_loss(*score.chunk(2))
     gan.opt_D.zero_grad()
     loss_D.backward()
     gan.opt_D.step()
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
-    loss_G = generator_loss(gan.train_D(fake, y))
+    loss_G = generator_loss(gan.D(fake, y))
     gan.opt_G.zero_grad()
     loss_G.backward()
     gan.opt_G.step()
     gan.D.requires_grad_(True)
     return torch.stack([loss_D.detach(), loss_G.detach()])
-
-
-def full_batches(x: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Random indices [B] into x [n, ...], each once; a last, smaller batch is left out."""
-    B = min(size, len(x))
-    return torch.randperm(len(x), device=x.device)[: len(x) // B * B].split(B)
 
 
 # --------------------------------------------------------------------------------------------
@@ -340,7 +323,7 @@ def full_batches(x: Tensor, size: int) -> tuple[Tensor, ...]:
 
 @dataclass
 class Method:
-    """What the rows of the table exchange; each default is the paper's."""
+    """The parts that a variant replaces. The defaults are the paper's method."""
 
     replay: Callable = generate  # what stands for earlier tasks
     label: Callable = label_by_solver
@@ -348,7 +331,6 @@ class Method:
     view: Callable = lambda image, args: image  # what the solver sees
     rate: Callable = lambda progress: 1.0  # factor of the solver's rate; progress in a task: 0 to 1
     nets: tuple = (Generator, Discriminator)
-    begin_gan: Callable = fresh_gan
     gan_first: bool = False  # the GAN learns a task before the solver does
     made: list[int] = field(default_factory=list)  # images generated for each --balance
 
@@ -365,62 +347,63 @@ class Record:
 
 
 def learn(
-    data: Data, epochs: list[int], method: Method, args: argparse.Namespace, run: common.Run
-) -> tuple[Record, Past]:
-    """All tasks in turn; `epochs` [T] of the GAN, 0 where none is trained."""
-    solver = new_solver(data, args)
-    past = Past(copy.deepcopy(solver), *new_nets(data, method, args))
-    past.G.eval()  # it generates with BatchNorm's running statistics (Deviation 5)
-    record = Record(R=[accuracies(solver, data)])  # row 0: untrained
+    data: Data, gan_epochs: list[int], method: Method, args: argparse.Namespace, run: common.Run
+) -> tuple[Record, Nets]:
+    """All tasks in turn; `gan_epochs` [T], 0 where no GAN is trained."""
+    nets = Nets(new_solver(data, args), *new_nets(data, method, args))
+    nets.G.eval()  # a G of a checkpoint goes on generating with running statistics
+    record = Record(R=[accuracies(nets.solver, data)])  # row 0: untrained
     # t = 0 ... T - 1: common.Run only adds checkpoints
-    for t in run.tasks(len(data.tasks), solver=solver, past=past, record=record):
-        mixed = lesson = mix(data, t, past, method, args)
-        n_gan = repeats(epochs[t], args.gan_steps, mixed.x, args.gan_batch_size)
+    for t in run.tasks(len(data.tasks), nets=nets, record=record):
+        mixed = mix(data, t, nets, method, args)
+        lesson = mixed  # what the solver learns from; --solver-images exchanges it
+        n_gan = repeats(gan_epochs[t], args.gan_steps, mixed.x, args.gan_batch_size)
         if method.gan_first:  # beyond the paper: the solver sees images of G_t, not of G_{t-1}
-            learn_gan(data, t, mixed, solver, past, n_gan, record, method, args, run)
-            lesson = from_new_gan(data, t, mixed, past, record.quality[-1], method, args)
-        n = repeats(args.solver_epochs, args.solver_steps, lesson.x, args.batch_size)
-        describe(mixed, lesson, data, t, n_gan, n, record, method, args)
+            learn_gan(data, t, mixed, nets, n_gan, record, method, args, run)
+            lesson = from_new_gan(data, t, mixed, nets, record.quality[-1], method, args)
+        n_solver = repeats(args.solver_epochs, args.solver_steps, lesson.x, args.batch_size)
+        describe(mixed, lesson, data, t, n_gan, n_solver, record, method, args)
 
-        opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
-        parts: dict[str, Any] = {"solver": solver, "opt": opt, "record": record}
-        for epoch in run.epochs("solver", n, **parts):
-            watch = record_curve(solver, data, t, epoch, record, run)
-            loss = train_solver(solver, opt, lesson, epoch, n, method, args, watch)
+        opt = torch.optim.Adam(nets.solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
+        for epoch in run.epochs("solver", n_solver, solver=nets.solver, opt=opt, record=record):
+            watch = record_curve(nets.solver, data, t, epoch, record, run)
+            loss = train_solver(nets.solver, opt, lesson, epoch, n_solver, method, args, watch)
             run.check_finite("lower --solver-lr", loss)
-        record.R.append(accuracies(solver, data))
+        record.R.append(accuracies(nets.solver, data))
         print(f"{run.label()}: accuracy by task {' '.join(f'{a:.3f}' for a in record.R[-1])}")
 
-        if n_gan and not method.gan_first:
-            # "the generator is reset and trained on the combined dataset"
-            learn_gan(data, t, mixed, solver, past, n_gan, record, method, args, run)
-        past.solver = copy.deepcopy(solver)
-    return record, past
+        if not method.gan_first and n_gan:  # the paper's order
+            learn_gan(data, t, mixed, nets, n_gan, record, method, args, run)
+    return record, nets
 
 
 def learn_gan(
-    data: Data, t: int, mixed: Mix, solver: nn.Module, past: Past, epochs: int, record: Record,
-    method: Method, args: argparse.Namespace, run: common.Run,
+    data: Data, t: int, mixed: Mix, nets: Nets, epochs: int, record: Record, method: Method,
+    args: argparse.Namespace, run: common.Run,
 ) -> None:
-    """G_t, from the mix of task t."""
-    gan = method.begin_gan(data, t, past, method, args)
+    """G_t: "the generator is reset and trained on the combined dataset" (Sec. 2)."""
+    G, D = (nets.G.train(), nets.D) if args.keep_gan and t else new_nets(data, method, args)
+    gan = Gan(G, D, args)
     for _ in run.epochs("gan", epochs, G=gan.G, D=gan.D, opt_G=gan.opt_G, opt_D=gan.opt_D):
         losses = train_gan(gan, mixed, args)
         run.check_finite("lower --gan-lr", *losses)
-    past.G, past.D = gan.G.eval(), gan.D
+    nets.G, nets.D = gan.G.eval(), gan.D  # eval: BatchNorm's running statistics (Deviation 5)
     with run.aside("measuring"):
-        record.grids.append(sample(solver, data, t, past, method, args))
-        record.quality.append(quality(solver, data, t, mixed, past, method, args))
-
-
-def repeats(epochs: int, steps: int, x: Tensor, B: int) -> int:
-    """Epochs of the images x [N, ...], B a step: as given, or as many as come close to `steps`."""
-    return max(1, round(steps * B / len(x))) if steps and epochs else epochs
+        record.grids.append(sample(data, t, nets, method, args))
+        record.quality.append(quality(data, t, mixed, nets, method, args))
 
 
 # --------------------------------------------------------------------------------------------
 # Beyond the paper's own method
 # --------------------------------------------------------------------------------------------
+
+MAX_GENERATED = 20  # --balance gives up after this many times n_gen
+
+
+def repeats(epochs: int, steps: int, x: Tensor, B: int) -> int:
+    """How many epochs of x [N, ...], B a step: `epochs`, or, if `steps` is given, the number that
+    comes closest to it (at least one)."""
+    return max(1, round(steps * B / len(x))) if steps and epochs else epochs
 
 
 class ToldGenerator(Generator):
@@ -457,22 +440,20 @@ def softly(label: Callable) -> Callable:
 
 
 def take_balanced(
-    stream: Iterator, n: int, seen: list[int], made: list[int], agree: bool = False
-) -> tuple:
+    stream: Iterator, n: int, seen: list[int], made: list[int]
+) -> tuple[Tensor, ...]:
     """n images, equally many of each class: "selecting only the ones that I need" (Sec. 2).
 
-    `agree` keeps only those whose label is the solver's answer. Gives up, with fewer images, after
-    MAX_GENERATED times n. Adds to `made` how many were generated.
+    Gives up, with fewer images, after MAX_GENERATED times n; `made` gets how many were generated.
     """
     quota = {c: n // len(seen) + (i < n % len(seen)) for i, c in enumerate(seen)}
     parts: list[tuple] = []
     made.append(0)
     while sum(quota.values()) and made[-1] < MAX_GENERATED * n:
-        x, target, y, p = next(stream)
-        good = p.argmax(1) == y if agree else torch.ones_like(y, dtype=torch.bool)
-        keep = torch.zeros_like(good)
+        x, target, y = next(stream)
+        keep = torch.zeros_like(y, dtype=torch.bool)
         for c in seen:  # the first quota[c] of them
-            rows = (good & (y == c)).nonzero().squeeze(1)[: quota[c]]
+            rows = (y == c).nonzero().squeeze(1)[: quota[c]]
             keep[rows] = True
             quota[c] -= len(rows)
         parts.append((x[keep], target[keep], y[keep]))
@@ -480,12 +461,7 @@ def take_balanced(
     return tuple(torch.cat(part) for part in zip(*parts))
 
 
-def nothing(*_: Any) -> tuple:
-    """No replay: the lower bound."""
-    return ()
-
-
-def stored(data: Data, t: int, past: Past, method: Method, args: argparse.Namespace) -> tuple:
+def stored(data: Data, t: int, nets: Nets, method: Method, args: argparse.Namespace) -> tuple:
     """Vanilla replay (Sec. 4): real images of earlier tasks in the place of generated ones."""
     index = stored_index(data, t, args)
     if args.balance:  # repeated to as many as each task once had
@@ -510,28 +486,23 @@ def stored_index(data: Data, t: int, args: argparse.Namespace) -> list[Tensor]:
     return chosen
 
 
-def kept_gan(data: Data, t: int, past: Past, method: Method, args: argparse.Namespace) -> Gan:
-    """G and D of the last task, trained on with new optimizers; in the first, untrained nets."""
-    if t == 0:
-        return fresh_gan(data, t, past, method, args)
-    return Gan(copy.deepcopy(past.G).train(), copy.deepcopy(past.D), args)
-
-
 def from_new_gan(
-    data: Data, t: int, mixed: Mix, past: Past, quality: dict, method: Method,
+    data: Data, t: int, mixed: Mix, nets: Nets, quality: dict, method: Method,
     args: argparse.Namespace,
 ) -> Mix:
-    """As many images of all classes so far from G_t, so that looking real says nothing of a class.
+    """The solver's images for task t from G_t: as many of old classes as of new ones.
 
-    With --solver-images auto those of the new classes are real if they can hardly be told apart.
-    Targets of the classes before are as in the mix (--soft-labels), new ones are one-hot.
+    If new classes were real and old ones generated, the solver would learn to tell real from
+    generated. `auto` allows it where that can hardly be told. Old classes keep the targets of
+    --soft-labels.
     """
     seen = sum(data.tasks[: t + 1], [])
     n = len(mixed.x) // len(seen) * len(seen)
-    stream = generated(data, seen, past, method, args.seed * 1000 + 500 + t)
+    stream = generated(data, seen, nets, method, args.seed * 1000 + 500 + t)
     x, target, y = method.take(stream, n, seen)
     old = data.owner.to(y.device)[y] < t
-    if args.solver_images == "auto" and (quality["told apart"] or 1) < common.ALIKE:
+    apart = quality["told apart"]  # None: not measured
+    if args.solver_images == "auto" and apart is not None and apart < common.ALIKE:
         real = [part[: mixed.new] for part in mixed[:3]]
         x, target, y = (torch.cat([a, b[old]]) for a, b in zip(real, (x, target, y)))
         return Mix(x, target, y, new=mixed.new)
@@ -555,18 +526,18 @@ def view(x: Tensor, args: argparse.Namespace) -> Tensor:
 
 def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
-    method = Method(replay={"gan": generate, "real": stored, "none": nothing}[args.replay])
+    replay = {"gan": generate, "real": stored, "none": lambda *_: ()}[args.replay]
+    method = Method(replay=replay)
     if args.conditional:
         method.nets, method.label = (ToldGenerator, ToldDiscriminator), label_as_asked
     if args.soft_labels:
         method.label = softly(method.label)
     if args.balance:
-        method.take = functools.partial(take_balanced, made=method.made, agree=args.conditional)
-    method.view = view
+        method.take = functools.partial(take_balanced, made=method.made)
+    if args.augment or args.jitter:
+        method.view = view
     if args.solver_decay:
         method.rate = lambda progress: 1 - progress
-    if args.keep_gan:
-        method.begin_gan = kept_gan
     method.gan_first = args.solver_images != "real"
     return method
 
@@ -599,7 +570,7 @@ def gan_epochs(args: argparse.Namespace, n_tasks: int) -> list[int]:
     n_gans = n_tasks - 1 + args.final_gan
     if args.replay != "gan" or not n_gans:
         return [0] * n_tasks
-    # 4 + t epochs after the paper's task t, which is t + 1 here
+    # 5, 6, 7, 8 epochs after tasks 1 to 4
     given = args.gan_epochs or [5 + t for t in range(n_gans)]
     if len(given) not in (1, n_gans):
         raise common.Unfit(
@@ -627,6 +598,9 @@ def accuracies(solver: nn.Module, data: Data) -> list[float]:
     )
     solver.train(training)
     return row
+
+
+EVALS = 4  # points per epoch on the training curves
 
 
 def record_curve(
@@ -670,24 +644,19 @@ def describe(
         print(f"warning: task {t + 1}: nothing replayed of classes {names}", file=sys.stderr)
 
 
-def sample(
-    solver: nn.Module, data: Data, t: int, past: Past, method: Method, args: argparse.Namespace
-) -> dict:
+def sample(data: Data, t: int, nets: Nets, method: Method, args: argparse.Namespace) -> dict:
     """60 images that G generates after task t, sorted by their label, for the figure."""
     seen = sum(data.tasks[: t + 1], [])
-    now = Past(solver, past.G, past.D)
-    x, _, y = take_first(generated(data, seen, now, method, args.seed), 60, seen)
+    x, _, y = take_first(generated(data, seen, nets, method, args.seed), 60, seen)
     return common.pack_images(x[y.argsort()])
 
 
 def quality(
-    solver: nn.Module, data: Data, t: int, mixed: Mix, past: Past, method: Method,
-    args: argparse.Namespace,
+    data: Data, t: int, mixed: Mix, nets: Nets, method: Method, args: argparse.Namespace
 ) -> dict:
     """How good the images are that G generates after task t; a line if they are poor."""
     seen = sum(data.tasks[: t + 1], [])
-    now = Past(solver, past.G, past.D)
-    stream = generated(data, seen, now, method, args.seed * 1000 + 900 + t)
+    stream = generated(data, seen, nets, method, args.seed * 1000 + 900 + t)
     x, _, y = take_first(stream, common.QUALITY_PER_TASK * (t + 1), seen)
     own, test = (mixed.x[: mixed.new], mixed.y[: mixed.new]), (data.x_test, data.y_test)
     found = common.memory_quality((x, y), own, test, data.owner, args.seed)
@@ -713,16 +682,16 @@ def run(args: argparse.Namespace) -> dict:
     here = common.Run(args.out, common.identity(args, data.about), device, args.checkpoint_every)
     if args.replay == "gan" and not (args.gan_steps or args.train_size):
         common.tell_fewer_steps(len(data.x) / len(data.tasks), 12000, "task")
-    record, past = learn(data, epochs, method_of(args), args, here)
+    record, nets = learn(data, epochs, method_of(args), args, here)
     seconds = [{f"{name}_s": v for name, v in task.items()} for task in here.seconds]
-    memory = {name: size_in_bytes(getattr(past, name)) for name in ("solver", "G", "D")}
+    memory = {name: size_in_bytes(getattr(nets, name)) for name in ("solver", "G", "D")}
     memory |= {"image": math.prod(data.shape), "train": len(data.x)}
     return {
         "classes": names, "data": data.about,
         "metrics": common.summarise(record.R), "memory": memory, **vars(record),
         "timing": {"wall_s": here.wall_s(), "tasks": seconds},
         "environment": environment | {"machines": here.machines} | common.peak_memory(device),
-        "kept": keep(past, data, epochs),
+        "kept": keep(nets, data, epochs),
     }  # fmt: skip
 
 
@@ -731,36 +700,36 @@ def run(args: argparse.Namespace) -> dict:
 # --------------------------------------------------------------------------------------------
 
 
-def keep(past: Past, data: Data, epochs: list[int]) -> dict:
+def keep(nets: Nets, data: Data, epochs: list[int]) -> dict:
     """The solver, the last G, and the classes that it has learned."""
     last = max((t + 1 for t, n in enumerate(epochs) if n), default=0)
-    return {"solver": past.solver, "G": past.G, "learned": sum(data.tasks[:last], []),
+    return {"solver": nets.solver, "G": nets.G, "learned": sum(data.tasks[:last], []),
             "pixels": "the nets see bytes x as x / 127.5 - 1"}  # fmt: skip
 
 
-def rebuild(model: common.Model, device: torch.device) -> tuple[Past, Data]:
+def rebuild(model: common.Model, device: torch.device) -> tuple[Nets, Data]:
     """The nets of a model, and what is known of its data without images."""
     args, kept, (x, y) = model.args, model.kept, model.no_images(device)
     K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
     data = Data(x, y, x, y, [kept["learned"]], y, K, (C, H, W), model.data)
-    past = Past(new_solver(data, args), *new_nets(data, method_of(args), args))
-    past.solver.load_state_dict(kept["solver"])
-    past.G.eval().load_state_dict(kept["G"])
-    return past, data
+    nets = Nets(new_solver(data, args), *new_nets(data, method_of(args), args))
+    nets.solver.load_state_dict(kept["solver"])
+    nets.G.eval().load_state_dict(kept["G"])
+    return nets, data
 
 
-def test_again(nets: tuple[Past, Data], data: Data, args: argparse.Namespace) -> list[float]:
+def test_again(model: tuple[Nets, Data], data: Data, args: argparse.Namespace) -> list[float]:
     """The accuracy on each task."""
-    return accuracies(nets[0].solver, data)
+    return accuracies(model[0].solver, data)
 
 
-def draw_classes(nets: tuple[Past, Data], model: common.Model, n: int) -> dict[str, Tensor]:
+def draw_classes(learned: tuple[Nets, Data], model: common.Model, n: int) -> dict[str, Tensor]:
     """n images uint8 [n, C, H, W] of each class that G has learned, as a next task would be shown
     them; without --conditional those that the solver takes for it."""
-    (past, data), seen = nets, nets[1].tasks[0]
+    (nets, data), seen = learned, learned[1].tasks[0]
     if not seen:
         raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
-    stream = generated(data, seen, past, method_of(model.args), model.args.seed)
+    stream = generated(data, seen, nets, method_of(model.args), model.args.seed)
     x, _, y = take_balanced(stream, n * len(seen), seen, [])
     return {model.data["classes"][c]: x[y == c] for c in seen}
 
@@ -781,6 +750,11 @@ ROWS = {
     "bytes": ("–", "--replay real --n-gen-mode total --n-gen 1787 --balance",
               "vanilla replay, {n_gen} images stored"),
     "mlp": ("Sec. 2, MLP", "--gan mlp", "GAN replay, MLP instead of conv"),
+    "mlp-rate": ("Sec. 2, MLP", "--gan mlp --gan-lr 2e-4", "the MLP, DCGAN's learning rate"),
+    "constant": ("Sec. 2, epochs", "--gan-epochs 5", "n_gen = {n_gen}, 5 epochs of every GAN"),
+    "shuffled": ("–", "--shuffle-classes", "n_gen = {n_gen}, another class order"),
+    "shuffled1200": ("–", "--shuffle-classes --n-gen 1200",
+                     "n_gen = {n_gen}, another class order"),
     "balance": ("Sec. 2, same number", "--balance", "GAN replay, balanced by rejection"),
     "balance1200": ("Sec. 2, same number", "--balance --n-gen 1200",
                     "GAN replay, n_gen = {n_gen}, balanced by rejection"),
@@ -810,7 +784,8 @@ ITEMS = {
     "figure1": ("ngen12000",), "figure2": ("ngen1200",), "figure3": ("ngen120000",),
     "figure4": ("ngen12000",), "figure5": ("ngen1200",), "figure6": ("ngen120000",),
     "table": ("ngen12000", "ngen1200", "ngen120000", "none", "joint", "real", "bytes", "mlp",
-              "balance", "balance1200", "rate"),
+              "balance", "balance1200", "rate", "mlp-rate", "constant", "shuffled",
+              "shuffled1200"),
     "cost": ("digits", "total12000", "real", "improved"),
     "tradeoff": ("total300", "total1200", "total4000", "total12000", "ngen12000", "bytes"),
     "quality": ("ngen12000", "ngen1200", "improved", "improved-reset"),
@@ -863,10 +838,11 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--classes-per-task", type=int, default=2, help="classes in a task")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
     add("--gan", choices=["conv", "mlp"], default="conv", help="both were tried in Sec. 2")
-    add("--gan-width", type=int, default=64, help="channels of the GAN at a quarter of the size")
+    add("--gan-width", type=int, default=64, help="size of the GAN: the widest convolution has so "
+        "many channels; the MLP's layers have 4 and 8 times as many units")
     add("--gan-epochs", type=int, nargs="+", default=[],
         help="epochs of the GAN after each task but the last (Sec. 2), or one number for all; "
-        "[]: 4 + t after task t, our choice")
+        "[]: 5, 6, 7, 8 after tasks 1 to 4 (4 + t), our choice")
     add("--final-gan", action="store_true", help="train a GAN after the last task too")
     add("--gan-lr", type=float, default=1e-3, help="Adam's rate for both nets of the GAN")
     add("--gan-batch-size", type=int, default=64, help="images per GAN step")
@@ -886,9 +862,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="steps of the GAN per task instead of epochs, so that few images mean more epochs")
     add("--solver", choices=["mlp", "conv"], default="mlp", help="conv: two convolutions")
     add("--solver-images", choices=["real", "generated", "auto"], default="real",
-        help="what the solver learns the newest classes from. Unless real, the GAN learns them "
-        "first, and the solver sees no real image; auto: but if real and generated images are "
-        "hardly told apart (needs --conditional)")
+        help="what the solver learns the new classes from. generated, auto: the GAN learns the "
+        "task first; auto takes real images if a classifier cannot tell them from generated ones "
+        "(needs --conditional)")
     add("--solver-steps", type=int, default=0, help="steps per task instead of epochs")
     add("--augment", type=float, default=0.0,
         help="solver sees images turned, scaled, sheared and shifted by up to this")
@@ -897,8 +873,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--solver-decay", action=yes_no, default=False,
         help="the solver's rate falls linearly to 0 within each task")
     common.add_data_flags(parser)
-    add = common.add_run_flags(parser, "gan_replay")
-    add("--compile", action="store_true", help="torch.compile the GAN's nets")
+    common.add_run_flags(parser, "gan_replay")
     common.add_model_flags(parser)
     if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
@@ -946,21 +921,30 @@ def main(argv: list[str] | None = None) -> None:
 
 
 DEVIATIONS = """
-Deviations, and choices where the paper is silent (docs/gan_replay.md has more):
- 1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400, 5 epochs per task,
-    batches of 128, Adam 1e-3, its moments new in each task. GAN: like DCGAN, of 64 and 32 channels,
-    without BatchNorm in D and with PyTorch's initial weights (the MLP: 256 and 512 units),
-    non-saturating loss, batches of 64 (a last, smaller one is left out), Adam 1e-3, β₁ 0.5, 4 + t
-    epochs after task t.
- 2. n_gen is per previous task: Sec. 4 says the data grow linearly with the tasks if "we want to
-    preserve the number of samples for each class". --n-gen-mode total keeps the sum fixed instead.
- 3. No GAN is trained after the last task, as nothing would be generated by it (--final-gan does).
- 4. "Validation" is the test set; nothing is chosen on it. Choices, those of --preset improved too,
-    were made with --validation, which holds training images out and measures on those. The runs
-    for --preset improved stand in docs/tuning.md; earlier ones are not kept.
+Deviations, and choices where the paper is silent:
+ 1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400 (--solver-hidden), 5
+    epochs per task, batches of 128, Adam 1e-3, its moments new in each task. GAN: like DCGAN, of 64
+    and 32 channels, without BatchNorm in D and with PyTorch's initial weights (the MLP: 256 and 512
+    units); z of 100 standard normal numbers, pixels in [-1, 1]; non-saturating loss, a step of D,
+    then one of G on the same images, batches of 64 (a last, smaller one is left out, as many
+    implementations do), Adam 1e-3, β₁ 0.5; 5, 6, 7, 8 epochs after tasks 1 to 4; D is reset with G.
+    All nets together are smaller than the paper's 5.7 MB.
+ 2. n_gen is per previous task. The paper says that the data grow linearly with the tasks "if we
+    want to preserve the number of samples for each class". --n-gen-mode total fixes the sum.
+ 3. No GAN is trained after the last task, as nothing would be generated by it. --final-gan trains
+    it, and so does --preset improved, which uses it for the last task.
+ 4. "Validation" is the test set; nothing is chosen on it. Choices were made on training images held
+    out (--validation); docs/tuning.md has those of --preset improved, earlier ones are not kept.
  5. Images are generated with BatchNorm's running statistics, so that an image does not depend on
-    its batch, and kept as bytes. If the solver labels a generated image with a class that it has
-    not been trained on yet, the image is kept.
+    its batch, and kept as bytes. One that the solver takes for a class still to come is kept.
+ 6. One head, K outputs from the start, a softmax over all of them in every task; classes 0 to 9 in
+    pairs (row shuffled: another order).
+ 7. BWT and FWT, which the paper does not define, are Lopez-Paz & Ranzato's (2017). With one head
+    no task is answered before it is learned, so FWT is what the untrained net knows, with a minus:
+    the same for all runs of a seed, whatever n_gen.
+ 8. --balance, which the paper gave up, takes what has come after 20 times n_gen images. In bytes
+    and improved-bytes it repeats stored images until an old task has as many as when it was new:
+    1,787 take the bytes of our generator, 3,000 those of the improved one and its D.
 """
 
 

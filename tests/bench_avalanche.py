@@ -72,12 +72,12 @@ class Vae(nn.Module):
 
 
 def train_vae(
-    gan: gan_replay.Gan, mixed: gan_replay.Mix, past: gan_replay.Past, seen: list[int],
-    args: argparse.Namespace,
-) -> list[float]:  # fmt: skip
+    gan: gan_replay.Gan, mixed: gan_replay.Mix, args: argparse.Namespace
+) -> list[float]:
     """gan_replay.train_gan, for a VAE: one epoch; the mean loss."""
     vae, total = gan.G.net, torch.zeros(())
-    batches = gan_replay.full_batches(mixed.x, args.gan_batch_size)
+    B = min(args.gan_batch_size, len(mixed.x))
+    batches = torch.randperm(len(mixed.x))[: len(mixed.x) // B * B].split(B)
     for index in batches:
         real = (mixed.x[index].float() / 255 - MEAN) / SD
         loss = VAE_loss(real, vae(real))
@@ -92,8 +92,8 @@ def ours(kind: str, args: argparse.Namespace) -> dict:
     """Seconds and images of gan_replay.run."""
     swap = contextlib.nullcontext()
     if kind == "vae":
-        method = gan_replay.Method(nets=(Vae, lambda *_: nn.Linear(1, 1)), train_gan=train_vae)
-        swap = mock.patch.object(gan_replay, "method_of", lambda args: method)
+        method = gan_replay.Method(nets=(Vae, lambda *_: nn.Linear(1, 1)))
+        swap = mock.patch.multiple(gan_replay, method_of=lambda args: method, train_gan=train_vae)
     quiet = io.StringIO()
     with swap, contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         run = gan_replay.run(args)
@@ -173,7 +173,7 @@ def theirs(kind: str, args: argparse.Namespace) -> dict:
         Pictures(data.x, data.y), Pictures(data.x_test, data.y_test), 5,
         task_labels=False, shuffle=False, train_transform=Compose([scale]), eval_transform=scale,
     )  # fmt: skip
-    solver = gan_replay.make_solver(data.shape, data.K, args.solver_hidden)
+    solver = gan_replay.new_solver(data, args)
     quiet = {"device": "cpu", "evaluator": None}
     flags = quiet | {"train_epochs": args.gan_epochs[0], "plugins": [GenerativeReplayPlugin()]}
     if kind == "vae":
@@ -181,7 +181,8 @@ def theirs(kind: str, args: argparse.Namespace) -> dict:
         optimizer = torch.optim.Adam(net.parameters(), args.gan_lr, fused=True)
         generator = VAETraining(model=net, optimizer=optimizer, **flags)
     else:
-        gan = gan_replay.fresh_gan(data, 0, None, gan_replay.Method(), args)
+        nets = gan_replay.new_nets(data, gan_replay.Method(), args)
+        gan = gan_replay.Gan(*nets, args)
         generator = GanTraining(model=Gan(gan), optimizer=gan.opt_D, **flags)
         generator.G_opt = gan.opt_G
     counts, train = {"generator_images": 0, "generator_s": 0.0}, generator.train
@@ -219,7 +220,7 @@ def rates(run: dict) -> dict:
             "both": sum(images) / sum(seconds)}  # fmt: skip
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Both loops by turns, for both generators; medians into one JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", default="bench_avalanche.json")
@@ -229,7 +230,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--times", type=int, default=3)
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     common.check_writable(given.out)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

@@ -28,11 +28,13 @@ def seconds(function: Callable[[], torch.Tensor], times: int) -> float:
     return sorted(taken[1:])[times // 2]
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train four small predictors for a moment, then measure and compare."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", default="bench.json")
-    out = parser.parse_args().out
+    parser.add_argument("--steps", type=int, default=100, help="of each of four tasks")
+    parser.add_argument("--times", type=int, default=51)
+    given = parser.parse_args(argv)
     torch.set_num_threads(1)
     common.seed_everything(0)
     args = gp.parse_args(["--dataset", "glyphs", "--train-size", "2000", "--test-size", "100"])
@@ -40,7 +42,7 @@ def main() -> None:
     theta = gp.new_parameters(data.shapes, data.x.device)
     past = gp.Tabulated(data, args)
     for task in data.tasks[:4]:
-        for _ in range(100):
+        for _ in range(given.steps):
             x, y = gp.draw(data, task, args.batch_size)
             grad, _ = gp.measured(theta, x, y, data.shapes)
             past.learn(theta, grad, task)
@@ -50,15 +52,16 @@ def main() -> None:
     theta += 0.02 * torch.randn_like(theta)
     exact, quick = past.mean(theta), past.predict(theta)
     result = {
-        "exact_s": seconds(lambda: past.mean(theta), 3),
-        "lookup_s": seconds(lambda: past.predict(theta), 51),
+        "exact_s": seconds(lambda: past.mean(theta), min(3, given.times)),
+        "lookup_s": seconds(lambda: past.predict(theta), given.times),
         "agreement": ((exact > 0) == (quick > 0)).float().mean().item(),
         "positive": (exact > 0).float().mean().item(), "parameters": theta.numel(),
         "environment": common.environment(data.x.device),
     }  # fmt: skip
-    common.write_result(out, result)
+    common.write_result(given.out, result)
     ratio = result["exact_s"] / result["lookup_s"]
-    print(f"{ratio:.0f} times as fast, {100 * result['agreement']:.3f} % of the signs agree: {out}")
+    print(f"{ratio:.0f} times as fast, {100 * result['agreement']:.3f} % of the signs agree: "
+          f"{given.out}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -100,29 +100,30 @@ def layers_alone(
     return total
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure both, print, and write them down."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", default="bench.json")
     parser.add_argument("--images", type=int, default=12_800)
     parser.add_argument("--times", type=int, default=5)
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     torch.set_num_threads(1)
     common.seed_everything(0)
     args = gan_replay.parse_args(["--dataset", "glyphs", "--train-size", str(given.images),
                                   "--test-size", "100"])  # fmt: skip
     data = gan_replay.load_data(args, torch.device("cpu"))
-    solver = gan_replay.make_solver(data.shape, data.K, args.solver_hidden)
+    solver = gan_replay.new_solver(data, args)
     opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)
     n, method = given.images, gan_replay.Method()
     target = F.one_hot(data.y, data.K).float()
     whole = gan_replay.Mix(data.x, target, data.y, n)
     ours = seconds(lambda: gan_replay.train_solver(
-        solver, opt, whole, 0, method, args, lambda step, steps: None), given.times)  # fmt: skip
+        solver, opt, whole, 0, 1, method, args, lambda step, steps: None), given.times)  # fmt: skip
     theirs = seconds(lambda: plain_loop(solver, data, args), max(1, given.times // 2))
-    gan = gan_replay.fresh_gan(data, 0, None, method, args)
-    few = gan_replay.Mix(*(part[: 50 * args.gan_batch_size] for part in whole[:3]), 0)
-    step = seconds(lambda: gan_replay.train_gan(gan, few, None, [], args), given.times) / 50
+    gan = gan_replay.Gan(*gan_replay.new_nets(data, method, args), args)
+    steps = min(50, n // args.gan_batch_size)
+    few = gan_replay.Mix(*(part[: steps * args.gan_batch_size] for part in whole[:3]), 0)
+    step = seconds(lambda: gan_replay.train_gan(gan, few, args), given.times) / steps
     alone = layers_alone(gan, data, args, 20)
     result = {"solver_images_per_s": n / ours, "dataloader_images_per_s": n / theirs,
               "solver_ratio": theirs / ours, "gan_step_s": step, "layers_alone_s": alone,

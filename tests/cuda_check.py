@@ -2,10 +2,10 @@
 
 First tiny runs, as processes that a user would start: accuracies agree with the CPU's, a killed
 run goes on to the same numbers, a checkpoint of the other device is refused, every flag of the
-tests and of the papers' rows runs, --compile works or says in one line that it does not. Then
-milliseconds of a step at the papers' sizes. Then the papers' rows, the short ones first, until the
-minutes are over; a row that was killed goes on in the next call. What is found is written after
-each part: OUT/summary.json, OUT/summary.md, and the finished rows beside them.
+tests and of the papers' rows runs. Then milliseconds of a step at the papers' sizes. Then the
+papers' rows, the short ones first, until the minutes are over; a row that was killed goes on in the
+next call. What is found is written after each part: OUT/summary.json, OUT/summary.md, and the
+finished rows beside them.
 
     python tests/cuda_check.py --only tiny          # minutes
     python tests/cuda_check.py --minutes 25         # all of it
@@ -40,7 +40,7 @@ import gan_replay  # noqa: E402
 import grad_predict  # noqa: E402
 import synthetic_meta  # noqa: E402
 from beyond import episodic  # noqa: E402
-from tools.plan import SCRIPTS, start  # noqa: E402
+from tools.plan import start  # noqa: E402
 from tools.tables import markdown_table, mean_sd  # noqa: E402
 
 NO_GPU = ("no CUDA device here: make cuda needs one; every script is tested on a pretended device "
@@ -279,20 +279,8 @@ def every_flag(script: str, device: str, folder: Path, seeds: int) -> dict:
     return {"runs": len(flags), "text": f"{len(flags)} of {len(flags)} commands run"}
 
 
-def compiles(script: str, device: str, folder: Path, seeds: int) -> dict:
-    """--compile works, or ends in its one line."""
-    if '"--compile"' not in (ROOT / SCRIPTS[script]).read_text():
-        return {"passed": None, "text": "it has no --compile"}
-    argv = [*test_devices.TINY[script], "--device", device, "--compile"]
-    code, said = run(script, [*argv, "--out", folder / "compiled.json"])
-    last = (said.strip() or "nothing said").splitlines()[-1]
-    if code and not (one_line(code, said, (1,)) and "--compile failed" in said):
-        raise Failed(f"exit code {code}: {last}")
-    return {"compiled": not code, "text": last[:200] if code else "compiled"}
-
-
-TINY_CHECKS = {"every flag": every_flag, "--compile": compiles, "accuracy": same_accuracy,
-               "resume": goes_on, "other device's checkpoint": refuses}  # fmt: skip
+TINY_CHECKS = {"every flag": every_flag, "accuracy": same_accuracy, "resume": goes_on,
+               "other device's checkpoint": refuses}  # fmt: skip
 
 
 def checked(name: str, check: Callable[[], dict]) -> dict:

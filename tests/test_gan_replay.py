@@ -120,8 +120,8 @@ def taken(G, n, seen, *flags):
     """n images of 4x4 pixels, as a run with these flags takes them from G: x, target, y."""
     method = gan_replay.method_of(parse(*flags))
     data = types.SimpleNamespace(x=torch.zeros(1))
-    past = gan_replay.Past(Reader(), G, None)
-    return method.take(gan_replay.generated(data, seen, past, method, 0), n, seen)
+    nets = gan_replay.Nets(Reader(), G, None)
+    return method.take(gan_replay.generated(data, seen, nets, method, 0), n, seen)
 
 
 def test_generated_images_are_labelled_by_the_solver():
@@ -152,26 +152,13 @@ def test_a_result_counts_the_images_drawn():
     data, drawn, G = gan_replay.load_data(args, CPU), [], Stub([0, 0, 0, 0, 0, 0, 0, 1])
     G.forward = lambda z, y: Stub.forward(G, z, y)[..., :1, :1].expand(-1, 1, 28, 28)
     G.register_forward_hook(lambda *_: drawn.append(gan_replay.CHUNK))
-    past, record = gan_replay.Past(Reader(), G, None), gan_replay.Record()
+    nets, record = gan_replay.Nets(Reader(), G, None), gan_replay.Record()
     method = gan_replay.method_of(args)
     for t in (0, 2):
-        mixed = gan_replay.mix(data, t, past, method, args)
+        mixed = gan_replay.mix(data, t, nets, method, args)
         gan_replay.describe(mixed, mixed, data, t, 1, 1, record, method, args)
     assert [task.get("drawn", 0) for task in record.tasks] == [0, sum(drawn)]
     assert sum(record.tasks[1]["replayed"]) == 1400 < 3000 < sum(drawn)
-
-
-def test_conditional_rejection_keeps_only_what_the_solver_agrees_with():
-    class Half(Stub):  # draws the class asked for, but every second 3 looks like a 2
-        def forward(self, z, y):
-            c = torch.where((y == 3) & (z[:, 0] > 0), 2, y)
-            return (c.float() / 10 - 0.5)[:, None, None, None].expand(-1, 1, 4, 4)
-
-    for flags, wrong in (([], True), (["--balance"], False)):
-        x, _, y = taken(Half([0]), 600, [2, 3], "--conditional", *flags)
-        assert torch.bincount(y, minlength=4).tolist() == [0, 0, 300, 300]
-        looks = Reader()(gan_replay.to_float(x)).argmax(1)
-        assert bool((looks != y).any()) == wrong
 
 
 @pytest.mark.parametrize(
@@ -193,10 +180,10 @@ def test_the_mix_has_the_right_size_and_stores_no_more_than_it_says(flags, sizes
     data = gan_replay.load_data(args, CPU)
     G = Stub([0, 1, 2])
     G.forward = lambda z, y: torch.zeros(len(z), 1, 28, 28)
-    past, record = gan_replay.Past(Reader(), G, None), gan_replay.Record()
+    nets, record = gan_replay.Nets(Reader(), G, None), gan_replay.Record()
     for t in range(3):
         method = gan_replay.method_of(args)
-        mixed = gan_replay.mix(data, t, past, method, args)
+        mixed = gan_replay.mix(data, t, nets, method, args)
         gan_replay.describe(mixed, mixed, data, t, 1, 1, record, method, args)
         assert len(mixed.x) == len(mixed.target) == len(mixed.y) == sizes[t]
         assert record.tasks[t]["stored"] == stored[t] and mixed.new == 200
@@ -232,22 +219,23 @@ def test_nothing_real_is_kept(preset, tmp_path, monkeypatch):
     assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
 
 
-def gan_and_past(data, *flags):
-    """The GAN that a run with these flags begins with, and what it keeps of a past."""
-    args = parse("--preset", "improved", *flags)
-    method = gan_replay.method_of(args)
-    gan = gan_replay.fresh_gan(data, 0, None, method, args)
-    return args, method, gan, gan_replay.Past(None, gan.G, gan.D)
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_gan_is_reset_or_kept(kept, tmp_path, monkeypatch):
+    """With which weights each GAN begins, and those that the one before ended with."""
+    begun, ended, learn_gan = [], [], gan_replay.train_gan
 
+    def first_weights(gan, mixed, args):
+        begun.append([p.detach().clone() for net in (gan.G, gan.D) for p in net.parameters()])
+        losses = learn_gan(gan, mixed, args)
+        ended.append([p.detach().clone() for net in (gan.G, gan.D) for p in net.parameters()])
+        return losses
 
-def test_the_gan_is_reset_or_kept():
-    data = types.SimpleNamespace(x=torch.zeros(1), shape=(1, 28, 28), K=10)
-    args, method, gan, past = gan_and_past(data)
-    same = lambda a, b: all(map(torch.equal, a.parameters(), b.parameters()))  # noqa: E731
-    kept = method.begin_gan(data, 1, past, method, args)
-    assert same(kept.G, gan.G) and same(kept.D, gan.D) and kept.G is not gan.G
-    for t, begin in ((0, method.begin_gan), (1, gan_replay.fresh_gan)):
-        assert not same(begin(data, t, past, method, args).G, gan.G)
+    monkeypatch.setattr(gan_replay, "train_gan", first_weights)
+    few = ["--train-size", "150", "--test-size", "100", "--classes-per-task", "4"]
+    run(tmp_path / "r.json", *few, *["--keep-gan"] * kept)
+    assert len(begun) == 2  # an epoch of two GANs
+    assert all(map(torch.equal, ended[0], begun[1])) == kept
+    assert not all(map(torch.equal, begun[0], begun[1]))  # reset: other weights than at first
 
 
 # --------------------------------------------------------------------------------- the sequence
@@ -305,6 +293,20 @@ def test_steps_do_not_depend_on_how_many_images_there_are():
     assert gan_replay.repeats(0, 1500, torch.empty(600), 64) == 0  # no GAN after the last task
 
 
+@pytest.mark.parametrize("apart, real", [(0.0, 200), (0.79, 200), (0.8, 0), (None, 0)])
+def test_new_classes_are_real_only_where_they_look_like_generated_ones(apart, real):
+    """With --solver-images auto. What could not be measured counts as told apart."""
+    args = parse("--train-size", "1000", "--preset", "improved")
+    data, method = gan_replay.load_data(args, CPU), gan_replay.method_of(args)
+    nets = gan_replay.Nets(Reader(), *gan_replay.new_nets(data, method, args))
+    nets.G.eval()
+    mixed = gan_replay.mix(data, 1, nets, method, args)
+    quality = {"told apart": apart}
+    lesson = gan_replay.from_new_gan(data, 1, mixed, nets, quality, method, args)
+    assert lesson.new == real and len(lesson.x) == (350 if real else 300)  # 150 of old classes
+    assert torch.equal(lesson.x[:real], data.x[common.indices_of(data.y, [2, 3])][:real])
+
+
 def test_row_0_is_the_untrained_net_and_grids_are_one_a_gan(tmp_path):
     result = run(tmp_path / "r.json", "--final-gan")
     common.seed_everything(0)
@@ -320,9 +322,9 @@ def test_images_are_drawn_with_running_statistics(tmp_path, monkeypatch):
     """So that an image does not depend on the batch it is drawn in (Deviation 5)."""
     training, generated = [], gan_replay.generated
 
-    def spy(data, seen, past, *rest):
-        training.append(past.G.training)
-        return generated(data, seen, past, *rest)
+    def spy(data, seen, nets, *rest):
+        training.append(nets.G.training)
+        return generated(data, seen, nets, *rest)
 
     monkeypatch.setattr(gan_replay, "generated", spy)
     run(tmp_path / "r.json")

@@ -193,25 +193,81 @@ def test_results_of_before_something_was_measured_are_named_and_do_not_count():
 
 def test_a_class_that_runs_out_is_told_from_the_counts_of_a_run():
     tasks = [{"replayed": [0, 0, 0, 0], "drawn": 0}, {"replayed": [50, 50, 0, 0], "drawn": 1000},
-             {"replayed": [60, 10, 50, 0], "drawn": 5000}]  # fmt: skip
-    run = {"tasks": tasks, "classes": [["a", "b"], ["c"], ["d"]],
-           "args": {"n_gen": 100, "n_gen_mode": "per-task"}}  # fmt: skip
+             {"replayed": [60, 10, 50, 30], "drawn": 5000}]  # fmt: skip
+    args = {"n_gen": 100, "n_gen_mode": "per-task", "classes_per_task": 2}
+    run = {"tasks": tasks, "args": args}
     found = claims.scarcity(run)
-    assert found["drawn / kept"] == pytest.approx(6000 / 220)
-    assert found["least share of a class"] == pytest.approx(10 / 66)  # of 200 / 3
+    assert found["drawn / kept"] == pytest.approx(6000 / 250)
+    assert found["least share of a class"] == pytest.approx(10 / 50)  # of 200 / 4
     del tasks[1]["drawn"]
     assert claims.scarcity(run)["drawn / kept"] is None  # an old result
 
 
+def costs(run, *seconds):
+    """A run of four tasks with a GAN and one without: solver's and GAN's seconds of an epoch."""
+    args = {"solver_epochs": 2, "replay": "gan", "gan_epochs": []}
+    tasks = [{"solver_images": 2 * n, "gan_images": (5 + t) * n} for t, n in enumerate(run)]
+    times = [{"solver_s": 2.0, "gan_s": (5.0 + t) * s, "before solver_s": 0.5, "evaluation_s": 9.0}
+             for t, s in enumerate(seconds)]  # fmt: skip
+    tasks.append({"solver_images": 100, "gan_images": 0})  # no GAN after the last
+    times.append({"solver_s": 5.0, "gan_s": 0.0})
+    return {"tasks": tasks, "args": args, "timing": {"tasks": times}}
+
+
 def test_the_cost_of_a_task_is_taken_in_as_many_epochs_everywhere():
     """Images of an epoch of each net, 10 more in every task; the GAN's epochs grow by one."""
-    tasks = [{"solver_images": 2 * n, "gan_images": (5 + t) * n}
-             for t, n in enumerate((10, 20, 30, 40))]  # fmt: skip
-    tasks.append({"solver_images": 100, "gan_images": 0})  # no GAN after the last
-    args = {"solver_epochs": 2, "replay": "gan", "gan_epochs": []}
-    found = claims.line_of_images({"tasks": tasks, "args": args})
-    r2, times, every = found.values()
-    assert r2 == pytest.approx(1) and times == 4 and every == pytest.approx(4 * (2 + 8) / (2 + 5))
+    found = claims.growing(costs((10, 20, 30, 40), 3, 5, 7, 11))
+    assert list(found.values()) == pytest.approx([1, 4, (1 + 11) / (1 + 3)])
+    found = claims.growing(costs((10, 20, 20, 20), 3, 5, 5, 5))
+    assert found["images, R² of a line"] < 0.98
+    found = claims.plateau(costs((10, 20, 21, 18), 3, 5, 7, 2))
+    assert list(found.values()) == pytest.approx([0.9, (1 + 2) / (1 + 5)])
+    found = claims.epoch_of_each(costs((10, 20, 30, 40), 3, 5, 7, 11))
+    assert list(found.values()) == pytest.approx([26 / 4])
+
+
+@pytest.mark.parametrize("images, seconds", [("real", 6.0), ("auto", 4.0)])
+def test_seconds_of_a_task_are_of_drawing_and_training_alone(images, seconds):
+    """A GAN that learns first is measured between its loop and the solver's."""
+    task = {"gan_s": 3.0, "solver_s": 2.0, "evaluation_s": 50.0, "measuring_s": 2.0,
+            "before solver_s": 1.0 if images == "real" else 1.0 + 2.0 - 2.0}  # fmt: skip
+    run = {"args": {"solver_images": images}, "timing": {"tasks": [task]}}
+    assert gan_replay.seconds_of(run) == [seconds]
+    del run["args"]["solver_images"], task["measuring_s"]  # as old results are
+    assert claims.spent(run) == {"seconds": 6.0}
+
+
+def test_old_tasks_fall_with_a_new_one_by_the_mean_of_all_of_them():
+    R = [[0.1, 0.1, 0.1], [1.0, 0, 0], [0.8, 0.9, 0], [0.7, 0.6, 0.95]]
+    found = claims.falls({"R": R})
+    assert list(found) == ["with task 2", "with task 3"]
+    assert list(found.values()) == pytest.approx([0.2, (0.1 + 0.3) / 2])
+    assert claims.new_tasks({"R": R})["a new task"] == pytest.approx((0.9 + 0.95) / 2)
+
+
+def test_accuracy_soon_after_a_task_began_is_the_first_of_its_curve():
+    run = {"tasks": [{"last_step": 8}, {}], "curve": [[4, 0.9, 0], [8, 1.0, 0], [10, 0.2, 0.5]]}
+    assert claims.soon(run) == {"task 1, early in task 2": 0.2}
+
+
+def test_images_of_the_first_task_are_followed_from_gan_to_gan():
+    quality = [{"by task": [0.9]}, {"by task": [0.7, 0.8]}, {"by task": [0.4, 0.6, 0.85]}]
+    assert list(claims.by_gan({"quality": quality}).values()) == [0.9, 0.4, 0.85]
+    for old in ({}, {"quality": []}):  # of before they were measured
+        assert list(claims.by_gan(old).values()) == [None] * 3
+
+
+def test_the_share_of_the_first_task_is_counted_where_a_gan_learned_and_generated():
+    tasks = [{"replayed": [0] * 4, "new": 50}, {"replayed": [20, 10, 0, 0], "new": 60},
+             {"replayed": [10, 5, 45, 0], "new": 50}, {"replayed": [1, 0, 50, 49], "new": 50}]
+    run = {"tasks": tasks, "args": {"classes_per_task": 2}}
+    assert list(claims.share_of_task_1(run).values()) == pytest.approx([30 / 90, 0.25, 0.01])
+
+
+def test_what_vanilla_replay_keeps_grows_and_nets_do_not():
+    tasks = [{"stored": n} for n in (0, 100, 210, 400)]
+    assert claims.kept_for_replay({"tasks": tasks}) == {"kept, last task / task 2": 4}
+    assert claims.kept_for_replay({"tasks": [{"stored": 0}] * 4}) == {"kept, last task / task 2": 1}
 
 
 def test_the_rules_stand_on_the_page_once():

@@ -26,7 +26,7 @@ SCRIPTS = {  # whose rows lie in a folder of results
 ALWAYS = {"grad_predict": "--record-death"}  # flags that every row of a script has
 SIZES = ("train_size", "test_size", "validation")  # of the data: alike in a folder
 # Flags that are not the row's: which images, on which machine.
-FREE = ("dataset", "image_size", *SIZES, "seed", "device", "threads", "compile", *common.NO_EFFECT)
+FREE = ("dataset", "image_size", *SIZES, "seed", "device", "threads", *common.NO_EFFECT)
 
 
 class Row(NamedTuple):

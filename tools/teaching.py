@@ -52,9 +52,9 @@ EXERCISES = {
                  "--replay real"),
         Exercise("rate", "the GAN at DCGAN's rate: `--gan-lr 2e-4`", "--gan-lr 2e-4"),
         Exercise("new", "the GAN learns from the new task alone, not from the mix", "", (
-            "    gan = method.begin_gan(data, t, past, method, args)\n",
+            "    gan = Gan(G, D, args)\n",
             "    mixed = Mix(*(part[: mixed.new] for part in mixed[:3]), mixed.new)\n"
-            "    gan = method.begin_gan(data, t, past, method, args)\n")),
+            "    gan = Gan(G, D, args)\n")),
     ),
     "dgm": (
         Exercise("base", "as it is"),
