@@ -1133,6 +1133,8 @@ ROWS = {
     "split-improved": ("–", "--benchmark split --preset improved",
         "improved: sum with gradients of learned inputs"),
     "std-sgd": ("–", "--method sgd --inputs standardised", "plain SGD"),
+    "std-triple-rate": ("–", "--method sgd --later-lr 3 --inputs standardised",
+        "SGD, three times the rate from task 2 on"),
     "std-scalar": ("–", "--inputs standardised", "Eq. (5), h of θ_j, scaled"),
     "std-oracle": ("–", "--predictor oracle --inputs standardised",
         "Eq. (5), gradients measured on old data"),
@@ -1174,10 +1176,10 @@ ITEMS = {
     "improved": ("sgd", "oracle", "improved", "improved-detect"),
     "split": ("split-sgd", "split-oracle", "split-oracle-sum", "split-ewc", "split-joint",
               "split-improved"),
-    "standardised": ("std-sgd", "std-scalar", "std-oracle", "std-best-scalar", "std-ewc-each",
-                     "std-ewc30", "std-ewc100", "std-ewc300", "std-ewc-triple", "std-joint",
-                     "std-joint-triple", "std-oracle-sum", "std-improved", "std-improved-mean",
-                     "std-improved-mask", "std-improved-untrained"),
+    "standardised": ("std-sgd", "std-triple-rate", "std-scalar", "std-oracle", "std-best-scalar",
+                     "std-ewc-each", "std-ewc30", "std-ewc100", "std-ewc300", "std-ewc-triple",
+                     "std-joint", "std-joint-triple", "std-oracle-sum", "std-improved",
+                     "std-improved-mean", "std-improved-mask", "std-improved-untrained"),
 }  # fmt: skip
 DEMO = {  # the same in miniature
     "": "--dataset glyphs --image-size 14 --train-size 5000 --test-size 1000 --iterations 300 "
