@@ -722,7 +722,7 @@ class PseudoInputs(Past):
         groups = [{"params": [v], "speed": 0.1 if name in "bU" else 1.0}  # b, U move all inputs
                   for name, v in self.phi.items()]  # fmt: skip
         self.opt = torch.optim.Adam(groups, PSEUDO_LR, betas=(0.9, 0.99))
-        self.net = zeros(sum(b * a for b, a in self.data.shapes))
+        self.net = zeros(sum(map(math.prod, self.data.shapes)))
         self.started, self.steps, self.age = False, 0, 0
 
     @torch.no_grad()
@@ -858,11 +858,13 @@ class Ewc(Past):
         drawn = torch.multinomial(logits_of(W, x).softmax(dim=1), 1).squeeze(1)
         a, d, _ = back_propagate(W, x, F.one_hot(drawn, self.data.K).to(x.dtype))
         fisher = gradient([v.square() for v in a], [v.square() for v in d], 1 / len(x))
-        before, self.fisher = self.fisher, fisher if self.fisher is None else self.fisher + fisher
-        if before is None or self.args.method == "ewc":
-            self.star = theta.clone()
-        else:
+        if self.star is None:
+            self.fisher, self.star = torch.zeros_like(theta), theta.clone()
+        self.fisher = self.fisher + fisher
+        if self.args.method == "ewc-each":
             self.star += fisher / self.fisher.clamp(min=1e-30) * (theta - self.star)
+        else:
+            self.star = theta.clone()
 
     def predict(self, theta: Tensor) -> Tensor:
         """F (θ - θ*), the gradient of Eq. (1) without λ, [P]."""

@@ -605,7 +605,7 @@ CLAIMS = {
               "",
               "Chance, new in each step or drawn once per task, costs about what half the rate "
               "costs. h is far worse."),
-        Claim("Sec. 2.1", "with another optimiser “∇ should be replaced with the update vector” "
+        Claim("Sec. 2.1", "with another optimiser ∇ “should be replaced with the update vector” "
               "(momentum: old tasks fall by less than 3 points; above momentum alone)",
               ("sgd-momentum", "scalar-momentum"), of("ACC (%)", "BWT (%)"),
               lambda alone, _, ours, bwt: {"maintained": bwt + POINTS,
@@ -679,9 +679,9 @@ CLAIMS = {
               "boundaries.png",
               "All tasks here share their loss and their scale; the next claim is of tasks that do "
               "not."),
-        Claim("Sec. 5.1", "f's loss “does not work well when different tasks uses different loss "
-              "functions or have different input, output scales”; that of h does (every second "
-              "task's loss is a tenth)", ("detect-scales",), h_or_f,
+        Claim("Sec. 5.1", "f's loss “does not work well when different tasks […] have different "
+              "input, output scales”; that of h does (every second task's loss is a tenth)",
+              ("detect-scales",), h_or_f,
               lambda h, f: {"f's loss misses some": f < 1, "h's loss finds more": h - f}, "",
               "Of scales alone, the loss's; other loss functions were not run. The scale of a loss "
               "is that of its gradient, and so of the loss of h."),
