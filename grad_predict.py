@@ -470,10 +470,7 @@ def distilled(
 
 @dataclass
 class Distilled(Tabulated):
-    """g(θ; μ) in the place of h_1 ... h_t.
-
-    The h_i are kept only to measure how well g matches their mean.
-    """
+    """g(θ; μ) for all h_i, which are kept only to measure how well g matches their mean."""
 
     mu: dict[str, Tensor] = field(default_factory=dict)  # empty before the first task has ended
     fidelity: list[dict[str, float]] = field(default_factory=list)  # after each task
@@ -591,10 +588,7 @@ class OraclePairs(Oracle):
 
 
 class BestScalar(Oracle):
-    """The function of θ_j that is nearest in squares, in 1,000 bins, to the oracle's gradients.
-
-    Not the best for signs, which Eq. (5) uses.
-    """
+    """The function of θ_j nearest in squares, not in signs, to the oracle's gradients; in BINS."""
 
     def predict(self, theta: Tensor) -> Tensor:
         return mean_given(theta, super().predict(theta), BINS)
