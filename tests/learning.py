@@ -577,7 +577,7 @@ EXAMPLES = {
     "grad_predict, SGD": Example(gp, "--method sgd", "ACC (%)", "with --method sgd {}", 0),
     "grad_predict, the paper's": Example(
         gp, "--method mask --predictor scalar --record-death", "accuracy (%)",
-        "with --method mask --predictor scalar {}", 0),
+        "with --method mask --predictor scalar --record-death: {}", 0),
     "episodic": Example(episodic, "", "A_4 (%)", "A_4 {} %", 0),
 }  # fmt: skip
 

@@ -109,7 +109,13 @@ def margin(*values, gaps=()):
 )  # fmt: skip
 def test_a_part_is_decided_by_the_interval_of_its_mean(values, state, seeds):
     part = claims.decide(margin(*values), np.array(values))
-    assert (part.state, part.seeds) == (state, seeds)
+    assert (part.state, part.seeds, part.dead) == (state, seeds, np.isnan(values).sum())
+
+
+def test_a_part_says_how_many_seeds_it_is_from_and_how_many_died():
+    for values, says in (([1.0], "1 seed"), ([1.0, 2.0, math.nan], "2 seeds, 1 dead"),
+                         ([math.nan] * 3, "3 dead")):  # fmt: skip
+        assert claims.decide(margin(*values), np.array(values)).of == says
 
 
 def test_a_part_of_one_seed_takes_the_spread_of_the_rest():
@@ -572,3 +578,23 @@ def test_the_race_goes_by_seconds_and_counts_no_transduction(monkeypatch):
     assert [(seconds, known) for seconds, _, known, _ in some] == [
         (9.0, [60.0]), (500, [88.9]), (500, [91.8]), (600.0, [97.0, 95.0])]  # fmt: skip
     assert len(race.draw_race("").axes) == 2
+
+
+def test_what_is_taken_from_a_run_of_grad_predict():
+    R = [[0.10, 0.20, 0.10], [0.70, 0.10, 0.10], [0.60, 0.60, 0.30], [0.60, 0.60, 0.60]]
+    run = {"R": R, "metrics": {"dead": 0.0}, "args": {"tasks": 3, "iterations": 300,
+                                                      "threshold": 1.5}}  # fmt: skip
+    assert claims.starts(run)["points per task"] == pytest.approx(10)  # 10, 10, 30
+    assert math.isnan(claims.starts(run | {"metrics": {"dead": 1.0}})["points per task"])
+    assert math.isnan(claims.left(run)["left (%)"])
+    run["left"] = [[400, 0.5], [600, 0.5], [700, 0.1], [900, 0.3]]
+    assert claims.left(run)["left (%)"] == pytest.approx(20)  # of the last task
+    noise = np.random.default_rng(0).normal(0, 1, (900, 4))
+    noise[300:, 1] += 9  # h's loss finds the first boundary, f's both, and one that is none
+    noise[300:, 2] += 9
+    noise[600:, 2] += 9
+    noise[850:, 2] += 9
+    run["signals"] = noise.tolist()
+    assert claims.boundaries(1)(run) == {"first": 1, "later": 0, "false alarms": 0}
+    assert claims.boundaries(2)(run) == {"first": 1, "later": 1, "false alarms": 1}
+    assert list(claims.h_or_f(run).values()) == [0.5, 1.0]
