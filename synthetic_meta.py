@@ -783,7 +783,7 @@ def controls(again: Callable, data: Data, method: Method, args: argparse.Namespa
         "as many images and steps, shuffled": again(**joint(used, data.K, method, args)),
         "one pass, shuffled": again(**joint(args.pool, data.K, method, args)),
     }
-    if args.order == "fixed":
+    if args.order != "random":
         out["random order"] = again(method=replace(method, tasks=shuffled))
     if args.init == "fixed":
         out["new initial weights"] = again(method=replace(method, start=fresh_start))

@@ -624,7 +624,7 @@ def test_other_ways_to_run(flags, tmp_path):
     result = run(tmp_path / "r.json", *flags.split())
     assert 0 <= result["metrics"]["ACC"] <= 1
     others = {"random order", "new initial weights"} & result["controls"].keys()
-    assert len(others) == (2 if "fixed" in flags else 0)
+    assert len(others) == ("--init fixed" in flags) + ("--order" in flags)
     assert all(0 <= v <= 1 for row in result["R"] for v in row)
 
 
