@@ -197,6 +197,31 @@ def test_results_of_before_something_was_measured_are_named_and_do_not_count():
     assert benchmark.summary_of(some[1])["forgetting"] == pytest.approx(0.03)
 
 
+def test_what_is_taken_from_the_learners_of_synthetic_meta():
+    seen = [[0.9, 0.6, 0.7], [0.5, 0.8, 0.5]]  # two learners; their mean: 0.7, 0.7, 0.6
+    known = {"batch": {"seen": seen, "forgetting": [0.1, 0.2], "last": [[0.5], [0.7]]}}
+    run = {"learners": known, "args": {"steps": 5, "order": "random"}, "by_steps": {
+        "10": {"batch": [0.5, 0.3], "running": [0.2, 0.2]},
+        "5": {"batch": [0.9, 0.7], "running": [0.4, 0.2]},
+        "15": {"batch": [0.3, 0.3], "running": [0.2, 0.2]}}}  # fmt: skip
+    falls = claims.seen_falls(run)
+    assert falls["test batch"] == pytest.approx(0.1) and falls["rate 0.1"] is None
+    mlp = {"learners": {"none": known["batch"]}}
+    assert claims.seen_falls(mlp) == pytest.approx(dict.fromkeys(falls, 0.1))
+    assert set(claims.with_all_classes(run).values()) == {None}
+    known["all"] = known["batch"]
+    assert list(claims.with_all_classes(run).values()) == pytest.approx([0.15, 0.1])
+    drops = claims.largest_drop(run)  # 0.8, 0.4, 0.3; 0.3, 0.2, 0.2
+    assert drops == pytest.approx({"transductive": 0.4, "not": 0.1})
+    some = claims.elsewhere("wide", "more")
+    assert set(some(run).values()) == {None}  # an old result
+    wide, more = {"batch": [0.8, 0.7], "running": [0.4, 0.3]}, {"batch": [0.4], "running": [0.1]}
+    found = some(run | {"scenarios": {"wide": wide, "more": more}})
+    assert list(found.values()) == pytest.approx([0.05, -0.05, 0.5, 0.3])  # the same learners
+    found = claims.other_order(run | {"controls": {"fixed order": wide}})
+    assert found == pytest.approx({"transductive": 0.05, "not": -0.05})
+
+
 def test_a_class_that_runs_out_is_told_from_the_counts_of_a_run():
     tasks = [{"replayed": [0, 0, 0, 0], "drawn": 0}, {"replayed": [50, 50, 0, 0], "drawn": 1000},
              {"replayed": [60, 10, 50, 30], "drawn": 5000}]  # fmt: skip

@@ -152,9 +152,10 @@ def test_learning_is_the_same_with_and_without_the_graph(flags):
     rates, momentum = sm.hyperparameters(nets)
     start, S = method.start(nets, method), nets.S
     ends = []
-    for step in (sm.sgd_step, sm.sgd_step_alone):
+    for alone in (False, True):
         batches = [zip(images[of_task], y[of_task]) for of_task in rows]
         w = start | sm.buffers(S, CPU)
+        step = sm.PlainMean(sm.running(w)).step if alone else sm.sgd_step
         way = sm.learn(S, w, tasks, batches, rates, momentum, method.inner_loss, step)
         ends.append(list(way)[-1])
     for name in sm.trained(S):
@@ -192,7 +193,9 @@ def test_tasks_are_disjoint_and_hold_every_class(C):
     assert len(orders) > 15
     fixed = sm.method_of(parse("--order", "fixed")).tasks(10, C)
     assert fixed.shape == (10 // C, C) and fixed.flatten().tolist() == list(range(10))
-    assert sm.all_at_once(10, C).tolist() == [list(range(10))]
+    joint = sm.joint(100, 10, sm.method_of(parse()), parse())
+    assert joint["method"].tasks(10, C).tolist() == [list(range(10))]
+    assert joint["steps"] * joint["batch_size"] == 1000
 
 
 @pytest.mark.parametrize("n, steps, size", [(100, 5, 40), (12, 2, 8), (12, 5, 8), (7, 2, 30)])
@@ -212,6 +215,18 @@ def test_batches_are_balanced_and_no_image_outlives_its_task(n, steps, size):
             assert len(mine.unique()) == mine.numel()  # "one time per sample"
         used.append(set(mine.flatten().tolist()))
     assert all(not used[i] & used[j] for i in range(5) for j in range(i))
+
+
+def test_a_curriculum_shows_every_learner_the_same_images_in_the_same_steps():
+    nets, data, method, _ = build("--order", "curriculum")
+    nets.G.eval()  # so that an image does not depend on those beside it
+    few, more = (method.images(n, nets, data).view(10, n, -1) for n in (3, 5))
+    torch.testing.assert_close(few, more[:, :3])
+    assert (few[:, 0] != few[:, 1]).any() and (few[0] != few[1]).any()
+    tasks = method.tasks(10, 2)
+    rows = method.batches(tasks, 8, 2, 8)  # two steps of four images of each class
+    assert rows[1, 0].tolist() == [16, 17, 18, 19, 24, 25, 26, 27]
+    assert rows[1, 1].tolist() == [20, 21, 22, 23, 28, 29, 30, 31]
 
 
 def test_draw_images_takes_each_class_from_where_it_should():
@@ -267,8 +282,8 @@ def test_accuracies_against_a_loop(mode):
                     if (group == task[0]).any():
                         mine = torch.isin(y[rows], task)
                         want[t] = (got[mine] == y[rows][mine]).float().mean().item()
-        assert sm.accuracies(S, w, data, tasks, mode, seen) == pytest.approx(want)
-    masked = sm.accuracies(S, w, data, tasks, mode, 5, masked=True)
+        assert sm.accuracies(S, w, data, tasks, mode, seen, x) == pytest.approx(want)
+    masked = sm.accuracies(S, w, data, tasks, mode, 5, x, masked=True)
     assert torch.equal(before, w["norm1.running_mean"])  # a test leaves no trace
     for t, task in enumerate(tasks):
         rows = torch.isin(y, task)
@@ -276,6 +291,33 @@ def test_accuracies_against_a_loop(mode):
         logits = sm.call(S, {k: v.clone() for k, v in w.items()}, x[rows])
         got = task[logits[:, task].argmax(1)]
         assert masked[t] == pytest.approx((got == y[rows]).float().mean().item())
+
+
+def test_with_all_classes_beside_it_an_answer_does_not_depend_on_what_was_seen():
+    nets, data, method, args = build()
+    w = method.start(nets, method) | sm.buffers(nets.S, CPU)
+    tasks, x = sm.in_order(10, 2), data.standard(data.x_test)
+    nets.S.train()
+    got = sm.call(nets.S, {k: v.clone() for k, v in w.items()}, x).argmax(1) == data.y_test
+    want = [got[torch.isin(data.y_test, task)].float().mean().item() for task in tasks]
+    for seen in (0, 1, 5):
+        assert sm.accuracies(nets.S, w, data, tasks, "all", seen, x) == pytest.approx(want)
+    assert sm.accuracies(nets.S, w, data, tasks, "batch", 1, x) != pytest.approx(want)
+
+
+def test_scenarios_change_what_their_names_say():
+    nets, data, method, args = build()
+    seen = []
+    out = sm.scenarios(lambda *few, **how: seen.append(how) or few, nets, data, args)
+    half, twice, plain, wide = (how["nets"] for how in seen[:4])
+    rates, momentum = sm.hyperparameters(nets)
+    for other, factor in ((half, 0.5), (twice, 2), (plain, 1 / (1 - momentum.item()))):
+        for name, rate in sm.hyperparameters(other)[0].items():
+            assert rate.item() == pytest.approx(factor * rates[name].item())
+    assert sm.hyperparameters(plain)[1] == 0 and sm.hyperparameters(half)[1] == momentum
+    assert [len(p) for p in (wide.S.conv1.weight, wide.S.conv2.weight)] == [8, 8]
+    assert wide.log_rates is nets.log_rates and wide.G is nets.G
+    assert seen[4] == {"steps": 3, "batch_size": 30} and len(out) == 5
 
 
 def test_running_statistics_are_those_of_the_learners_own_batches():
@@ -298,6 +340,7 @@ def test_forgetting_is_each_learners_own(monkeypatch):
               for r in R]  # fmt: skip
     monkeypatch.setattr(sm, "new_learners", lambda *a, **k: tested)
     monkeypatch.setattr(sm, "controls", lambda *a: {})
+    monkeypatch.setattr(sm, "scenarios", lambda *a: {})
     out = sm.evaluate(nets, data, method, args)["learners"]["batch"]
     assert out["forgetting"] == pytest.approx([0.3, 0.3])  # (0.6 + 0.0) / 2 each
     assert common.forgetting(out["R"]) == pytest.approx(0.15)
@@ -350,7 +393,7 @@ def test_images_beside_it_tell_an_image_nothing_but_with_the_batchs_statistics()
 def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
     result = run(tmp_path / "r.json", "--source", "synthetic")
     assert len(result["R"]) == 6 and len(result["R"][0]) == 5
-    assert set(result["learners"]) == {"batch", "running", "mean", "own"}
+    assert set(result["learners"]) == {"batch", "running", "mean", "own", "all"}
     lost = result["learners"]["batch"]["forgetting"]  # of each learner
     assert len(lost) == 2 and result["metrics"]["forgetting"] == pytest.approx(sum(lost) / 2)
     assert [len(v) for v in result["learners"]["batch"]["seen"]] == [5, 5]
@@ -362,10 +405,13 @@ def test_a_result_holds_all_that_figures_and_tables_need(tmp_path):
     names = {"fixed order", "as many images and steps, shuffled", "one pass, shuffled",
              "real images, same start and rates",
              "real images, same start and rates, 3 steps a task"}  # fmt: skip
-    assert set(result["controls"]) == names
+    assert set(result["controls"]) == names and len(result["scenarios"]) == 5
+    assert 0 <= result["quality"]["GAN-test"] <= 1 and not result["learners"]["all"]["masked"]
+    steps, all_classes = result["learners"]["batch"]["R"], result["learners"]["all"]["R"]
+    assert steps[-1] == all_classes[-1] and steps[1] != all_classes[1]
     real = run(tmp_path / "real.json", "--source", "real")
     assert {"an epoch a task", "best pool of 20"} <= set(real["controls"]) and not real["grids"]
-    gan = run(tmp_path / "gan.json", "--source", "gan", "--gan-epochs", "1")
+    gan = run(tmp_path / "gan.json", "--source", "gan")
     assert 0 <= gan["judge"]["agreement"] <= 1 and 0 <= gan["judge"]["accuracy"] <= 1
 
 
@@ -435,7 +481,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", ["--meta-steps 20", "--source gan --gan-epochs 2 --meta-steps 10",
+    "flags", ["--meta-steps 20", "--source gan --meta-steps 10",
               "--preset improved --init learned --meta-steps 10"],
 )  # fmt: skip
 def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(flags, tmp_path, monkeypatch):
@@ -506,16 +552,16 @@ def fails(capsys, argv, code=2):
         ("--steps many", "invalid int value"),
         ("--batch-size 7", "multiples of 2"),
         ("--batches 40 41", "multiples of 2"),
-        ("--lr 0", "between 0 and 1"),
-        ("--lr nan", "between 0 and 1"),
-        ("--lr 0.4", "must not be above 0.3"),
+        ("--lr 0", "between 0 and 0.3"),
+        ("--lr nan", "between 0 and 0.3"),
+        ("--lr 0.4", "between 0 and 0.3"),
         ("--gen-lr 1", "between 0 and 1"),
         ("--bias nan", "--bias"),
         ("--bias -3", "--bias: BatchNorm on the logits takes it away"),
         ("--frozen-convs 2", "needs --bn none"),
-        ("--bn none", "--no-bn-logits"),
         ("--source mlp --init learned", "leave --init out"),
         ("--classes-per-task 3 --batch-size 9 --batches 9", "must divide the 10 classes"),
+        ("--classes-per-task 10 --batch-size 10 --batches 10", "into two tasks or more"),
         ("--image-size 30", "sides that 4 divides"),
         ("--pres paper", "unrecognized arguments"),
         ("--device cuda:999", "try --device cpu"),
@@ -571,12 +617,14 @@ def test_presets_move_defaults_and_flags_undo_them():
 @pytest.mark.parametrize(
     "flags", ["--dataset glyphs-rgb --image-size 8", "--classes-per-task 5 --batch-size 20 "
               "--batches 20 --pool 8", "--preset improved --channels 6 8",
-              "--bn running --init fixed --order fixed", "--source mlp",
-              "--meta-steps 0 --train-size 449 --source gan --gan-epochs 1 --test-size 2001"],
+              "--bn running --init fixed --order fixed", "--source mlp", "--order curriculum",
+              "--meta-steps 0 --train-size 449 --source gan --test-size 2001"],
 )  # fmt: skip
 def test_other_ways_to_run(flags, tmp_path):
     result = run(tmp_path / "r.json", *flags.split())
     assert 0 <= result["metrics"]["ACC"] <= 1
+    others = {"random order", "new initial weights"} & result["controls"].keys()
+    assert len(others) == ("--init fixed" in flags) + ("--order" in flags)
     assert all(0 <= v <= 1 for row in result["R"] for v in row)
 
 

@@ -81,6 +81,7 @@ LOOKS = {  # script -> row -> look
     "synthetic_meta": {
         "synthetic": Look("synthetic data", GREEN),
         "real": Look("real data, learned rates", ORANGE, "s", "--"),
+        "real-pool": Look("real data, 1,500 images per class", BROWN, "P", ":"),
         "gan": Look("a GAN's images, learned rates", BLUE, "^", "-."),
         "mlp": NONE._replace(label="real data, MLP"),
         "improved": Look("improved, (a) random learners", WINE, "D"),

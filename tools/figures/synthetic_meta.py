@@ -31,17 +31,20 @@ def draw_sequence(runs: Runs, figure: Figure) -> bool:
 
     Above with the statistics of the test batch, below with running ones: without transduction.
     """
-    if len(runs) < 2 or not all("running" in some[0]["learners"] for some in runs.values()):
+    if len(runs) < 2:
         return False
-    axes = figure.subplots(2, 2)
-    panels = [(name, mode) for mode in ("batch", "running") for name in ("synthetic", "real")]
-    for ax, (name, mode) in zip(np.ravel(axes), panels):
-        R = np.mean([run["learners"][mode]["R"] for run in runs[name]], axis=0)  # [T + 1, T]
-        for j, style in enumerate(of_tasks(R.shape[1])):
-            after = np.arange(j + 1, R.shape[1] + 1)
-            ax.plot(after, R[after, j], **style)
-        ax.set(title=f"{named(name, runs)}, {mode} statistics", ylim=(-0.02, 1.02),
-               xticks=range(1, R.shape[1] + 1))  # fmt: skip
+    axes = figure.subplots(2, len(runs))
+    for row, mode in zip(axes, ("batch", "running")):
+        for ax, name in zip(row, runs):
+            every = [run["learners"] for run in runs[name]]
+            shown = mode if mode in every[0] else "none"
+            R = np.mean([known[shown]["R"] for known in every], axis=0)  # [T + 1, T]
+            for j, style in enumerate(of_tasks(R.shape[1])):
+                after = np.arange(j + 1, R.shape[1] + 1)
+                ax.plot(after, R[after, j], **style)
+            how = f", {mode} statistics" if shown == mode else ""
+            ax.set(title=f"{named(name, runs)}{how}", ylim=(-0.02, 1.02),
+                   xticks=range(1, R.shape[1] + 1))  # fmt: skip
     for ax in axes[:, 0]:
         ax.set(ylabel="test accuracy")
     for ax in axes[-1]:
@@ -104,7 +107,7 @@ def drawable(runs: list[dict]) -> bool:
     bad = [run for run in runs if run["judge"] and run["judge"]["agreement"] < 0.9]
     for run in bad:
         print(f"not drawn: {run['path']}: the judge agrees with {run['judge']['agreement']:.0%} of "
-              "the GAN's labels only; more --gan-epochs", file=sys.stderr)  # fmt: skip
+              "the GAN's labels only; it needs more epochs", file=sys.stderr)  # fmt: skip
     return not bad
 
 
@@ -230,13 +233,13 @@ def table_of(runs: Runs) -> str:
 
 MAIN = ("synthetic", "real", "improved", "improved-learned")
 PICTURES = {
-    "figure1": Picture(draw_sequence, ITEMS["figure1"], "Figure 1: accuracy on each task", (8, 6)),
+    "figure1": Picture(draw_sequence, ITEMS["figure1"], "Figure 1: accuracy on each task", (11, 6)),
     **{f"figure3_{name}": Picture(draw_samples, (name,), "Figure 3: {label}", (7, 2.5))
        for name in ITEMS["figure3"]},
     "figure4": Picture(draw_seen, ITEMS["figure4"], "Figure 4: accuracy on the classes seen so far",
                        (9, 4.4)),
-    "figure5": Picture(draw_robustness, MAIN, "Figure 5: longer training, larger batches",
-                       (9, 4.6)),
+    "figure5": Picture(draw_robustness, ITEMS["figure5"],
+                       "Figure 5: longer training, larger batches", (9, 4.6)),
     "curves": Picture(draw_curves, MAIN, "Meta-training", (10, 3.6)),
     "tasks": Picture(draw_by_task, MAIN, "Oldest to newest task, without transduction", (6, 4.6)),
 }  # fmt: skip
