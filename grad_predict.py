@@ -57,8 +57,6 @@ from torch.func import functional_call
 # h: a parameter's gradient, predicted from the parameter (Sec. 2.2)
 # --------------------------------------------------------------------------------------------
 
-H_LR = 1e-3  # Adam's rate for h and g
-
 
 class Predictor(nn.Module):
     """h(θ_j; φ): a parameter of f -> its gradient ∇_j, for n of them [n] -> [n]."""
@@ -251,7 +249,7 @@ class Predictors(Past):
 
     def begin(self) -> None:
         self.h = Predictor(self.args.h_hidden).to(self.data.x.device)
-        self.opt = torch.optim.Adam(self.h.parameters(), H_LR)
+        self.opt = torch.optim.Adam(self.h.parameters(), self.args.h_lr)
         self.steps = 0
 
     def learn(self, theta: Tensor, grad: Tensor, task: Task) -> None:
@@ -454,12 +452,13 @@ DISTILL_STEPS = 1000  # of g after a task (Deviation 4)
 
 
 def distilled(
-    h: Predictor, mu: dict[str, Tensor], t: int, theta: Tensor, n: int
+    h: Predictor, mu: dict[str, Tensor], t: int, theta: Tensor, args: argparse.Namespace
 ) -> dict[str, Tensor]:
     """The next μ: g, which knows t tasks, learns h of one more, on n coordinates of θ a step."""
+    n = args.h_samples
     g = copy.deepcopy(h)
     g.load_state_dict(mu)
-    opt = torch.optim.Adam(g.parameters(), H_LR)
+    opt = torch.optim.Adam(g.parameters(), args.h_lr)
     for _ in range(DISTILL_STEPS):
         x = theta[torch.randint(len(theta), (n,), device=theta.device)]  # [n]
         with torch.no_grad():  # Eqs. (6), (7)
@@ -481,7 +480,7 @@ class Distilled(Tabulated):
             self.mu = self.h.state_dict()  # "at task 1, g is initialized to be h_1"
         else:
             self.fidelity[-1] |= self.compare(theta, "_later")
-            self.mu = distilled(self.h, self.mu, t, theta, self.args.h_samples)
+            self.mu = distilled(self.h, self.mu, t, theta, self.args)
         super().end(theta, task)
         self.fidelity.append({"tasks": t + 1} | self.compare(theta, ""))
 
@@ -1222,6 +1221,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--hidden", type=int, nargs="+", default=[256, 256, 256], help="units of f (Sec. 3)")
     add("--h-hidden", type=int, nargs="+", default=[256, 256, 256], help="units of h (Sec. 3)")
     add("--h-samples", type=int, default=256, help="coordinates per step of h and g (our choice)")
+    add("--h-lr", type=float, default=1e-3, help="Adam's rate for h and g (our choice)")
     add("--h-scale", choices=["raw", "normalised"], default="normalised",
         help="h sees θ and ∇ as they are, or each over its standard deviation as the task begins "
         "(Deviation 1)")
@@ -1268,8 +1268,9 @@ def check(args: argparse.Namespace) -> None:
              "batch_size": 1, "hidden": 1, "h_hidden": 1, "h_samples": 1, "n_pseudo": 1,
              "pseudo_rank": 1, "pseudo_steps": 0, "curve_every": 1, "curve_images": 1}  # fmt: skip
     common.check_ranges(args, least)
-    if not 0 < args.lr <= 1:
-        raise common.UserError("--lr must be above 0 and at most 1")
+    for name in ("lr", "h_lr"):
+        if not 0 < getattr(args, name) <= 1:
+            raise common.UserError(f"--{name.replace('_', '-')} must be above 0 and at most 1")
     for name in ("ewc_lambda", "threshold", "later_lr", "loss_scale"):
         if not 0 < getattr(args, name) < math.inf:
             raise common.UserError(f"--{name.replace('_', '-')} must be a number above 0")

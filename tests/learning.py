@@ -290,7 +290,7 @@ GRAD = ("--dataset glyphs --image-size 8 --train-size 500 --test-size 500 --task
 
 def new_past(seed: int, flags: str) -> tuple[gp.Data, Tensor, gp.Past]:
     """Data, θ and what stands for old tasks, of a run that has not begun."""
-    args = gp.parse_args([*(GRAD + flags).split(), "--seed", str(seed)])
+    args = gp.parse_args([*(GRAD + "--h-lr 0.01 " + flags).split(), "--seed", str(seed)])
     common.seed_everything(seed)
     data = gp.load_data(args, CPU)
     return data, gp.new_parameters(data.shapes, CPU), gp.method_of(args).past(data, args)
@@ -313,7 +313,6 @@ def relative_error(found: Tensor, truth: Tensor) -> float:
     return ((found - truth).norm() / truth.norm()).item()
 
 
-@mock.patch.object(gp, "H_LR", 0.01)
 def grad_h(seed: int, folder: Path) -> Numbers:
     """The relative error of h's gradients, and of those of an h as it begins."""
     found = {}
@@ -330,7 +329,6 @@ def grad_h(seed: int, folder: Path) -> Numbers:
 
 
 @mock.patch.object(gp, "DISTILL_STEPS", 150)
-@mock.patch.object(gp, "H_LR", 0.01)
 def grad_distilled(seed: int, folder: Path) -> Numbers:
     """The relative error of g, one net for the mean of three h, and of h_1 in its place."""
     theta, past, each = past_of_sines(seed, "--distill", 3)
@@ -338,7 +336,6 @@ def grad_distilled(seed: int, folder: Path) -> Numbers:
     return {"g": relative_error(past.mean(theta), truth), "h_1": relative_error(each[0], truth)}
 
 
-@mock.patch.object(gp, "H_LR", 0.01)
 def grad_table(seed: int, folder: Path) -> Numbers:
     """log10 of the share of predicted signs that a table of h gets wrong, fine or coarse."""
     found = {}
@@ -356,7 +353,6 @@ def grad_table(seed: int, folder: Path) -> Numbers:
     return found
 
 
-@mock.patch.object(gp, "H_LR", 0.01)
 def grad_inputs(seed: int, folder: Path) -> Numbers:
     """Cosine of true and predicted gradient at new networks, by inputs learned or as they begin."""
     flags = "--preset improved --iterations 80 --hidden 64 64 --n-pseudo 50 --pseudo-rank 10"
@@ -378,11 +374,10 @@ def grad_inputs(seed: int, folder: Path) -> Numbers:
     return found
 
 
-@mock.patch.object(gp, "H_LR", 0.01)
 def grad_boundaries(seed: int, folder: Path) -> Numbers:
     """How far the detector's signal rises, in deviations: where tasks change, in a single task."""
     flags = ("--boundaries detect --method sgd --detector loss --threshold 3 --lr 0.1 "
-             "--batch-size 48 --iterations")
+             "--batch-size 48 --h-lr 0.01 --iterations")
     changing = train(gp, seed, folder, f"{GRAD} {flags} 400 --tasks 5")["signals"]
     constant = train(gp, seed, folder, f"{GRAD} {flags} 1000 --tasks 1")["signals"]
 
@@ -398,7 +393,6 @@ def grad_boundaries(seed: int, folder: Path) -> Numbers:
             "no change": rise(constant, range(gp.WINDOW + gp.HISTORY, 1001))}  # fmt: skip
 
 
-@mock.patch.object(gp, "H_LR", 0.01)
 def grad_permuted(seed: int, folder: Path) -> Numbers:
     """Accuracy on old ones of five permuted tasks: SGD, Eq. (5) by true gradients, random signs."""
     flags = GRAD + ("--train-size 2000 --tasks 5 --batch-size 32 --iterations 500 --lr 0.1 "
@@ -410,7 +404,6 @@ def grad_permuted(seed: int, folder: Path) -> Numbers:
 
 
 @mock.patch.object(gp, "PSEUDO_BATCH", 8)
-@mock.patch.object(gp, "H_LR", 0.01)
 def grad_split(seed: int, folder: Path) -> Numbers:
     """Accuracy on the old tasks of five pairs of classes, with one head for all."""
     flags = GRAD + ("--benchmark split --tasks 5 --iterations 150 --lr 0.1 --hidden 64 "
