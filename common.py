@@ -40,11 +40,11 @@ import time
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 try:
     import matplotlib
@@ -196,15 +196,11 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
     if len(R) != T + 1:
         return {"ACC": sum(R[-1]) / T}
     A = [average_accuracy(R, t) for t in range(1, T + 1)]
-    if T == 1:
-        return {"ACC": A[-1], "A": A}
-    return {
-        "ACC": A[-1],
-        "A": A,
-        "BWT": backward_transfer(R),
-        "FWT": forward_transfer(R),
-        "forgetting": forgetting(R),
-    }
+    out: dict[str, Any] = {"ACC": A[-1], "A": A}
+    if T > 1:
+        out |= {"BWT": backward_transfer(R), "FWT": forward_transfer(R)}
+        out["forgetting"] = forgetting(R)
+    return out
 
 
 # ----------------------------------------------------------------------------------------------
@@ -463,14 +459,11 @@ def load_dataset(
     for part, y in (("training", data.y_train), ("test", data.y_test)):
         count = torch.bincount(y, minlength=len(data.classes))
         if not count.all():
-            name = data.classes[int(count.argmin())]
-            raise UserError(
-                f"there is no {part} image of class {name}: use more images (--train-size, "
-                "--test-size, --validation)"
-            )
-    return data._replace(
-        x_train=resize(data.x_train, image_size), x_test=resize(data.x_test, image_size)
-    )
+            missing = data.classes[int(count.argmin())]
+            raise UserError(f"there is no {part} image of class {missing}: use more images "
+                            "(--train-size, --test-size, --validation)")  # fmt: skip
+    x_train, x_test = (resize(x, image_size) for x in (data.x_train, data.x_test))
+    return data._replace(x_train=x_train, x_test=x_test)
 
 
 def hold_out(data: Dataset, n: int) -> Dataset:
@@ -532,7 +525,7 @@ def crc_of(*tensors: Tensor) -> int:
     return crc
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: object) -> str:
     """The message of an exception on one line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -553,19 +546,12 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
         f"or put {root / source.files} there by hand, or {NO_FILES}"
     )
     try:
-        splits = []
         with locked(root), socket_timeout(DOWNLOAD_TIMEOUT):
             if issubclass(cls, datasets.MNIST):
                 mend_idx_files(source, cls, root)
-            if must_download(source, cls, root):
-                tempfile.TemporaryFile(dir=root).close()  # rather no download than one for nothing
-                print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
-            for split in ("train", "test"):
-                which = {"split": split} if name == "svhn" else {"train": split == "train"}
-                splits.append(cls(root, download=True, **which))
-        train, test = (to_tensors(s) for s in splits)
-        check_split(*train, source.train, source.shape)
-        check_split(*test, source.test, source.shape)
+            train, test = read_or_download(name, cls, root)
+        x, y = to_tensors(train, source.train, source.shape)
+        x_test, y_test = to_tensors(test, source.test, source.shape)
     except DAMAGE as error:
         why = one_line(error)
         if cannot_write(error):
@@ -574,29 +560,23 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
         if isinstance(error, TimeoutError):
             why = f"timed out, the server sent nothing for {DOWNLOAD_TIMEOUT:g} s"
         raise UserError(f"cannot load {name} from {root}: {why}; {ways_out}") from error
-    classes = tuple(getattr(splits[0], "classes", "0123456789"))  # svhn does not name its classes
-    keep_train = choose(source.train, train_size, seed, "train")
-    keep_test = choose(source.test, test_size, seed, "test")
-    (x, y), (x_test, y_test) = train, test
-    train, test = (x[keep_train], y[keep_train]), (x_test[keep_test], y_test[keep_test])
-    return Dataset(name, *train, *test, classes, crc_of(*train, *test))
+    i = choose(source.train, train_size, seed, "train")
+    j = choose(source.test, test_size, seed, "test")
+    kept = x[i], y[i], x_test[j], y_test[j]
+    classes = tuple(getattr(train, "classes", "0123456789"))  # svhn does not name its classes
+    return Dataset(name, *kept, classes, crc_of(*kept))
 
 
-def must_download(source: Source, cls: Any, root: Path) -> bool:
-    """Whether torchvision will fetch files, by its own rules: some are absent or damaged."""
-    from torchvision.datasets.utils import check_integrity
-
-    if hasattr(cls, "resources"):  # MNIST and its like, after mend_idx_files
-        raw, old = root / source.cls / "raw", root / source.cls / "processed"
-        unpacked = all((raw / gz).with_suffix("").exists() for gz, _ in cls.resources)
-        made_before = all((old / file).exists() for file in (cls.training_file, cls.test_file))
-        return not unpacked and not made_before
-    if hasattr(cls, "split_list"):  # SVHN
-        files = (cls.split_list[split][1:] for split in ("train", "test"))
-        return not all(check_integrity(root / file, md5) for file, md5 in files)
-    batches = ((root / cls.base_folder / file, md5) for file, md5 in cls.train_list + cls.test_list)
-    unpacked = all(check_integrity(*batch) for batch in batches)
-    return not unpacked and not check_integrity(root / cls.filename, cls.tgz_md5)
+def read_or_download(name: str, cls: Any, root: Path) -> list[Any]:
+    """torchvision's training and test split; what is absent or damaged is downloaded."""
+    which = [{"split": part} if name == "svhn" else {"train": part == "train"}
+             for part in ("train", "test")]  # fmt: skip
+    try:
+        return [cls(root, **split) for split in which]
+    except RuntimeError:  # torchvision misses a file, or its checksum is wrong
+        tempfile.TemporaryFile(dir=root).close()  # rather no download than one for nothing
+        print(f"downloading or unpacking {name} in {root}", file=sys.stderr, flush=True)
+        return [cls(root, download=True, **split) for split in which]
 
 
 def mend_idx_files(source: Source, cls: Any, root: Path) -> None:
@@ -625,23 +605,23 @@ def mend_idx_files(source: Source, cls: Any, root: Path) -> None:
             raise ValueError(f"{raw} is damaged ({found} bytes, not {size}): delete it")
 
 
-def to_tensors(split: Any) -> tuple[Tensor, Tensor]:
-    """A torchvision split -> images uint8 [N, C, H, W] and labels int64 [N]."""
+def to_tensors(split: Any, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """A torchvision split -> images uint8 [n, C, H, W] and labels int64 [n], 0 to 9 all there.
+
+    ValueError if it holds anything else; `shape` is C, H, W.
+    """
     x = torch.as_tensor(split.data)
     if x.ndim == 3:  # MNIST and its like: [N, H, W]
         x = x.unsqueeze(1)
     elif x.shape[-1] == 3:  # CIFAR-10: [N, H, W, C]
         x = x.permute(0, 3, 1, 2)
     labels = split.labels if hasattr(split, "labels") else split.targets  # SVHN has labels
-    return x.contiguous(), torch.as_tensor(labels, dtype=torch.int64)
-
-
-def check_split(x: Tensor, y: Tensor, count: int, shape: tuple[int, int, int]) -> None:
-    """ValueError unless x is uint8 [count, *shape] and y holds `count` labels, 0 to 9 all there."""
-    if x.dtype != torch.uint8 or x.shape != (count, *shape):
-        raise ValueError(f"images are {x.dtype} {list(x.shape)}, not uint8 {[count, *shape]}")
-    if len(y) != count or y.unique().tolist() != list(range(10)):
-        raise ValueError(f"labels are not {count} numbers from 0 to 9")
+    y = torch.as_tensor(labels, dtype=torch.int64)
+    if x.dtype != torch.uint8 or x.shape != (n, *shape):
+        raise ValueError(f"images are {x.dtype} {list(x.shape)}, not uint8 {[n, *shape]}")
+    if len(y) != n or y.unique().tolist() != list(range(10)):
+        raise ValueError(f"labels are not {n} numbers from 0 to 9")
+    return x.contiguous(), y
 
 
 @contextlib.contextmanager
@@ -651,16 +631,13 @@ def locked(folder: Path) -> Iterator[None]:
     Runs that start together would else download the same files at once, each over the other's. A
     folder that is there but cannot be written, or not be opened, may still hold all that is needed.
     """
-    try:
+    if not os.path.isdir(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        if not os.path.isdir(folder):
-            raise
     handle = None
     try:
         with contextlib.suppress(OSError):  # some network drives cannot lock
-            handle = os.open(folder, os.O_RDONLY) if fcntl else None
-            if handle is not None:
+            if fcntl:
+                handle = os.open(folder, os.O_RDONLY)
                 wait_for_lock(handle, folder)
         yield
     finally:
@@ -680,8 +657,8 @@ def wait_for_lock(handle: int, folder: Path) -> None:
         except BlockingIOError:
             if time.monotonic() >= next_news:
                 next_news += LOCK_NEWS
-                what = f"waiting for another run that is loading data into {folder}"
-                print(what, file=sys.stderr, flush=True)
+                print(f"waiting for another run that is loading data into {folder}",
+                      file=sys.stderr, flush=True)  # fmt: skip
             time.sleep(0.1)
 
 
@@ -716,27 +693,23 @@ def load_folder(
 ) -> Dataset:
     """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
     folder = find_folder(name, root)
-    ways_out = (
-        "download or copy the folder again, or put images by hand in "
-        f"{folder}/{{train,test}}/CLASS/, or {NO_FILES}"
-    )
+    places = folder / "train", folder / "test"
     try:
-        classes, test_classes = (class_names(folder / split) for split in ("train", "test"))
+        classes, test_classes = map(class_names, places)
         if classes != test_classes:
             odd = ", ".join(sorted(set(classes) ^ set(test_classes)))
             raise ValueError(f"classes in only one of train/ and test/: {odd}")
-        train, test = (
-            [(path, y) for y, label in enumerate(classes) for path in list_images(place / label)]
-            for place in (folder / "train", folder / "test")
-        )
-        keep_train = choose(len(train), train_size, seed, "train")
-        keep_test = choose(len(test), test_size, seed, "test")
-        chosen = [train[i] for i in keep_train] + [test[i] for i in keep_test]
+        train, test = ([(path, y) for y, label in enumerate(classes)
+                        for path in list_images(place / label)] for place in places)  # fmt: skip
+        chosen = [train[i] for i in choose(len(train), train_size, seed, "train")]
+        n = len(chosen)
+        chosen += [test[i] for i in choose(len(test), test_size, seed, "test")]
         x = read_images([path for path, _ in chosen], image_size)
     except DAMAGE as error:
-        raise UserError(f"cannot read {folder}: {one_line(error)}; {ways_out}") from error
+        raise UserError(f"cannot read {folder}: {one_line(error)}; download or copy the folder "
+                        f"again, or put images by hand in {folder}/{{train,test}}/CLASS/, or "
+                        f"{NO_FILES}") from error  # fmt: skip
     y = torch.tensor([label for _, label in chosen])
-    n = len(keep_train)
     crc = crc_of(y)
     for path, _ in chosen:
         crc = zlib.crc32(Path(path).read_bytes(), crc)
@@ -748,15 +721,13 @@ def find_folder(name: str, root: Path) -> Path:
     places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
     folder = next((p for p in places if os.path.isdir(p)), None)
     known = [*SOURCES, *GLYPHS]
-    close = difflib.get_close_matches(name.lower(), known, 1)
+    hint = did_you_mean(name.lower(), known)
     # torchvision's own folders are called MNIST and the like, and hold no train/.
     alone = os.path.dirname(name) == ""
-    if folder is None or (close and alone and not os.path.isdir(folder / "train")):
-        meant = f"did you mean {close[0]}? " if close else ""
-        raise UserError(
-            f"no dataset {name!r}: {meant}choose one of {', '.join(known)} (--dataset "
-            f"glyphs needs no files), or put images in {root / name}/{{train,test}}/CLASS/"
-        )
+    if folder is None or (hint and alone and not os.path.isdir(folder / "train")):
+        raise UserError(f"no dataset {name!r}: {hint}choose one of {', '.join(known)} (--dataset "
+                        f"glyphs needs no files), or put images in {root / name}/{{train,test}}/"
+                        "CLASS/")  # fmt: skip
     return folder
 
 
@@ -820,14 +791,11 @@ def read_images(paths: list[str], image_size: int) -> Tensor:
     if lost:
         x, also = stack_images(paths, image_size, BLACK)
         if also:
-            raise UserError(
-                f"{also} would vanish on black, and {lost} on white: save the images of this "
-                "folder without transparency, on a ground that shows them all"
-            )
-        print(
-            f"{lost} would vanish on white: the transparent images are put on black",
-            file=sys.stderr,
-        )
+            raise UserError(f"{also} would vanish on black, and {lost} on white: save the images "
+                            "of this folder without transparency, on a ground that shows them "
+                            "all")  # fmt: skip
+        print(f"{lost} would vanish on white: the transparent images are put on black",
+              file=sys.stderr)  # fmt: skip
     return x
 
 
@@ -901,10 +869,8 @@ def black_and_white(file: Any, path: str) -> tuple[int, int]:
         bits = tags.get(258, (16,))[0]  # BitsPerSample; 12 fill 16 with zeros above
         full = 2**bits - 1
         return (full, 0) if tags.get(262) == 0 else (0, full)  # PhotometricInterpretation
-    raise UserError(
-        f"{path}: nothing tells which value is white in an image of mode {file.mode} "
-        f"({file.format}): save it as 8-bit or 16-bit grey, or as RGB"
-    )
+    raise UserError(f"{path}: nothing tells which value is white in an image of mode {file.mode} "
+                    f"({file.format}): save it as 8-bit or 16-bit grey, or as RGB")  # fmt: skip
 
 
 def transparent_key(file: Any) -> int | tuple[int, ...] | None:
@@ -1156,6 +1122,9 @@ def tell_fewer_steps(n: float, of_ours: float, what: str = "class") -> None:
 # ----------------------------------------------------------------------------------------------
 
 
+NO_MEMORY = ("out of memory", "allocate memory", "invalid buffer size")  # torch's words
+
+
 def exit_in_one_line(main: Callable[[], None]) -> None:
     """Run `main`; turn what can go wrong into one line on stderr and an exit code, no stack trace.
 
@@ -1166,31 +1135,31 @@ def exit_in_one_line(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        sys.exit(_complain(error, 2))
+        stop(error, 2)
     except RunError as error:
-        sys.exit(_complain(error, 1))
-    except (MemoryError, torch.cuda.OutOfMemoryError):
-        sys.exit(_complain("out of memory: use fewer or smaller images, nets or batches", 1))
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "invalid buffer size" in str(error).lower():
-            sys.exit(_complain("out of memory: use fewer or smaller images, nets or batches", 1))
+        stop(error, 1)
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).lower()
+        if isinstance(error, MemoryError) or any(sign in said for sign in NO_MEMORY):
+            stop("out of memory: use fewer or smaller images, nets or batches", 1)
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            sys.exit(_complain(f"--compile failed, run without it: {str(error).strip()[:200]}", 1))
+            stop(f"--compile failed, run without it: {str(error).strip()[:200]}", 1)
         raise
     except BrokenPipeError:  # `... | head` closed our output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        sys.exit(_complain(f"{error.filename or 'output'}: {error.strerror or error}", 1))
+        stop(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         kept = [path for path in CHECKPOINTS if path.exists()]
         how = f"continues from {kept[-1]}" if kept else "starts anew, as there is no checkpoint yet"
-        sys.exit(_complain(f"interrupted; the same command {how}", 130))
+        stop(f"interrupted; the same command {how}", 130)
 
 
-def _complain(what: object, code: int) -> int:
-    print("error: " + " ".join(str(what).split()), file=sys.stderr)
-    return code
+def stop(what: object, code: int) -> NoReturn:
+    """End with an exit code and one line on stderr."""
+    print(f"error: {one_line(what)}", file=sys.stderr)
+    sys.exit(code)
 
 
 def mend_streams() -> None:
@@ -1302,27 +1271,29 @@ def with_row(
     `--row demo/NAME` is the same row in miniature. `--rows` lists all of them and ends. `always`
     are flags that every row has.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    errors_in_one_line(parser)
-    parser.add_argument("--row", default="")
-    parser.add_argument("--rows", action="store_true")
-    given, rest = parser.parse_known_args(argv)
-    if given.rows:
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--row", default="")
+    chooser.add_argument("--rows", action="store_true")
+    errors_in_one_line(chooser)
+    asked, rest = chooser.parse_known_args(argv)
+    if asked.rows:
         for name, (item, flags, label) in rows.items():
             print(f"{name:<24} {item:<24} {flags}   # {label}")
         sys.exit(0)
-    if not given.row:
+    if not asked.row:
         return rest
-    small = given.row.removeprefix("demo/")
-    if given.row.startswith("demo/") and small in demo:
-        flags = f"{demo[small]} {demo['']}"
-    elif given.row in rows:
-        flags = rows[given.row][1]
-    else:
-        close = difflib.get_close_matches(given.row, rows, 1)
-        meant = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"--row {given.row}: there is none; {meant}see --rows")
-    return [*shlex.split(f"{flags} {always}"), *rest]
+    flags_of = {name: flags for name, (_, flags, _) in rows.items()}
+    flags_of |= {f"demo/{name}": f"{flags} {demo['']}" for name, flags in demo.items() if name}
+    if asked.row not in flags_of:
+        hint = did_you_mean(asked.row, rows)
+        raise UserError(f"--row {asked.row}: there is none; {hint}see --rows")
+    return [*shlex.split(f"{flags_of[asked.row]} {always}"), *rest]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question for what was mistyped, or "" where nothing is like it."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
@@ -1360,8 +1331,7 @@ def write_result(path: str | Path, result: dict[str, Any]) -> None:
     dump = functools.partial(json.dumps, allow_nan=False)
     result = result | {"checksum": checksum(result)}
     rows = [f"{dump(key)}: {dump(value)}" for key, value in result.items()]
-    text = "{\n" + ",\n".join(rows) + "\n}\n"
-    write_text(path, text)
+    write_text(path, "{\n" + ",\n".join(rows) + "\n}\n")
 
 
 def checksum(result: dict[str, Any]) -> int:
@@ -1499,19 +1469,20 @@ def _git_state() -> dict[str, Any]:
 
     Unknown outside a checkout of this project: a copy in another repository is not of its commits.
     """
-    here = Path(__file__).resolve().parent
-    git = ["git", "-C", str(here)]
+    file = Path(__file__).resolve()
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(file.parent), *words]
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().strip()
+
     try:
-        run: Any = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
-        top = os.fsdecode(run([*git, "rev-parse", "--show-toplevel"]).rstrip(b"\n"))
-        run([*git, "ls-files", "--error-unmatch", Path(__file__).name])
-        commit = run([*git, "log", "-1", "--format=%H", "--", *CODE]).decode().strip()
-        dirty = bool(run([*git, "status", "--porcelain", "--", *CODE]).strip())
-    except (OSError, subprocess.SubprocessError):  # not a checkout, or no git: say so
-        return {"commit": "unknown", "dirty": True}
-    if Path(top).resolve() != here:
-        return {"commit": "unknown", "dirty": True}
-    return {"commit": commit, "dirty": dirty}
+        git("ls-files", "--error-unmatch", file.name)
+        if not git("rev-parse", "--show-prefix"):  # else a folder in a repository of others
+            commit = git("log", "-1", "--format=%H", "--", *CODE)
+            return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--", *CODE))}
+    except (OSError, subprocess.SubprocessError, UnicodeError):
+        pass  # no git, or not a checkout
+    return {"commit": "unknown", "dirty": True}
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
@@ -1546,7 +1517,7 @@ def save_checkpoint(
     """Write `state` (tensors, numbers, strings, lists, dicts) with the RNG states and `args`.
 
     `worked` is what `machines` gave; left out, it is this machine alone.
-    """  # fmt: skip
+    """
     whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng_state(device), "state": state,
              "machines": list(worked) or [machine(device)]}  # fmt: skip
     write_atomically(path, lambda file: torch.save(whole, file))
@@ -1554,13 +1525,10 @@ def save_checkpoint(
         CHECKPOINTS.append(Path(path))
 
 
-def load_checkpoint(
-    path: str | Path, args: dict[str, Any], way_out: str = ""
-) -> dict[str, Any]:
+def load_checkpoint(path: str | Path, args: dict[str, Any], way_out: str = "") -> dict[str, Any]:
     """The state and `rng` of a checkpoint made by the same `args`, or {} if there is no file.
 
-    Raises UserError when the file is broken, of another format or made by other arguments; it
-    ends in `way_out`, what the user can do.
+    UserError, ending in `way_out`, if it is damaged, of another format or made by other arguments.
     """
     path = Path(path)
     if not path.exists():
@@ -1573,17 +1541,13 @@ def load_checkpoint(
     except DAMAGE as error:
         raise UserError(f"checkpoint {path} is damaged: {way_out}") from error
     if version != CHECKPOINT_FORMAT:
-        raise UserError(
-            f"checkpoint {path} has format {version}, this code reads {CHECKPOINT_FORMAT}: "
-            + way_out
-        )
+        raise UserError(f"checkpoint {path} has format {version}, this code reads "
+                        f"{CHECKPOINT_FORMAT}: {way_out}")  # fmt: skip
     data, here = old.pop("data", None), args.get("data")
     for key in sorted(old.keys() | args.keys() - {"data"}):
         if old.get(key) != args.get(key):
-            raise UserError(
-                f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
-                f"{key}={args.get(key)}: {way_out}"
-            )
+            raise UserError(f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
+                            f"{key}={args.get(key)}: {way_out}")  # fmt: skip
     if data and here and (differs := data_difference(data, here)):
         raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
     CHECKPOINTS.append(path)
@@ -1751,7 +1715,7 @@ class Run:
             self.saved = time.perf_counter()
 
     def _take(self, state: dict[str, Any]) -> dict[str, Any]:
-        return {"state": copy_of(state), "rng": rng_state(self.device)}
+        return {"state": plain(state, copy.deepcopy), "rng": rng_state(self.device)}
 
     def _put(self, state: dict[str, Any], kept: dict[str, Any]) -> None:
         for name, old in kept["state"].items():
@@ -1759,21 +1723,24 @@ class Run:
         set_rng_state(kept["rng"], self.device)
 
 
-def copy_of(value: Any) -> Any:
-    """A copy in types that a checkpoint may hold: state_dicts of modules, fields of dataclasses."""
+def plain(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    """`value` in dicts and lists, with leaf(v) for each tensor, number, string, ... v in it.
+
+    Of a module or an optimizer this is the state_dict, of a dataclass its fields by name.
+    """
     if hasattr(value, "state_dict"):
-        return copy.deepcopy(value.state_dict())
+        value = value.state_dict()
     if dataclasses.is_dataclass(value):
-        return {f.name: copy_of(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: copy_of(v) for key, v in value.items()}
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(v, leaf) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [copy_of(v) for v in value]
-    return copy.deepcopy(value)
+        return [plain(v, leaf) for v in value]
+    return leaf(value)
 
 
 def restore(value: Any, kept: Any, device: torch.device) -> Any:
-    """Undo `copy_of`, in `value` itself where it can change, else returned; tensors on `device`."""
+    """Undo `plain`, in `value` itself where it can change, else returned; tensors on `device`."""
     if hasattr(value, "load_state_dict"):
         value.load_state_dict(kept)
     elif dataclasses.is_dataclass(value):
@@ -1862,8 +1829,7 @@ def use_model(
                         f"{one_line(error)[:200]}") from error  # fmt: skip
     print(f"made by {model.command}")
     if generate is not None and "generate" in asked:
-        rows = generate(nets, model, asked.generate)
-        draw_rows(rows, asked.generate, asked)
+        draw_rows(generate(nets, model, asked.generate), asked.generate, asked)
         return True
     data = load(model.args, device)
     check_fit(model, data.about, any(f in given for f in OF_DATA if f != "data_dir"))
@@ -1905,9 +1871,8 @@ def model_asked(argv: Sequence[str], script: str, more: Callable) -> argparse.Na
     if odd or rest:
         raise UserError(f"{(odd + rest)[0]} does not go with --load FILE --{what}: leave it out")
     known.out = given.get("out", "generated.png")
-    check_ranges(known, {name: least for name, least in
-                         {"generate": 1, "after": 1, "seed": 0, "threads": 0}.items()
-                         if name in given})  # fmt: skip
+    least = {"generate": 1, "after": 1, "seed": 0, "threads": 0}
+    check_ranges(known, {name: bound for name, bound in least.items() if name in given})
     if given.get("generate", 0) > MOST_IMAGES:
         raise UserError(f"--generate takes numbers from 1 to {MOST_IMAGES}")
     if what == "generate" and not known.out.lower().endswith(".png"):
@@ -1984,31 +1949,22 @@ def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
     header = {"project": PROJECT, "script": result["script"], "version": __version__,
               "format": MODEL_FORMAT}  # fmt: skip
     about = {name: result[name] for name in ("command", "args", "data", "classes")}
-    whole = header | plain(about) | {"accuracy": result["R"][-1], "kept": plain(kept)}
+    whole = header | plain(about | {"accuracy": result["R"][-1], "kept": kept}, packed)
     write_atomically(path, lambda file: torch.save(whole, file))
 
 
-def plain(value: Any) -> Any:
-    """`value` in dicts, lists, numbers, strings and tensors on the CPU that share no memory.
-
-    A bool takes a bit, not a byte: `whole_again` undoes this.
-    """
-    if hasattr(value, "state_dict"):
-        value = value.state_dict()
-    if isinstance(value, Tensor) and value.dtype == torch.bool:
+def packed(value: Any) -> Any:
+    """A tensor as one on the CPU that shares no memory; of bools, a bit each: `whole_again`."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.dtype == torch.bool:
         bits = torch.from_numpy(np.packbits(value.cpu().numpy()))
         return {"bits": bits, "shape": list(value.shape)}
-    if isinstance(value, Tensor):
-        return value.detach().cpu().clone(memory_format=torch.contiguous_format)
-    if isinstance(value, Mapping):
-        return {key: plain(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    return value
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def whole_again(value: Any) -> Any:
-    """Undo what `plain` did to bools."""
+    """Undo what `packed` did to bools."""
     if isinstance(value, dict) and value.keys() == {"bits", "shape"}:
         shape = value["shape"]
         flat = np.unpackbits(value["bits"].numpy(), count=math.prod(shape)).astype(bool)
