@@ -1036,16 +1036,16 @@ def outline_distance(points: Tensor, rings: list[Tensor]) -> Tensor:
 
 def carry_out(
     run: Callable[[argparse.Namespace], dict[str, Any]], args: argparse.Namespace,
-    argv: Sequence[str], script: str, start: str = "", metric: str = "ACC",
+    argv: Sequence[str], script: str, program: str = "", metric: str = "ACC",
 ) -> dict[str, Any]:
     """Train, write the result to --out, remove the checkpoint, print `metric`; -> the result.
 
     What `run` returns as "kept" is no part of the result: --save FILE keeps it (`save_model`).
-    `start` is what Python is told to run, `script`.py unless it says something else.
-    """  # fmt: skip
+    `program` is what Python is told to run, `script`.py unless it says something else.
+    """
     check_writable(args.out)
     save = check_save(args)
-    command = shlex.join(["python", *(start or f"{script}.py").split(), *argv])
+    command = shlex.join(["python", *(program or f"{script}.py").split(), *argv])
     result = {"schema": SCHEMA, "script": script, "seed": args.seed, "command": command,
               "args": vars(args).copy()}  # fmt: skip
     kept: dict[str, Any] = {}
@@ -1304,8 +1304,8 @@ def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
     expand_home(args)
     for name, bound in least.items():
         most = 4 * (os.cpu_count() or 1) if name == "threads" else 2**31 - 1
-        given = getattr(args, name)
-        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
+        value = getattr(args, name)
+        if not all(bound <= v <= most for v in (value if isinstance(value, list) else [value])):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} takes numbers from {bound} to {most}")
     seed = str(getattr(args, "seed", 0))
@@ -1514,11 +1514,11 @@ def save_checkpoint(
     path: str | Path, args: dict[str, Any], state: dict[str, Any], device: torch.device,
     worked: Sequence[dict[str, str]] = (),
 ) -> None:
-    """Write `state` (tensors, numbers, strings, lists, dicts) with the RNG states and `args`.
+    """Write `state` (tensors, numbers, strings, lists, dicts) and the `args` that it goes with.
 
     `worked` is what `machines` gave; left out, it is this machine alone.
     """
-    whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng_state(device), "state": state,
+    whole = {"format": CHECKPOINT_FORMAT, "args": args, "state": state,
              "machines": list(worked) or [machine(device)]}  # fmt: skip
     write_atomically(path, lambda file: torch.save(whole, file))
     if Path(path) not in CHECKPOINTS:
@@ -1526,7 +1526,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | Path, args: dict[str, Any], way_out: str = "") -> dict[str, Any]:
-    """The state and `rng` of a checkpoint made by the same `args`, or {} if there is no file.
+    """`state` and `machines` of a checkpoint made by the same `args`; {} if there is no file.
 
     UserError, ending in `way_out`, if it is damaged, of another format or made by other arguments.
     """
@@ -1536,8 +1536,8 @@ def load_checkpoint(path: str | Path, args: dict[str, Any], way_out: str = "") -
     way_out = way_out or f"delete {path} to start anew, or choose another --out"
     try:
         whole = read_saved(path)
-        version, old, rng, state = (whole[k] for k in ("format", "args", "rng", "state"))
-        old, worked = dict(old), list(whole.get("machines", []))
+        version, old, state = whole["format"], dict(whole["args"]), whole["state"]
+        worked = list(whole.get("machines", []))
     except DAMAGE as error:
         raise UserError(f"checkpoint {path} is damaged: {way_out}") from error
     if version != CHECKPOINT_FORMAT:
@@ -1551,7 +1551,7 @@ def load_checkpoint(path: str | Path, args: dict[str, Any], way_out: str = "") -
     if data and here and (differs := data_difference(data, here)):
         raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
     CHECKPOINTS.append(path)
-    return {"rng": rng, "state": state, "machines": worked}
+    return {"state": state, "machines": worked}
 
 
 def read_saved(path: str | Path) -> Any:
@@ -1695,10 +1695,9 @@ class Run:
     def check_finite(self, what: str, *values: float) -> None:
         """RunError when a loss is NaN or infinite; `what` says which flags to lower."""
         if not all(math.isfinite(v) for v in values):
-            raise RunError(
-                f"{self.label()}, {self.where}: the loss is {', '.join(map(str, values))}; {what}, "
-                f"and delete the last good checkpoint, {self.path}, if there is one"
-            )
+            losses = ", ".join(map(str, values))
+            raise RunError(f"{self.label()}, {self.where}: the loss is {losses}; {what}, and "
+                           f"delete the last good checkpoint, {self.path}, if there is one")
 
     def wall_s(self) -> float:
         """Seconds of training until now, over all starts."""
@@ -1742,7 +1741,7 @@ def plain(value: Any, leaf: Callable[[Any], Any]) -> Any:
 def restore(value: Any, kept: Any, device: torch.device) -> Any:
     """Undo `plain`, in `value` itself where it can change, else returned; tensors on `device`."""
     if hasattr(value, "load_state_dict"):
-        value.load_state_dict(kept)
+        value.load_state_dict(copy.deepcopy(kept))  # an optimizer takes the very tensors
     elif dataclasses.is_dataclass(value):
         for name, old in kept.items():
             setattr(value, name, restore(getattr(value, name), old, device))
@@ -1812,15 +1811,15 @@ def use_model(
 
     rebuild(model, device): the nets; load(args, device): the script's data; evaluate(nets, data,
     args): the accuracy on each task; generate(nets, model, n): images uint8 [n, C, H, W] by class.
-    """  # fmt: skip
+    """
     asked = model_asked(argv, script, more)
     if asked is None:
         return False
     if "generate" in asked and generate is None:
         raise UserError(f"--generate: {script}.py makes no images")
     model = load_model(asked.load, script, parse([]))
-    given = {name: v for name, v in vars(asked).items() if name not in ("load", "evaluate")}
-    vars(model.args).update(given)
+    flags = {name: v for name, v in vars(asked).items() if name not in ("load", "evaluate")}
+    vars(model.args).update(flags)
     device, _ = start(model.args)
     try:
         nets = rebuild(model, device)
@@ -1832,7 +1831,7 @@ def use_model(
         draw_rows(generate(nets, model, asked.generate), asked.generate, asked)
         return True
     data = load(model.args, device)
-    check_fit(model, data.about, any(f in given for f in OF_DATA if f != "data_dir"))
+    check_fit(model, data.about, any(f in flags for f in OF_DATA if f != "data_dir"))
     found = evaluate(nets, data, model.args)
     ACC, then = (sum(some) / len(some) for some in (found, model.accuracy))
     only_mean = len(set(model.accuracy)) == 1  # dgm.py --joint notes no more
@@ -1855,29 +1854,27 @@ def model_asked(argv: Sequence[str], script: str, more: Callable) -> argparse.Na
         add_flags(parser)
     for action in parser._actions:
         action.default = argparse.SUPPRESS  # what was not given is not there
-    known, rest = parser.parse_known_args(argv)
-    given = vars(known)
-    asks = [name for name in ("evaluate", "generate", "after") if name in given]
-    if "load" not in given:
-        if asks:
-            raise UserError(f"--{asks[0]} needs --load FILE, a model that --save kept")
+    asked, rest = parser.parse_known_args(argv)
+    uses = [name for name in ("evaluate", "generate", "after") if name in asked]
+    if "load" not in asked:
+        if uses:
+            raise UserError(f"--{uses[0]} needs --load FILE, a model that --save kept")
         return None
-    what = next(iter(asks), "")
-    if what not in ("evaluate", "generate") or {"evaluate", "generate"} <= given.keys():
+    if len({"evaluate", "generate"} & set(uses)) != 1:
         raise UserError("--load FILE needs either --evaluate or --generate N")
-    fit = OF_DATA if what == "evaluate" else ("out", "seed", "after")
-    odd = [f"--{name.replace('_', '-')}" for name in given
-           if name not in ("load", what, "device", "threads", *fit)]  # fmt: skip
+    fit = OF_DATA if uses[0] == "evaluate" else ("out", "seed", "after")
+    odd = [f"--{name.replace('_', '-')}" for name in vars(asked)
+           if name not in ("load", uses[0], "device", "threads", *fit)]  # fmt: skip
     if odd or rest:
-        raise UserError(f"{(odd + rest)[0]} does not go with --load FILE --{what}: leave it out")
-    known.out = given.get("out", "generated.png")
+        raise UserError(f"{(odd + rest)[0]} does not go with --load FILE --{uses[0]}: leave it out")
+    asked.out = getattr(asked, "out", "generated.png")
     least = {"generate": 1, "after": 1, "seed": 0, "threads": 0}
-    check_ranges(known, {name: bound for name, bound in least.items() if name in given})
-    if given.get("generate", 0) > MOST_IMAGES:
+    check_ranges(asked, {name: bound for name, bound in least.items() if name in asked})
+    if getattr(asked, "generate", 0) > MOST_IMAGES:
         raise UserError(f"--generate takes numbers from 1 to {MOST_IMAGES}")
-    if what == "generate" and not known.out.lower().endswith(".png"):
-        raise UserError(f"--out {known.out}: the picture's name must end in .png")
-    return known
+    if "generate" in asked and not asked.out.lower().endswith(".png"):
+        raise UserError(f"--out {asked.out}: the picture's name must end in .png")
+    return asked
 
 
 def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:

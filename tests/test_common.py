@@ -451,18 +451,18 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 def test_checkpoint_restores_state_and_every_random_generator(tmp_path):
     common.seed_everything(5)
-    state = {"w": torch.randn(3), "n": 4, "curve": [[1, 0.5]]}
+    state = {"w": torch.randn(3), "n": 4, "curve": [[1, 0.5]], "rng": common.rng_state(CPU)}
     common.save_checkpoint(tmp_path / "c", {"lr": 0.1}, state, CPU)
     drawn = (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random())
-    loaded = common.load_checkpoint(tmp_path / "c", {"lr": 0.1})
+    loaded = common.load_checkpoint(tmp_path / "c", {"lr": 0.1})["state"]
     common.set_rng_state(loaded["rng"], CPU)
     with pytest.raises(common.UserError, match="made on cuda, not on cpu"):
         common.set_rng_state(loaded["rng"] | {"cuda": torch.zeros(16)}, CPU)
     with pytest.raises(common.UserError, match="made on cpu, not on cuda.*--device cpu"):
         common.set_rng_state(loaded["rng"], torch.device("cuda"))
     assert drawn == (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random())
-    assert torch.equal(loaded["state"]["w"], state["w"])
-    assert loaded["state"]["curve"] == state["curve"]
+    assert torch.equal(loaded["w"], state["w"])
+    assert loaded["curve"] == state["curve"]
     assert common.load_checkpoint(tmp_path / "none", {}) == {}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import common
 from tools import benchmark
-from tools.runs import SCRIPTS, data_of, read, read_all, rows_of
+from tools.runs import SCRIPTS, SIZES, data_of, read, read_all, rows_of
 from tools.tables import Runs, markdown_table, mean_sd, metric_digits
 
 # What does not tell how a run came out: where, when and by whom it was made.
@@ -128,8 +128,8 @@ def comparison(yours: str, reference: str) -> str:
 
 def of_data(data: tuple) -> str:
     """A data set and how much of it, in words."""
-    sizes = zip(("train-size", "test-size", "validation"), data[1:])
-    return " ".join([data[0], *(f"--{name} {n}" for name, n in sizes if n)])
+    sizes = zip(SIZES, data[1:])
+    return " ".join([data[0], *(f"--{size.replace('_', '-')} {n}" for size, n in sizes if n)])
 
 
 def all_methods(yours: str, reference: str) -> str:

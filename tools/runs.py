@@ -47,10 +47,9 @@ class Row(NamedTuple):
 @cache
 def rows_of(script: str) -> dict[str, Row]:
     """All rows of a folder of results, in the order of its tables."""
-    rows = {name: Row(module, *about)
+    return {name: Row(module, *about)
             for module in map(importlib.import_module, SCRIPTS[script])
             for name, about in module.ROWS.items()}  # fmt: skip
-    return rows
 
 
 def start_of(script: str) -> str:

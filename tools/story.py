@@ -98,9 +98,9 @@ td { border-top: 1px solid #8888 } pre { overflow-x: auto; background: #8882; pa
 def table(script: str, name: str, runs: Runs) -> str:
     """The rows of a story: the paper's number, the reference's, these."""
     story = STORIES[script]
-    paper = importlib.import_module(f"tools.figures.{script}").PAPER if name == "mnist" else {}
-    theirs = read_all("reference", script) if name == "mnist" else {}
-    whole = name == "mnist"
+    whole = name == "mnist"  # else there is nothing to stand beside
+    paper = importlib.import_module(f"tools.figures.{script}").PAPER if whole else {}
+    theirs = read_all("reference", script) if whole else {}
     cells = ["<tr><th>accuracy on all tasks" + "<th>paper<th>reference" * whole + "<th>here"]
     for row, words in story.rows.items():
         known = [v for key, v in paper.get(row, {}).items() if key in ("A_10 (%)", "ACC (%)")]
