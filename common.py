@@ -107,6 +107,8 @@ def class_order(n_classes: int, seed: int = 0, shuffle: bool = False) -> list[in
 def split_classes(order: Sequence[int], per_task: int) -> list[list[int]]:
     """Cut a class order into tasks of `per_task` classes; the last task takes what is left.
 
+    Unfit if there are not so many classes, UserError if one occurs twice.
+
     >>> split_classes([0, 1, 2, 3, 4], 2)
     [[0, 1], [2, 3], [4]]
     """
@@ -118,7 +120,7 @@ def split_classes(order: Sequence[int], per_task: int) -> list[list[int]]:
 
 
 def task_of_class(tasks: Sequence[Sequence[int]]) -> Tensor:
-    """int64 [n_classes]: the task that each class belongs to (tasks must not share a class)."""
+    """int64 [n_classes]: the task that each class belongs to; UserError if it is in two."""
     owner = torch.full((1 + max(max(task) for task in tasks),), -1)
     for t, task in enumerate(tasks):
         for c in task:
@@ -212,7 +214,7 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
 def accuracy_by_task(
     logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, owner: Tensor, batch: int = 2000
 ) -> list[float]:
-    """One row of R: the accuracy on every task, all classes competing (one head, no task label).
+    """A row of R: accuracy, 0 to 1, on every task, all classes competing (one head, no task label).
 
     logits maps a slice of x [n, ...] to [n, K]; y [N] are labels; owner [K] is `task_of_class`.
     """
@@ -224,7 +226,10 @@ def accuracy_by_task(
 
 
 def top_k_accuracy(logits: Tensor, y: Tensor, k: int = 5) -> float:
-    """Share of rows of logits [N, K] whose k largest entries include the label y [N]."""
+    """Share, 0 to 1, of rows of logits [N, K] whose k largest entries include the label y [N].
+
+    UserError unless 1 <= k <= K.
+    """
     if not 1 <= k <= logits.shape[1]:
         raise UserError(f"top-k needs 1 <= k <= {logits.shape[1]} classes, not {k}")
     return (logits.topk(k, dim=1).indices == y[:, None]).any(1).float().mean().item()
@@ -236,7 +241,7 @@ def top_k_accuracy(logits: Tensor, y: Tensor, k: int = 5) -> float:
 
 
 def augment(x: Tensor, most: float) -> Tensor:
-    """Turn, scale, shear and shift images [B, C, H, W] at random; edges are filled with -1.
+    """Turn, scale, shear and shift images float [B, C, H, W] in [-1, 1] at random; edges: -1.
 
     `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
     """
@@ -1080,7 +1085,7 @@ def start(args: argparse.Namespace) -> tuple[torch.device, dict[str, Any]]:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then Apple's MPS, then the CPU; anything else is taken at its word."""
+    """`auto` is CUDA, else Apple's MPS, else the CPU; UserError for a device that is not there."""
     if name == "auto":
         mps = torch.backends.mps.is_available()
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
