@@ -8,7 +8,6 @@ of torch compute other last digits, which training makes grow, so both versions 
 """
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 
 import common
 from tools import benchmark
-from tools.runs import SCRIPTS, SIZES, data_of, read, read_all, rows_of
+from tools.runs import SCRIPTS, SIZES, data_of, figures_of, read, read_all, rows_of
 from tools.tables import Runs, markdown_table, mean_sd, metric_digits
 
 # What does not tell how a run came out: where, when and by whom it was made.
@@ -44,7 +43,7 @@ def main_metric(runs: Runs) -> str:
 
 def paper_of(script: str, row: str, key: str, data: str) -> str:
     """The paper's number for a row, or a dash."""
-    figures = importlib.import_module(f"tools.figures.{script}")
+    figures = figures_of(script)
     known = figures.PAPER if data == "mnist" else getattr(figures, "PAPER_ELSEWHERE", {}).get(data)
     value = (known or {}).get(row, {}).get(key)
     return "–" if value is None else f"{value:.{metric_digits(key)}f}"

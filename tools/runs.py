@@ -57,6 +57,11 @@ def start_of(script: str) -> str:
     return next(iter(rows_of(script).values())).start
 
 
+def figures_of(script: str) -> ModuleType:
+    """The module of tools/figures that draws a script's results."""
+    return importlib.import_module(f"tools.figures.{script}")
+
+
 def read(folder: str | Path, script: str) -> Runs:
     """The runs of every row that are in a folder, each with `path`, `label`, `item` and `start`.
 

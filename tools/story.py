@@ -8,14 +8,13 @@
 import argparse
 import base64
 import html
-import importlib
 import statistics
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import common
-from tools.runs import read, read_all
+from tools.runs import figures_of, read, read_all
 from tools.tables import Runs, fill_between_markers
 
 
@@ -99,7 +98,7 @@ def table(script: str, name: str, runs: Runs) -> str:
     """The rows of a story: the paper's number, the reference's, these."""
     story = STORIES[script]
     whole = name == "mnist"  # else there is nothing to stand beside
-    paper = importlib.import_module(f"tools.figures.{script}").PAPER if whole else {}
+    paper = figures_of(script).PAPER if whole else {}
     theirs = read_all("reference", script) if whole else {}
     cells = ["<tr><th>accuracy on all tasks" + "<th>paper<th>reference" * whole + "<th>here"]
     for row, words in story.rows.items():
