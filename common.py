@@ -1028,15 +1028,13 @@ def outline_distance(points: Tensor, rings: list[Tensor]) -> Tensor:
     return torch.where(crosses.sum(1) % 2 == 1, -distance, distance)
 
 
-# ==============================================================================================
+# ----------------------------------------------------------------------------------------------
 # THE RUN: nothing below is about learning. It carries a script from its command line to a result
 # that is written whole, or not at all.
-# ==============================================================================================
+# ----------------------------------------------------------------------------------------------
 
 
-# ----------------------------------------------------------------------------------------------
-# From the command line to the result
-# ----------------------------------------------------------------------------------------------
+# ---- from the command line to the result ----
 
 
 def carry_out(
@@ -1122,9 +1120,7 @@ def tell_fewer_steps(n: float, of_ours: float, what: str = "class") -> None:
               "counts steps", file=sys.stderr)  # fmt: skip
 
 
-# ----------------------------------------------------------------------------------------------
-# Errors in one line
-# ----------------------------------------------------------------------------------------------
+# ---- errors in one line ----
 
 
 NO_MEMORY = ("out of memory", "allocate memory", "invalid buffer size")  # torch's words
@@ -1195,9 +1191,7 @@ def plainly(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("plain", plainly)
 
 
-# ----------------------------------------------------------------------------------------------
-# Flags
-# ----------------------------------------------------------------------------------------------
+# ---- flags ----
 
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -1326,9 +1320,7 @@ def expand_home(args: argparse.Namespace) -> None:
             setattr(args, name, os.path.expanduser(getattr(args, name)))
 
 
-# ----------------------------------------------------------------------------------------------
-# Results: written whole or not at all
-# ----------------------------------------------------------------------------------------------
+# ---- results: written whole or not at all ----
 
 
 def write_result(path: str | Path, result: dict[str, Any]) -> None:
@@ -1498,9 +1490,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     return {"peak_memory_mb": round(peak, 1), "peak_device_memory_mb": round(on_device, 1)}
 
 
-# ----------------------------------------------------------------------------------------------
-# Checkpoints
-# ----------------------------------------------------------------------------------------------
+# ---- checkpoints ----
 
 CHECKPOINTS: list[Path] = []  # of this process: those it has begun with or written
 # Flags that do not change the result: a checkpoint may be continued with other values of these.
@@ -1598,9 +1588,7 @@ def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
-# ----------------------------------------------------------------------------------------------
-# A run that may be killed at any moment and, started again, ends in the same bytes
-# ----------------------------------------------------------------------------------------------
+# ---- Run: killed at any moment and started again, it ends in the same bytes ----
 
 
 class Run:
@@ -1767,9 +1755,7 @@ def restore(value: Any, kept: Any, device: torch.device) -> Any:
     return value
 
 
-# ----------------------------------------------------------------------------------------------
-# Trained models: --save FILE keeps the nets, --load FILE measures them or looks at their images
-# ----------------------------------------------------------------------------------------------
+# ---- trained models: --save keeps the nets, --load measures them or looks at their images ----
 
 OF_DATA = ("dataset", "data_dir", "image_size", "train_size", "test_size", "validation")
 MOST_IMAGES = 1000  # of each class, --generate
