@@ -1,4 +1,7 @@
-"""What all scripts share: data, splits, evaluation, metrics, results and checkpoints.
+"""What all scripts share. What a method's reader needs comes first, what carries a run last:
+
+    splits; metrics of R; evaluation; distorted images; quality of a memory; data sets
+    THE RUN: from the command line to the result; errors; flags; files; checkpoints; Run; models
 
 Nothing here decides how a paper's method works: no network, no loss, no optimizer, no loop (but for
 the small classifier that measures generated images). Images are uint8 [N, C, H, W], labels int64
@@ -37,11 +40,11 @@ import time
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 try:
     import matplotlib
@@ -90,683 +93,7 @@ class RunError(Exception):
 
 
 # ----------------------------------------------------------------------------------------------
-# Data
-# ----------------------------------------------------------------------------------------------
-
-
-class Dataset(NamedTuple):
-    """A whole data set in memory: N and M images of C channels, H by W pixels.
-
-    `checksum` is of what was read (files, labels), so it is the same on every machine.
-    """
-
-    name: str
-    x_train: Tensor  # uint8 [N, C, H, W], 0..255
-    y_train: Tensor  # int64 [N], 0..len(classes)-1
-    x_test: Tensor  # uint8 [M, C, H, W]
-    y_test: Tensor  # int64 [M]
-    classes: tuple[str, ...]
-    checksum: int = 0
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """C, H, W."""
-        channels, height, width = self.x_train.shape[1:]
-        return channels, height, width
-
-
-class Source(NamedTuple):
-    """A data set that torchvision downloads, and what a complete copy of it holds."""
-
-    cls: str  # its class in torchvision.datasets
-    files: str  # where they belong, below the data folder
-    train: int  # images
-    test: int
-    shape: tuple[int, int, int]  # C, H, W
-
-
-GREY, RGB = (1, 28, 28), (3, 32, 32)
-IDX = "raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz"
-SOURCES = {
-    "mnist": Source("MNIST", f"MNIST/{IDX}", 60_000, 10_000, GREY),
-    "fashion-mnist": Source("FashionMNIST", f"FashionMNIST/{IDX}", 60_000, 10_000, GREY),
-    "kmnist": Source("KMNIST", f"KMNIST/{IDX}", 60_000, 10_000, GREY),
-    "svhn": Source("SVHN", "{train,test}_32x32.mat", 73_257, 26_032, RGB),
-    "cifar10": Source("CIFAR10", "cifar-10-python.tar.gz", 50_000, 10_000, RGB),
-}
-GLYPHS = ("glyphs", "glyphs-rgb")
-NO_FILES = "use --dataset glyphs (embedded, needs no files)"
-DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte from the server
-LOCK_NEWS = 60.0  # seconds between two lines of a run that waits for another
-
-# What torchvision, Pillow and the archive readers raise on a lost connection or a damaged file.
-DAMAGE = (
-    *(OSError, EOFError, HTTPException, zlib.error, tarfile.TarError, pickle.UnpicklingError),
-    *(RuntimeError, ValueError, TypeError, LookupError, AssertionError, SyntaxError, struct.error),
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, Image.DecompressionBombError),
-)
-
-
-def load_dataset(
-    name: str,
-    data_dir: str = "data",
-    *,
-    image_size: int = 0,
-    train_size: int = 0,
-    test_size: int = 0,
-    validation: int = 0,
-    seed: int = 0,
-) -> Dataset:
-    """Load a data set by name, whole, as uint8 tensors on the CPU; every class is in both parts.
-
-    `name` is a key of SOURCES (downloaded into `data_dir` when absent), `glyphs` or `glyphs-rgb`
-    (drawn here, no files), or a folder, itself or below `data_dir`, that holds train/CLASS/ and
-    test/CLASS/ images. `image_size` > 0 resizes every image to that square. `train_size` and
-    `test_size` of 0 mean all (60,000 and 10,000 glyphs); a smaller number takes a random subset,
-    fixed by `seed`, in which the classes are about as frequent as in the whole. Glyphs are drawn
-    from `seed` too. `validation` > 0 holds out that many of the training images, the same of a
-    whole data set for every seed, and puts them in the place of the test images. Raises UserError
-    on what the user has to mend.
-    """
-    if min(image_size, train_size, test_size, validation) < 0:
-        raise UserError("--image-size, --train-size, --test-size and --validation: 0 or more")
-    root = Path(os.path.expanduser(data_dir))
-    if name in GLYPHS:
-        rgb = name == "glyphs-rgb"
-        train = make_glyphs(train_size or 60_000, 2 * seed, rgb)
-        test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
-        labels = crc_of(train[1], test[1])  # the pixels' last bits are the machine's
-        data = Dataset(name, *train, *test, tuple("0123456789"), labels)
-    elif name in SOURCES and not os.path.isdir(root / name / "train"):
-        data = load_torchvision(name, root, train_size, test_size, seed)
-    else:  # image folders; they are resized while they are read, as their sizes may differ
-        data = load_folder(name, root, image_size, train_size, test_size, seed)
-    if validation:
-        data = hold_out(data, validation)
-    if data.x_train.min() == data.x_train.max():
-        raise UserError(f"every training image of {name} is blank, one colour throughout: there "
-                        "is nothing to learn; look at the files")  # fmt: skip
-    for part, y in (("training", data.y_train), ("test", data.y_test)):
-        count = torch.bincount(y, minlength=len(data.classes))
-        if not count.all():
-            name = data.classes[int(count.argmin())]
-            raise UserError(
-                f"there is no {part} image of class {name}: use more images (--train-size, "
-                "--test-size, --validation)"
-            )
-    return data._replace(
-        x_train=resize(data.x_train, image_size), x_test=resize(data.x_test, image_size)
-    )
-
-
-def load_chosen(args: argparse.Namespace) -> Dataset:
-    """`load_dataset` as the data flags say."""
-    sizes = {name: getattr(args, name) for name in
-             ("image_size", "train_size", "test_size", "validation", "seed")}  # fmt: skip
-    return load_dataset(args.dataset, args.data_dir, **sizes)
-
-
-def hold_out(data: Dataset, n: int) -> Dataset:
-    """n training images, always the same ones, in the place of the test images."""
-    if n >= len(data.y_train):
-        raise UserError(f"--validation must be less than the {len(data.y_train)} training images")
-    order = torch.randperm(len(data.y_train), generator=torch.Generator().manual_seed(0))
-    held, kept = order[:n], order[n:]
-    x, y = data.x_train, data.y_train
-    return data._replace(x_train=x[kept], y_train=y[kept], x_test=x[held], y_test=y[held])
-
-
-def resize(x: Tensor, size: int) -> Tensor:
-    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear with antialiasing; size 0: as is."""
-    if size == 0 or x.shape[-2:] == (size, size):
-        return x
-    out = torch.empty(*x.shape[:2], size, size, dtype=torch.uint8)
-    for part, target in zip(x.split(4096), out.split(4096)):  # the floats of a part at a time
-        part = F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
-        target.copy_(part.round().clamp(0, 255))
-    return out
-
-
-def choose(total: int, size: int, seed: int, split: str) -> Tensor:
-    """Indices [size] of a random subset of `total` images; all of them, in order, for size 0."""
-    if size > total:
-        raise UserError(f"--{split}-size {size} is more than the {total} images of the {split} set")
-    if size == 0:
-        return torch.arange(total)
-    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:size]
-
-
-def crc_of(*tensors: Tensor) -> int:
-    """CRC-32 of the bytes of tensors on the CPU."""
-    crc = 0
-    for tensor in tensors:
-        crc = zlib.crc32(tensor.contiguous().numpy().data.cast("B"), crc)
-    return crc
-
-
-def one_line(error: Exception) -> str:
-    """The message of an exception on one line, or its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-# ---- data sets of torchvision ----
-
-
-def load_torchvision(name: str, root: Path, train_size: int, test_size: int, seed: int) -> Dataset:
-    """Download (when absent), read and check a data set of SOURCES; UserError when that fails."""
-    from torchvision import datasets  # here, as importing it takes as long as all the rest
-
-    source = SOURCES[name]
-    cls = getattr(datasets, source.cls)
-    if name == "svhn" and importlib.util.find_spec("scipy") is None:
-        raise UserError("svhn comes as .mat files, which need scipy to be read: pip install scipy")
-    ways_out = (
-        "run again to retry the download of what is absent or damaged, "
-        f"or put {root / source.files} there by hand, or {NO_FILES}"
-    )
-    try:
-        splits = []
-        with locked(root), socket_timeout(DOWNLOAD_TIMEOUT):
-            if issubclass(cls, datasets.MNIST):
-                mend_idx_files(source, cls, root)
-            if must_download(source, cls, root):
-                tempfile.TemporaryFile(dir=root).close()  # rather no download than one for nothing
-                print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
-            for split in ("train", "test"):
-                which = {"split": split} if name == "svhn" else {"train": split == "train"}
-                splits.append(cls(root, download=True, **which))
-        train, test = (to_tensors(s) for s in splits)
-        check_split(*train, source.train, source.shape)
-        check_split(*test, source.test, source.shape)
-    except DAMAGE as error:
-        why = one_line(error)
-        if cannot_write(error):
-            ways_out = f"choose another folder with --data-dir, or {NO_FILES}"
-            raise UserError(f"cannot write in {root}: {why}; {ways_out}") from error
-        if isinstance(error, TimeoutError):
-            why = f"timed out, the server sent nothing for {DOWNLOAD_TIMEOUT:g} s"
-        raise UserError(f"cannot load {name} from {root}: {why}; {ways_out}") from error
-    classes = tuple(getattr(splits[0], "classes", "0123456789"))  # svhn does not name its classes
-    keep_train = choose(source.train, train_size, seed, "train")
-    keep_test = choose(source.test, test_size, seed, "test")
-    (x, y), (x_test, y_test) = train, test
-    train, test = (x[keep_train], y[keep_train]), (x_test[keep_test], y_test[keep_test])
-    return Dataset(name, *train, *test, classes, crc_of(*train, *test))
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Other processes wait here until this one is done; where there are no locks, nobody does.
-
-    Runs that start together would else download the same files at once, each over the other's. A
-    folder that is there but cannot be written, or not be opened, may still hold all that is needed.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        if not os.path.isdir(folder):
-            raise
-    handle = None
-    try:
-        with contextlib.suppress(OSError):  # some network drives cannot lock
-            handle = os.open(folder, os.O_RDONLY) if fcntl else None
-            if handle is not None:
-                wait_for_lock(handle, folder)
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)  # and with it the lock
-
-
-def wait_for_lock(handle: int, folder: Path) -> None:
-    """Lock an open folder as soon as no other run has it; say, at once and each minute, who waits.
-
-    OSError where the drive cannot lock.
-    """
-    next_news = time.monotonic()
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= next_news:
-                next_news += LOCK_NEWS
-                what = f"waiting for another run that is loading data into {folder}"
-                print(what, file=sys.stderr, flush=True)
-            time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def socket_timeout(seconds: float) -> Iterator[None]:
-    """Sockets made meanwhile raise TimeoutError after so long in silence; torchvision sets none."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def cannot_write(error: Exception) -> bool:
-    """Whether a folder is not there to be written to, rather than a file not to be read."""
-    if isinstance(error, PermissionError):
-        file = error.filename
-        return not (file and os.path.isfile(file) and not os.access(file, os.R_OK))
-    if isinstance(error, (NotADirectoryError, FileExistsError)):
-        return True
-    return getattr(error, "errno", None) in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-
-
-def must_download(source: Source, cls: Any, root: Path) -> bool:
-    """Whether torchvision will fetch files, by its own rules: some are absent or damaged."""
-    from torchvision.datasets.utils import check_integrity
-
-    if hasattr(cls, "resources"):  # MNIST and its like, after mend_idx_files
-        raw, old = root / source.cls / "raw", root / source.cls / "processed"
-        unpacked = all((raw / gz).with_suffix("").exists() for gz, _ in cls.resources)
-        made_before = all((old / file).exists() for file in (cls.training_file, cls.test_file))
-        return not unpacked and not made_before
-    if hasattr(cls, "split_list"):  # SVHN
-        files = (cls.split_list[split][1:] for split in ("train", "test"))
-        return not all(check_integrity(root / file, md5) for file, md5 in files)
-    batches = ((root / cls.base_folder / file, md5) for file, md5 in cls.train_list + cls.test_list)
-    unpacked = all(check_integrity(*batch) for batch in batches)
-    return not unpacked and not check_integrity(root / cls.filename, cls.tgz_md5)
-
-
-def mend_idx_files(source: Source, cls: Any, root: Path) -> None:
-    """Unpack MNIST-like files that are absent or cut short; ValueError where that cannot be done.
-
-    torchvision checks the .gz files, but takes any unpacked file for a complete one, even what an
-    interrupted unpacking left. So each is measured here, and unpacked again, whole or not at all.
-    """
-    from torchvision.datasets.utils import check_integrity
-
-    pixels = math.prod(source.shape)
-    sizes = [16 + source.train * pixels, 8 + source.train]  # bytes: header and one per pixel, label
-    sizes += [16 + source.test * pixels, 8 + source.test]
-    for (gz_name, md5), size in zip(cls.resources, sizes):
-        packed = root / source.cls / "raw" / gz_name
-        raw = packed.with_suffix("")
-        if raw.exists() and raw.stat().st_size == size:
-            continue
-        if check_integrity(packed, md5):
-            part = raw.with_suffix(".part")
-            with gzip.open(packed) as src, open(part, "wb") as dst:
-                shutil.copyfileobj(src, dst)
-            os.replace(part, raw)
-        elif raw.exists():
-            found = raw.stat().st_size
-            raise ValueError(f"{raw} is damaged ({found} bytes, not {size}): delete it")
-
-
-def to_tensors(split: Any) -> tuple[Tensor, Tensor]:
-    """A torchvision split -> images uint8 [N, C, H, W] and labels int64 [N]."""
-    x = torch.as_tensor(split.data)
-    if x.ndim == 3:  # MNIST and its like: [N, H, W]
-        x = x.unsqueeze(1)
-    elif x.shape[-1] == 3:  # CIFAR-10: [N, H, W, C]
-        x = x.permute(0, 3, 1, 2)
-    labels = split.labels if hasattr(split, "labels") else split.targets  # SVHN has labels
-    return x.contiguous(), torch.as_tensor(labels, dtype=torch.int64)
-
-
-def check_split(x: Tensor, y: Tensor, count: int, shape: tuple[int, int, int]) -> None:
-    """ValueError unless x is uint8 [count, *shape] and y holds `count` labels, 0 to 9 all there."""
-    if x.dtype != torch.uint8 or x.shape != (count, *shape):
-        raise ValueError(f"images are {x.dtype} {list(x.shape)}, not uint8 {[count, *shape]}")
-    if len(y) != count or y.unique().tolist() != list(range(10)):
-        raise ValueError(f"labels are not {count} numbers from 0 to 9")
-
-
-# ---- image folders ----
-
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-WHITE, BLACK = 255, 0
-FAINT = 8  # levels of 255 by which nobody tells a picture from its ground
-
-
-def load_folder(
-    name: str, root: Path, image_size: int, train_size: int, test_size: int, seed: int
-) -> Dataset:
-    """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
-    folder = find_folder(name, root)
-    ways_out = (
-        "download or copy the folder again, or put images by hand in "
-        f"{folder}/{{train,test}}/CLASS/, or {NO_FILES}"
-    )
-    try:
-        classes, test_classes = (class_names(folder / split) for split in ("train", "test"))
-        if classes != test_classes:
-            odd = ", ".join(sorted(set(classes) ^ set(test_classes)))
-            raise ValueError(f"classes in only one of train/ and test/: {odd}")
-        train, test = (
-            [(path, y) for y, label in enumerate(classes) for path in list_images(place / label)]
-            for place in (folder / "train", folder / "test")
-        )
-        keep_train = choose(len(train), train_size, seed, "train")
-        keep_test = choose(len(test), test_size, seed, "test")
-        chosen = [train[i] for i in keep_train] + [test[i] for i in keep_test]
-        x = read_images([path for path, _ in chosen], image_size)
-    except DAMAGE as error:
-        raise UserError(f"cannot read {folder}: {one_line(error)}; {ways_out}") from error
-    y = torch.tensor([label for _, label in chosen])
-    n = len(keep_train)
-    crc = crc_of(y)
-    for path, _ in chosen:
-        crc = zlib.crc32(Path(path).read_bytes(), crc)
-    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(classes), crc)
-
-
-def find_folder(name: str, root: Path) -> Path:
-    """The image folder of that name, itself or below `root`; UserError when there is none."""
-    places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
-    folder = next((p for p in places if os.path.isdir(p)), None)
-    known = [*SOURCES, *GLYPHS]
-    close = difflib.get_close_matches(name.lower(), known, 1)
-    # torchvision's own folders are called MNIST and the like, and hold no train/.
-    alone = os.path.dirname(name) == ""
-    if folder is None or (close and alone and not os.path.isdir(folder / "train")):
-        meant = f"did you mean {close[0]}? " if close else ""
-        raise UserError(
-            f"no dataset {name!r}: {meant}choose one of {', '.join(known)} (--dataset "
-            f"glyphs needs no files), or put images in {root / name}/{{train,test}}/CLASS/"
-        )
-    return folder
-
-
-def is_hidden(name: str) -> bool:
-    """What file managers, notebooks and zip programs leave behind: .DS_Store, ._x.png, __MACOSX."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def class_names(folder: Path) -> list[str]:
-    """The folders in a folder: numbers in their order, then others as text; ValueError if none."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
-    if not names:
-        raise ValueError(f"there is no class folder in {folder}")
-    return sorted(names, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
-
-
-def list_images(folder: Path) -> list[str]:
-    """Paths of the images below a class's folder, sorted by folder; ValueError when there is none.
-
-    Links are followed, but every real folder is read once, and none that holds the class itself.
-    """
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    seen: set[str] = set()
-    found: dict[str, list[str]] = {}
-    for start in (folder, folder.parent):  # the class may be a link to another place
-        above = Path(os.path.realpath(start))
-        seen |= {str(above), *map(str, above.parents)}
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=stop):
-        visible = sorted(name for name in folders if not is_hidden(name))
-        folders.clear()  # os.walk goes on with what is put back
-        for name in visible:
-            real = os.path.realpath(os.path.join(place, name))
-            if real not in seen:
-                seen.add(real)
-                folders.append(name)
-        names = sorted(n for n in files if n.lower().endswith(IMAGES) and not is_hidden(n))
-        found[place] = [os.path.join(place, name) for name in names]
-    if not any(found.values()):
-        raise ValueError(f"there is no image ({', '.join(IMAGES)}) in {folder}")
-    return [path for place in sorted(found) for path in found[place]]
-
-
-def read_images(paths: list[str], image_size: int) -> Tensor:
-    """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every pixel of all is grey.
-
-    What is transparent is put on white; on black, all of them, if a picture would vanish on white.
-    ValueError names a file that cannot be read; UserError one whose size differs from the first's,
-    whose range is unknown, or that vanishes on black.
-    """
-    x, lost = stack_images(paths, image_size, WHITE)
-    if lost:
-        x, also = stack_images(paths, image_size, BLACK)
-        if also:
-            raise UserError(
-                f"{also} would vanish on black, and {lost} on white: save the images of this "
-                "folder without transparency, on a ground that shows them all"
-            )
-        print(
-            f"{lost} would vanish on white: the transparent images are put on black",
-            file=sys.stderr,
-        )
-    return x
-
-
-def stack_images(paths: list[str], image_size: int, ground: int) -> tuple[Tensor, str]:
-    """Image files -> uint8 [N, 3 or 1, H, W] on a grey level, and the first that vanishes there.
-
-    The name is empty when none does; when one does, there is no tensor to use.
-    """
-    grey, out = True, np.empty((0, 3, 0, 0), np.uint8)
-    for i, path in enumerate(paths):
-        try:
-            image = open_upright(path)
-        except DAMAGE as error:
-            raise ValueError(f"{path} is not a readable image ({one_line(error)})") from error
-        if image.mode == "RGBA":
-            image, vanished = put_on(image, ground)
-            if vanished:
-                return torch.empty(0), path
-        if grey:
-            red, green, blue = np.asarray(image).transpose(2, 0, 1)
-            grey = np.array_equal(red, green) and np.array_equal(red, blue)
-        if image_size and image.size != (image_size, image_size):
-            image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
-        if i == 0:
-            out = np.empty((len(paths), 3, image.height, image.width), np.uint8)
-        if (image.height, image.width) != out.shape[2:]:
-            sizes = f"{image.width}x{image.height}, not {out.shape[3]}x{out.shape[2]}"
-            raise UserError(f"images differ in size: {path} is {sizes}; pass --image-size")
-        out[i] = np.asarray(image).transpose(2, 0, 1)
-    return torch.from_numpy(out[:, :1].copy() if grey else out), ""
-
-
-def put_on(image: Image.Image, ground: int) -> tuple[Image.Image, bool]:
-    """RGBA -> RGB on a grey level, and whether nothing of a picture that has something is seen."""
-    below = Image.new("RGBA", image.size, (ground, ground, ground, 255))
-    flat = Image.alpha_composite(below, image).convert("RGB")
-    seen = abs(np.asarray(flat, int) - ground).max()
-    there = np.ptp(np.asarray(image, int), axis=(0, 1)).max()
-    return flat, bool(seen <= FAINT < there)
-
-
-def open_upright(path: str) -> Image.Image:
-    """An image file as its author saw it: RGB, or RGBA where it can be transparent.
-
-    UserError where nothing tells which value is white; Pillow's errors (DAMAGE) for a damaged file.
-    """
-    # Not by its name: Pillow 11 to 13 would map the file, and mix up the rows of a turned TIFF.
-    with open(path, "rb") as stream, Image.open(stream) as file:
-        deep = file.mode[0] in "IF"  # more than 8 bits
-        ends = black_and_white(file, path) if deep else None
-        key = transparent_key(file)
-        file.load()
-        image: Image.Image = file
-        if file.format != "TIFF":  # which load() has turned, and older Pillow would turn again
-            with contextlib.suppress(*DAMAGE):  # damaged EXIF data, in a picture that is sound
-                image = ImageOps.exif_transpose(file)
-        if ends:
-            return shallow(image, *ends, key)
-        if key is not None:
-            image.info["transparency"] = key
-        palette = image.palette.mode if image.palette else ""
-        clear = "transparency" in image.info or image.mode[-1] in "Aa" or palette == "RGBA"
-        return image.convert("RGBA" if clear else "RGB")
-
-
-def black_and_white(file: Any, path: str) -> tuple[int, int]:
-    """The values of black and white in an open file of 16-bit grey; UserError if none are known."""
-    tags = file.tag_v2 if file.format == "TIFF" else {}
-    # Older Pillow has the 16 bits of a PNG in 32, and all versions have a PGM's.
-    if file.mode.startswith("I;16") or (file.mode == "I" and file.format in ("PNG", "PPM")):
-        bits = tags.get(258, (16,))[0]  # BitsPerSample; 12 fill 16 with zeros above
-        full = 2**bits - 1
-        return (full, 0) if tags.get(262) == 0 else (0, full)  # PhotometricInterpretation
-    raise UserError(
-        f"{path}: nothing tells which value is white in an image of mode {file.mode} "
-        f"({file.format}): save it as 8-bit or 16-bit grey, or as RGB"
-    )
-
-
-def transparent_key(file: Any) -> int | tuple[int, ...] | None:
-    """The grey or colour that an open PNG declares transparent, in units of its pixels, or None.
-
-    Pillow gives it in the file's bits: 2 or 4 of grey, which it widens to 8, or 16 of each colour,
-    of which it keeps the upper 8.
-    """
-    key = file.info.get("transparency")
-    if file.format != "PNG" or file.mode == "P" or key is None:
-        return None
-    raw = file.tile[0][3]
-    if raw == "RGB;16B":
-        return tuple(level >> 8 for level in key)
-    return key * {"L;2": 85, "L;4": 17}.get(raw, 1)
-
-
-def shallow(image: Image.Image, black: int, white: int, key: Any) -> Image.Image:
-    """16-bit grey -> RGB of 8 bits, or RGBA where a value, `key`, stands for nothing at all."""
-    values = np.asarray(image.convert("I"))  # int32 [H, W]
-    levels = np.rint((values - black) * (255 / (white - black))).clip(0, 255)
-    grey = Image.fromarray(levels.astype(np.uint8))
-    if key is None:
-        return grey.convert("RGB")
-    grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
-    return grey.convert("RGBA")
-
-
-# ---- glyphs: digits drawn from fonts ----
-
-FONTS = (
-    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
-    *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique"),
-    *("DejaVuSansMono-BoldOblique", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic"),
-    *("DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
-    *("STIXGeneralBolIta", "cmr10", "cmss10", "cmtt10", "cmb10"),
-)
-BLOCK = 1000  # images drawn at a time from one generator
-
-
-def make_glyphs(n: int, seed: int, rgb: bool = False) -> tuple[Tensor, Tensor]:
-    """Digits drawn from matplotlib's fonts, bent and blurred, as a stand-in for real data.
-
-    Images are uint8 [n, 1, 28, 28], white on black like MNIST, or with `rgb` uint8 [n, 3, 32, 32],
-    coloured with parts of neighbours like SVHN; labels int64 [n]. Image i depends on `seed` and i
-    alone. Every block of 1000 holds 100 of each digit, shuffled.
-    """
-    images, labels = [], []
-    for block in range(math.ceil(n / BLOCK)):
-        g = torch.Generator().manual_seed(100_000 * seed + block)
-        digits = torch.arange(BLOCK)[torch.randperm(BLOCK, generator=g)] % 10
-        draw = paint_digits if rgb else draw_grey
-        images.append((draw(digits, g) * 255).round().to(torch.uint8))
-        labels.append(digits)
-    return torch.cat(images)[:n], torch.cat(labels)[:n]
-
-
-def uniform(g: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
-    """float32 [*shape], uniform between low and high."""
-    return low + (high - low) * torch.rand(*shape, generator=g)
-
-
-def smooth_noise(g: torch.Generator, n: int, channels: int, knots: int, size: int) -> Tensor:
-    """Standard normal noise, smooth over size / knots px: [n, channels, size, size]."""
-    steps = torch.linspace(0, knots - 1, size).unsqueeze(1) - torch.arange(knots)
-    weights = F.normalize((-1.4 * steps.square()).exp())  # [size, knots]; keeps the variance at 1
-    return weights @ torch.randn(n, channels, knots, knots, generator=g) @ weights.T
-
-
-def draw_grey(digits: Tensor, g: torch.Generator) -> Tensor:
-    """Digits [n] -> images [n, 1, 28, 28] in 0..1."""
-    light = uniform(g, 0.7, 1.0, len(digits), 1, 1, 1)
-    return light * draw_ink(digits, g, 28, torch.zeros(len(digits)))
-
-
-def paint_digits(digits: Tensor, g: torch.Generator) -> Tensor:
-    """Digits [n] -> images [n, 3, 32, 32] in 0..1: one in the middle, others cut by both sides."""
-    n = len(digits)
-    ink = draw_ink(digits, g, 32, torch.zeros(n))
-    for side in (-1, 1):
-        others = torch.randint(10, (n,), generator=g)
-        ink = ink.maximum(draw_ink(others, g, 32, side * uniform(g, 16, 24, n)))
-    ground = uniform(g, 0.2, 0.8, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
-    # The pen is lighter or darker than the ground, whichever leaves more room for contrast.
-    sign = torch.where(ground.mean(1, keepdim=True) < 0.5, 1.0, -1.0)
-    pen = ground + sign * uniform(g, 0.35, 0.65, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
-    ground = ground + 0.08 * smooth_noise(g, n, 3, 3, 32)
-    image = ground + ink * (pen - ground)
-    return (image + 0.03 * torch.randn(n, 3, 32, 32, generator=g)).clamp(0, 1)
-
-
-def draw_ink(digits: Tensor, g: torch.Generator, size: int, shift: Tensor) -> Tensor:
-    """Digits [n], each moved right by shift [n] px -> how much ink, 0..1, [n, 1, size, size]."""
-    n = len(digits)
-    outlines = glyph_atlas()[torch.randint(len(FONTS), (n,), generator=g), digits]
-    angle, shear = uniform(g, -0.2, 0.2, n), uniform(g, -0.2, 0.2, n)
-    width, height = uniform(g, 0.8, 1.2, n), uniform(g, 0.85, 1.05, n)
-    cos, sin = angle.cos(), angle.sin()
-    # From a point of the image back to the outline's plane: turn, slant, then scale. [n, 2, 2]
-    turn = torch.stack([cos, sin, -sin, cos], 1).view(n, 2, 2)
-    slant = torch.stack([1 / width, shear, 0 * shear, 1 / height], 1).view(n, 2, 2)
-    axis = torch.arange(size) - (size - 1) / 2  # px from the middle
-    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
-    middle = torch.stack([shift, 0 * shift], 1) + uniform(g, -1, 1, n, 2)
-    points = (points - middle.unsqueeze(1)) @ (slant @ turn).transpose(1, 2)  # [n, size*size, 2]
-    wobble = smooth_noise(g, n, 3, 4, size)  # bends x, bends y, presses the pen
-    points = points.view(n, size, size, 2) + 0.8 * wobble[:, :2].permute(0, 2, 3, 1)
-    distance = F.grid_sample(
-        outlines.unsqueeze(1), points / 14, padding_mode="border", align_corners=False
-    )
-    pen = uniform(g, -0.2, 0.9, n, 1, 1, 1) + 0.3 * wobble[:, 2:]  # px added to each edge
-    blur = uniform(g, 0.8, 2.0, n, 1, 1, 1)  # px over which an edge fades
-    return ((pen - distance) / blur + 0.5).clamp(0, 1)
-
-
-@functools.cache
-def glyph_atlas() -> Tensor:
-    """Distances from the outlines of all digits, px, negative inside: [fonts, 10, 56, 56].
-
-    A digit stands 20 px high in the middle of 28x28 px, two samples a px. With distances instead
-    of pixels, a wider pen or a softer edge is one addition or division.
-    """
-    axis = (torch.arange(56) + 0.5) / 2 - 14
-    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(-1, 2)
-    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    planes = []
-    for font in FONTS:
-        face = FontProperties(fname=folder / f"{font}.ttf")
-        for digit in "0123456789":
-            polygons = TextPath((0, 0), digit, size=100, prop=face).to_polygons()
-            corners = np.concatenate(polygons)
-            low, high = corners.min(0), corners.max(0)
-            to_px = np.array([20, -20]) / (high[1] - low[1])  # rows count downwards
-            rings = [torch.tensor((ring - (low + high) / 2) * to_px).float() for ring in polygons]
-            planes.append(outline_distance(points, rings).view(56, 56))
-    return torch.stack(planes).view(len(FONTS), 10, 56, 56)
-
-
-def outline_distance(points: Tensor, rings: list[Tensor]) -> Tensor:
-    """Distance of points [k, 2] from closed polygons [m, 2] each, negative inside: [k]."""
-    start = torch.cat([ring[:-1] for ring in rings])  # a ring ends on the corner it begins with
-    edge = torch.cat([ring[1:] - ring[:-1] for ring in rings])
-    start, edge = start[edge.norm(dim=1) > 0], edge[edge.norm(dim=1) > 0]
-    away = points.unsqueeze(1) - start  # [k, m, 2]
-    along = ((away * edge).sum(-1) / (edge * edge).sum(-1)).clamp(0, 1)  # nearest point on an edge
-    distance = (away - along.unsqueeze(-1) * edge).norm(dim=-1).amin(1)
-    # Inside: a ray to the right crosses an odd number of edges.
-    spans = (away[..., 1] < 0) != (away[..., 1] < edge[:, 1])
-    crosses = spans & (away[..., 0] < away[..., 1] / edge[:, 1] * edge[:, 0])
-    return torch.where(crosses.sum(1) % 2 == 1, -distance, distance)
-
-
-# ----------------------------------------------------------------------------------------------
-# Continual-learning splits
+# Splits: which classes, or which order of the pixels, make a task
 # ----------------------------------------------------------------------------------------------
 
 
@@ -780,6 +107,8 @@ def class_order(n_classes: int, seed: int = 0, shuffle: bool = False) -> list[in
 def split_classes(order: Sequence[int], per_task: int) -> list[list[int]]:
     """Cut a class order into tasks of `per_task` classes; the last task takes what is left.
 
+    Unfit if there are not so many classes, UserError if one occurs twice.
+
     >>> split_classes([0, 1, 2, 3, 4], 2)
     [[0, 1], [2, 3], [4]]
     """
@@ -791,7 +120,7 @@ def split_classes(order: Sequence[int], per_task: int) -> list[list[int]]:
 
 
 def task_of_class(tasks: Sequence[Sequence[int]]) -> Tensor:
-    """int64 [n_classes]: the task that each class belongs to (tasks must not share a class)."""
+    """int64 [n_classes]: the task that each class belongs to; UserError if it is in two."""
     owner = torch.full((1 + max(max(task) for task in tasks),), -1)
     for t, task in enumerate(tasks):
         for c in task:
@@ -815,31 +144,9 @@ def pixel_permutations(n_tasks: int, n_pixels: int, seed: int) -> Tensor:
 
 
 # ----------------------------------------------------------------------------------------------
-# Evaluation and metrics. R[i][j] is the accuracy on task j after learning task i; row 0 is the
-# untrained net, so R has T + 1 rows and T columns, and the tasks are columns 0 ... T - 1.
+# Metrics. R[i][j] is the accuracy on task j after learning task i; row 0 is the untrained net,
+# so R has T + 1 rows and T columns, and the tasks are columns 0 ... T - 1.
 # ----------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def accuracy_by_task(
-    logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, owner: Tensor, batch: int = 2000
-) -> list[float]:
-    """One row of R: the accuracy on every task, all classes competing (one head, no task label).
-
-    logits maps a slice of x [n, ...] to [n, K]; y [N] are labels; owner [K] is `task_of_class`.
-    """
-    hits = torch.cat([logits(x[i : i + batch]).argmax(1) for i in range(0, len(x), batch)]) == y
-    task = owner.to(y.device)[y]
-    n_tasks = int(owner.max()) + 1
-    right = torch.zeros(n_tasks, device=y.device).index_add_(0, task, hits.float())
-    return (right / torch.bincount(task, minlength=n_tasks)).tolist()
-
-
-def top_k_accuracy(logits: Tensor, y: Tensor, k: int = 5) -> float:
-    """Share of rows of logits [N, K] whose k largest entries include the label y [N]."""
-    if not 1 <= k <= logits.shape[1]:
-        raise UserError(f"top-k needs 1 <= k <= {logits.shape[1]} classes, not {k}")
-    return (logits.topk(k, dim=1).indices == y[:, None]).any(1).float().mean().item()
 
 
 def average_accuracy(R: Sequence[Sequence[float]], t: int) -> float:
@@ -891,15 +198,41 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
     if len(R) != T + 1:
         return {"ACC": sum(R[-1]) / T}
     A = [average_accuracy(R, t) for t in range(1, T + 1)]
-    if T == 1:
-        return {"ACC": A[-1], "A": A}
-    return {
-        "ACC": A[-1],
-        "A": A,
-        "BWT": backward_transfer(R),
-        "FWT": forward_transfer(R),
-        "forgetting": forgetting(R),
-    }
+    out: dict[str, Any] = {"ACC": A[-1], "A": A}
+    if T > 1:
+        out |= {"BWT": backward_transfer(R), "FWT": forward_transfer(R)}
+        out["forgetting"] = forgetting(R)
+    return out
+
+
+# ----------------------------------------------------------------------------------------------
+# Evaluation
+# ----------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def accuracy_by_task(
+    logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, owner: Tensor, batch: int = 2000
+) -> list[float]:
+    """A row of R: accuracy, 0 to 1, on every task, all classes competing (one head, no task label).
+
+    logits maps a slice of x [n, ...] to [n, K]; y [N] are labels; owner [K] is `task_of_class`.
+    """
+    hits = torch.cat([logits(x[i : i + batch]).argmax(1) for i in range(0, len(x), batch)]) == y
+    task = owner.to(y.device)[y]
+    n_tasks = int(owner.max()) + 1
+    right = torch.zeros(n_tasks, device=y.device).index_add_(0, task, hits.float())
+    return (right / torch.bincount(task, minlength=n_tasks)).tolist()
+
+
+def top_k_accuracy(logits: Tensor, y: Tensor, k: int = 5) -> float:
+    """Share, 0 to 1, of rows of logits [N, K] whose k largest entries include the label y [N].
+
+    UserError unless 1 <= k <= K.
+    """
+    if not 1 <= k <= logits.shape[1]:
+        raise UserError(f"top-k needs 1 <= k <= {logits.shape[1]} classes, not {k}")
+    return (logits.topk(k, dim=1).indices == y[:, None]).any(1).float().mean().item()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -908,7 +241,7 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
 
 
 def augment(x: Tensor, most: float) -> Tensor:
-    """Turn, scale, shear and shift images [B, C, H, W] at random; edges are filled with -1.
+    """Turn, scale, shear and shift images float [B, C, H, W] in [-1, 1] at random; edges: -1.
 
     `most` bounds each: radians, fractions of the size, and shifts in halves of a side.
     """
@@ -1015,14 +348,6 @@ def hits(net: nn.Module, x: Tensor, y: Tensor) -> float:
     return (torch.cat(answers) == y).float().mean().item()
 
 
-def tell_fewer_steps(n: float, of_ours: float, what: str = "class") -> None:
-    """A line where epochs of n images per `what` are fewer steps than in our rows on MNIST."""
-    if n < 0.9 * of_ours:
-        print(f"warning: the paper's preset counts epochs: {n:.0f} images per {what} make "
-              f"{n / of_ours:.0%} of the steps that our results on MNIST took; --preset improved "
-              "counts steps", file=sys.stderr)  # fmt: skip
-
-
 def tell_quality(quality: dict[str, Any], label: str, classes: int, what: str) -> None:
     """A line where the memory is poor: GAN-train less than halfway from chance to all."""
     knows, chance = quality["GAN-train"], 1 / classes
@@ -1033,87 +358,697 @@ def tell_quality(quality: dict[str, Any], label: str, classes: int, what: str) -
 
 
 # ----------------------------------------------------------------------------------------------
-# Running: device, seeds, exit codes
+# Data sets
 # ----------------------------------------------------------------------------------------------
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then Apple's MPS, then the CPU; anything else is taken at its word."""
-    if name == "auto":
-        mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name):
-        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
-    there, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
-    if name.startswith("cuda") and number >= there:
-        raise UserError(f"--device {name}: this machine has {there} CUDA devices; try --device cpu")
-    if name == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps: not available on this machine; try --device cpu")
-    return torch.device(name)
+class Dataset(NamedTuple):
+    """A whole data set in memory: N and M images of C channels, H by W pixels.
 
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, and ask cuDNN for repeatable kernels."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-
-
-def exit_in_one_line(main: Callable[[], None]) -> None:
-    """Run `main`; turn what can go wrong into one line on stderr and an exit code, no stack trace.
-
-    2: the user can mend it before anything ran (UserError). 1: it failed while running (RunError,
-    a full disk, no memory). 130: interrupted. A programming error still shows its trace.
+    `checksum` is of what was read (files, labels), so it is the same on every machine.
     """
-    mend_streams()
+
+    name: str
+    x_train: Tensor  # uint8 [N, C, H, W], 0..255
+    y_train: Tensor  # int64 [N], 0..len(classes)-1
+    x_test: Tensor  # uint8 [M, C, H, W]
+    y_test: Tensor  # int64 [M]
+    classes: tuple[str, ...]
+    checksum: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W."""
+        channels, height, width = self.x_train.shape[1:]
+        return channels, height, width
+
+
+class Source(NamedTuple):
+    """A data set that torchvision downloads, and what a complete copy of it holds."""
+
+    cls: str  # its class in torchvision.datasets
+    files: str  # where they belong, below the data folder
+    train: int  # images
+    test: int
+    shape: tuple[int, int, int]  # C, H, W
+
+
+GREY, RGB = (1, 28, 28), (3, 32, 32)
+IDX = "raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz"
+SOURCES = {
+    "mnist": Source("MNIST", f"MNIST/{IDX}", 60_000, 10_000, GREY),
+    "fashion-mnist": Source("FashionMNIST", f"FashionMNIST/{IDX}", 60_000, 10_000, GREY),
+    "kmnist": Source("KMNIST", f"KMNIST/{IDX}", 60_000, 10_000, GREY),
+    "svhn": Source("SVHN", "{train,test}_32x32.mat", 73_257, 26_032, RGB),
+    "cifar10": Source("CIFAR10", "cifar-10-python.tar.gz", 50_000, 10_000, RGB),
+}
+GLYPHS = ("glyphs", "glyphs-rgb")
+NO_FILES = "use --dataset glyphs (embedded, needs no files)"
+DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte from the server
+LOCK_NEWS = 60.0  # seconds between two lines of a run that waits for another
+
+# What torchvision, Pillow and the archive readers raise on a lost connection or a damaged file.
+DAMAGE = (
+    *(OSError, EOFError, HTTPException, zlib.error, tarfile.TarError, pickle.UnpicklingError),
+    *(RuntimeError, ValueError, TypeError, LookupError, AssertionError, SyntaxError, struct.error),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, Image.DecompressionBombError),
+)
+
+
+def load_chosen(args: argparse.Namespace) -> Dataset:
+    """`load_dataset` as the data flags say."""
+    sizes = {name: getattr(args, name) for name in
+             ("image_size", "train_size", "test_size", "validation", "seed")}  # fmt: skip
+    return load_dataset(args.dataset, args.data_dir, **sizes)
+
+
+def load_dataset(
+    name: str,
+    data_dir: str = "data",
+    *,
+    image_size: int = 0,
+    train_size: int = 0,
+    test_size: int = 0,
+    validation: int = 0,
+    seed: int = 0,
+) -> Dataset:
+    """Load a data set by name, whole, as uint8 tensors on the CPU; every class is in both parts.
+
+    `name` is a key of SOURCES (downloaded into `data_dir` when absent), `glyphs` or `glyphs-rgb`
+    (drawn here, no files), or a folder, itself or below `data_dir`, that holds train/CLASS/ and
+    test/CLASS/ images. `image_size` > 0 resizes every image to that square. `train_size` and
+    `test_size` of 0 mean all (60,000 and 10,000 glyphs); a smaller number takes a random subset,
+    fixed by `seed`, in which the classes are about as frequent as in the whole. Glyphs are drawn
+    from `seed` too. `validation` > 0 holds out that many of the training images, the same of a
+    whole data set for every seed, and puts them in the place of the test images. Raises UserError
+    on what the user has to mend.
+    """
+    if min(image_size, train_size, test_size, validation) < 0:
+        raise UserError("--image-size, --train-size, --test-size and --validation: 0 or more")
+    root = Path(os.path.expanduser(data_dir))
+    if name in GLYPHS:
+        rgb = name == "glyphs-rgb"
+        train = make_glyphs(train_size or 60_000, 2 * seed, rgb)
+        test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
+        labels = crc_of(train[1], test[1])  # the pixels' last bits are the machine's
+        data = Dataset(name, *train, *test, tuple("0123456789"), labels)
+    elif name in SOURCES and not os.path.isdir(root / name / "train"):
+        data = load_torchvision(name, root, train_size, test_size, seed)
+    else:  # image folders; they are resized while they are read, as their sizes may differ
+        data = load_folder(name, root, image_size, train_size, test_size, seed)
+    if validation:
+        data = hold_out(data, validation)
+    if data.x_train.min() == data.x_train.max():
+        raise UserError(f"every training image of {name} is blank, one colour throughout: there "
+                        "is nothing to learn; look at the files")  # fmt: skip
+    for part, y in (("training", data.y_train), ("test", data.y_test)):
+        count = torch.bincount(y, minlength=len(data.classes))
+        if not count.all():
+            missing = data.classes[int(count.argmin())]
+            raise UserError(f"there is no {part} image of class {missing}: use more images "
+                            "(--train-size, --test-size, --validation)")  # fmt: skip
+    x_train, x_test = (resize(x, image_size) for x in (data.x_train, data.x_test))
+    return data._replace(x_train=x_train, x_test=x_test)
+
+
+def hold_out(data: Dataset, n: int) -> Dataset:
+    """n training images, always the same ones, in the place of the test images."""
+    if n >= len(data.y_train):
+        raise UserError(f"--validation must be less than the {len(data.y_train)} training images")
+    order = torch.randperm(len(data.y_train), generator=torch.Generator().manual_seed(0))
+    held, kept = order[:n], order[n:]
+    x, y = data.x_train, data.y_train
+    return data._replace(x_train=x[kept], y_train=y[kept], x_test=x[held], y_test=y[held])
+
+
+def choose(total: int, size: int, seed: int, split: str) -> Tensor:
+    """Indices [size] of a random subset of `total` images; all of them, in order, for size 0."""
+    if size > total:
+        raise UserError(f"--{split}-size {size} is more than the {total} images of the {split} set")
+    if size == 0:
+        return torch.arange(total)
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:size]
+
+
+def resize(x: Tensor, size: int) -> Tensor:
+    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear with antialiasing; size 0: as is."""
+    if size == 0 or x.shape[-2:] == (size, size):
+        return x
+    out = torch.empty(*x.shape[:2], size, size, dtype=torch.uint8)
+    for part, target in zip(x.split(4096), out.split(4096)):  # the floats of a part at a time
+        part = F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+        target.copy_(part.round().clamp(0, 255))
+    return out
+
+
+def about_data(data: Dataset) -> dict[str, Any]:
+    """What makes a data set this one: classes, images of each, shape, a checksum of all of it."""
+    labels = {"train": data.y_train, "test": data.y_test}
+    count = {k: torch.bincount(y, minlength=len(data.classes)).tolist() for k, y in labels.items()}
+    return {"classes": list(data.classes), **count, "shape": list(data.x_train.shape[1:]),
+            "checksum": data.checksum}  # fmt: skip
+
+
+def data_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """In words, where two results of `about_data` differ first; empty if they are the same."""
+    if old["classes"] != new["classes"]:
+        return f"classes {', '.join(old['classes'])}, not {', '.join(new['classes'])}"
+    for part, name in (("train", "training"), ("test", "test")):
+        for label, n, m in zip(old["classes"], old[part], new[part]):
+            if n != m:
+                return f"{n} {name} images of class {label}, not {m}"
+    if old["shape"] != new["shape"]:
+        return f"images of shape {old['shape']}, not {new['shape']}"
+    return "other images or labels" if old["checksum"] != new["checksum"] else ""
+
+
+def crc_of(*tensors: Tensor) -> int:
+    """CRC-32 of the bytes of tensors on the CPU."""
+    crc = 0
+    for tensor in tensors:
+        crc = zlib.crc32(tensor.contiguous().numpy().data.cast("B"), crc)
+    return crc
+
+
+def one_line(error: object) -> str:
+    """The message of an exception on one line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# ---- data sets of torchvision ----
+
+
+def load_torchvision(name: str, root: Path, train_size: int, test_size: int, seed: int) -> Dataset:
+    """Download (when absent), read and check a data set of SOURCES; UserError when that fails."""
+    from torchvision import datasets  # here, as importing it takes as long as all the rest
+
+    source = SOURCES[name]
+    cls = getattr(datasets, source.cls)
+    if name == "svhn" and importlib.util.find_spec("scipy") is None:
+        raise UserError("svhn comes as .mat files, which need scipy to be read: pip install scipy")
+    ways_out = (
+        "run again to retry the download of what is absent or damaged, "
+        f"or put {root / source.files} there by hand, or {NO_FILES}"
+    )
     try:
-        main()
-    except UserError as error:
-        sys.exit(_complain(error, 2))
-    except RunError as error:
-        sys.exit(_complain(error, 1))
-    except (MemoryError, torch.cuda.OutOfMemoryError):
-        sys.exit(_complain("out of memory: use fewer or smaller images, nets or batches", 1))
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "invalid buffer size" in str(error).lower():
-            sys.exit(_complain("out of memory: use fewer or smaller images, nets or batches", 1))
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            sys.exit(_complain(f"--compile failed, run without it: {str(error).strip()[:200]}", 1))
-        raise
-    except BrokenPipeError:  # `... | head` closed our output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        sys.exit(_complain(f"{error.filename or 'output'}: {error.strerror or error}", 1))
-    except KeyboardInterrupt:
-        kept = [path for path in CHECKPOINTS if path.exists()]
-        how = f"continues from {kept[-1]}" if kept else "starts anew, as there is no checkpoint yet"
-        sys.exit(_complain(f"interrupted; the same command {how}", 130))
+        with locked(root), socket_timeout(DOWNLOAD_TIMEOUT):
+            if issubclass(cls, datasets.MNIST):
+                mend_idx_files(source, cls, root)
+            train, test = read_or_download(name, cls, root)
+        x, y = to_tensors(train, source.train, source.shape)
+        x_test, y_test = to_tensors(test, source.test, source.shape)
+    except DAMAGE as error:
+        why = one_line(error)
+        if cannot_write(error):
+            ways_out = f"choose another folder with --data-dir, or {NO_FILES}"
+            raise UserError(f"cannot write in {root}: {why}; {ways_out}") from error
+        if isinstance(error, TimeoutError):
+            why = f"timed out, the server sent nothing for {DOWNLOAD_TIMEOUT:g} s"
+        raise UserError(f"cannot load {name} from {root}: {why}; {ways_out}") from error
+    i = choose(source.train, train_size, seed, "train")
+    j = choose(source.test, test_size, seed, "test")
+    kept = x[i], y[i], x_test[j], y_test[j]
+    classes = tuple(getattr(train, "classes", "0123456789"))  # svhn does not name its classes
+    return Dataset(name, *kept, classes, crc_of(*kept))
 
 
-def start(args: argparse.Namespace) -> tuple[torch.device, dict[str, Any]]:
-    """The device and what `environment` says of it; threads and seeds are set."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = choose_device(args.device)
-    seed_everything(args.seed)
-    return device, environment(device)
+def read_or_download(name: str, cls: Any, root: Path) -> list[Any]:
+    """torchvision's training and test split; what is absent or damaged is downloaded."""
+    which = [{"split": part} if name == "svhn" else {"train": part == "train"}
+             for part in ("train", "test")]  # fmt: skip
+    try:
+        return [cls(root, **split) for split in which]
+    except RuntimeError:  # torchvision misses a file, or its checksum is wrong
+        tempfile.TemporaryFile(dir=root).close()  # rather no download than one for nothing
+        print(f"downloading or unpacking {name} in {root}", file=sys.stderr, flush=True)
+        return [cls(root, download=True, **split) for split in which]
+
+
+def mend_idx_files(source: Source, cls: Any, root: Path) -> None:
+    """Unpack MNIST-like files that are absent or cut short; ValueError where that cannot be done.
+
+    torchvision checks the .gz files, but takes any unpacked file for a complete one, even what an
+    interrupted unpacking left. So each is measured here, and unpacked again, whole or not at all.
+    """
+    from torchvision.datasets.utils import check_integrity
+
+    pixels = math.prod(source.shape)
+    sizes = [16 + source.train * pixels, 8 + source.train]  # bytes: header and one per pixel, label
+    sizes += [16 + source.test * pixels, 8 + source.test]
+    for (gz_name, md5), size in zip(cls.resources, sizes):
+        packed = root / source.cls / "raw" / gz_name
+        raw = packed.with_suffix("")
+        if raw.exists() and raw.stat().st_size == size:
+            continue
+        if check_integrity(packed, md5):
+            part = raw.with_suffix(".part")
+            with gzip.open(packed) as src, open(part, "wb") as dst:
+                shutil.copyfileobj(src, dst)
+            os.replace(part, raw)
+        elif raw.exists():
+            found = raw.stat().st_size
+            raise ValueError(f"{raw} is damaged ({found} bytes, not {size}): delete it")
+
+
+def to_tensors(split: Any, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """A torchvision split -> images uint8 [n, C, H, W] and labels int64 [n], 0 to 9 all there.
+
+    ValueError if it holds anything else; `shape` is C, H, W.
+    """
+    x = torch.as_tensor(split.data)
+    if x.ndim == 3:  # MNIST and its like: [N, H, W]
+        x = x.unsqueeze(1)
+    elif x.shape[-1] == 3:  # CIFAR-10: [N, H, W, C]
+        x = x.permute(0, 3, 1, 2)
+    labels = split.labels if hasattr(split, "labels") else split.targets  # SVHN has labels
+    y = torch.as_tensor(labels, dtype=torch.int64)
+    if x.dtype != torch.uint8 or x.shape != (n, *shape):
+        raise ValueError(f"images are {x.dtype} {list(x.shape)}, not uint8 {[n, *shape]}")
+    if len(y) != n or y.unique().tolist() != list(range(10)):
+        raise ValueError(f"labels are not {n} numbers from 0 to 9")
+    return x.contiguous(), y
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Other processes wait here until this one is done; where there are no locks, nobody does.
+
+    Runs that start together would else download the same files at once, each over the other's. A
+    folder that is there but cannot be written, or not be opened, may still hold all that is needed.
+    """
+    if not os.path.isdir(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    handle = None
+    try:
+        with contextlib.suppress(OSError):  # some network drives cannot lock
+            if fcntl:
+                handle = os.open(folder, os.O_RDONLY)
+                wait_for_lock(handle, folder)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)  # and with it the lock
+
+
+def wait_for_lock(handle: int, folder: Path) -> None:
+    """Lock an open folder as soon as no other run has it; say, at once and each minute, who waits.
+
+    OSError where the drive cannot lock.
+    """
+    next_news = time.monotonic()
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= next_news:
+                next_news += LOCK_NEWS
+                print(f"waiting for another run that is loading data into {folder}",
+                      file=sys.stderr, flush=True)  # fmt: skip
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Sockets made meanwhile raise TimeoutError after so long in silence; torchvision sets none."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def cannot_write(error: Exception) -> bool:
+    """Whether a folder is not there to be written to, rather than a file not to be read."""
+    if isinstance(error, PermissionError):
+        file = error.filename
+        return not (file and os.path.isfile(file) and not os.access(file, os.R_OK))
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return True
+    return getattr(error, "errno", None) in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+# ---- image folders ----
+
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+
+def load_folder(
+    name: str, root: Path, image_size: int, train_size: int, test_size: int, seed: int
+) -> Dataset:
+    """Read FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; one channel if all images are grey."""
+    folder = find_folder(name, root)
+    places = folder / "train", folder / "test"
+    try:
+        classes, test_classes = map(class_names, places)
+        if classes != test_classes:
+            odd = ", ".join(sorted(set(classes) ^ set(test_classes)))
+            raise ValueError(f"classes in only one of train/ and test/: {odd}")
+        train, test = ([(path, y) for y, label in enumerate(classes)
+                        for path in list_images(place / label)] for place in places)  # fmt: skip
+        chosen = [train[i] for i in choose(len(train), train_size, seed, "train")]
+        n = len(chosen)
+        chosen += [test[i] for i in choose(len(test), test_size, seed, "test")]
+        x = read_images([path for path, _ in chosen], image_size)
+    except DAMAGE as error:
+        raise UserError(f"cannot read {folder}: {one_line(error)}; download or copy the folder "
+                        f"again, or put images by hand in {folder}/{{train,test}}/CLASS/, or "
+                        f"{NO_FILES}") from error  # fmt: skip
+    y = torch.tensor([label for _, label in chosen])
+    crc = crc_of(y)
+    for path, _ in chosen:
+        crc = zlib.crc32(Path(path).read_bytes(), crc)
+    return Dataset(name, x[:n], y[:n], x[n:], y[n:], tuple(classes), crc)
+
+
+def find_folder(name: str, root: Path) -> Path:
+    """The image folder of that name, itself or below `root`; UserError when there is none."""
+    places = [root / name] if name in SOURCES else [Path(os.path.expanduser(name)), root / name]
+    folder = next((p for p in places if os.path.isdir(p)), None)
+    known = [*SOURCES, *GLYPHS]
+    hint = did_you_mean(name.lower(), known)
+    # torchvision's own folders are called MNIST and the like, and hold no train/.
+    alone = os.path.dirname(name) == ""
+    if folder is None or (hint and alone and not os.path.isdir(folder / "train")):
+        raise UserError(f"no dataset {name!r}: {hint}choose one of {', '.join(known)} (--dataset "
+                        f"glyphs needs no files), or put images in {root / name}/{{train,test}}/"
+                        "CLASS/")  # fmt: skip
+    return folder
+
+
+def class_names(folder: Path) -> list[str]:
+    """The folders in a folder: numbers in their order, then others as text; ValueError if none."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
+    if not names:
+        raise ValueError(f"there is no class folder in {folder}")
+    return sorted(names, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
+
+
+def list_images(folder: Path) -> list[str]:
+    """Paths of the images below a class's folder, sorted by folder; ValueError when there is none.
+
+    Links are followed, but every real folder is read once, and none that holds the class itself.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    seen: set[str] = set()
+    found: dict[str, list[str]] = {}
+    for start in (folder, folder.parent):  # the class may be a link to another place
+        above = Path(os.path.realpath(start))
+        seen |= {str(above), *map(str, above.parents)}
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=stop):
+        visible = sorted(name for name in folders if not is_hidden(name))
+        folders.clear()  # os.walk goes on with what is put back
+        for name in visible:
+            real = os.path.realpath(os.path.join(place, name))
+            if real not in seen:
+                seen.add(real)
+                folders.append(name)
+        names = sorted(n for n in files if n.lower().endswith(IMAGES) and not is_hidden(n))
+        found[place] = [os.path.join(place, name) for name in names]
+    if not any(found.values()):
+        raise ValueError(f"there is no image ({', '.join(IMAGES)}) in {folder}")
+    return [path for place in sorted(found) for path in found[place]]
+
+
+def is_hidden(name: str) -> bool:
+    """What file managers, notebooks and zip programs leave behind: .DS_Store, ._x.png, __MACOSX."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+# ---- pictures, as their authors saw them ----
+
+WHITE, BLACK = 255, 0
+FAINT = 8  # levels of 255 by which nobody tells a picture from its ground
+
+
+def read_images(paths: list[str], image_size: int) -> Tensor:
+    """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every pixel of all is grey.
+
+    What is transparent is put on white; on black, all of them, if a picture would vanish on white.
+    ValueError names a file that cannot be read; UserError one whose size differs from the first's,
+    whose range is unknown, or that vanishes on black.
+    """
+    x, lost = stack_images(paths, image_size, WHITE)
+    if lost:
+        x, also = stack_images(paths, image_size, BLACK)
+        if also:
+            raise UserError(f"{also} would vanish on black, and {lost} on white: save the images "
+                            "of this folder without transparency, on a ground that shows them "
+                            "all")  # fmt: skip
+        print(f"{lost} would vanish on white: the transparent images are put on black",
+              file=sys.stderr)  # fmt: skip
+    return x
+
+
+def stack_images(paths: list[str], image_size: int, ground: int) -> tuple[Tensor, str]:
+    """Image files -> uint8 [N, 3 or 1, H, W] on a grey level, and the first that vanishes there.
+
+    The name is empty when none does; when one does, there is no tensor to use.
+    """
+    grey, out = True, np.empty((0, 3, 0, 0), np.uint8)
+    for i, path in enumerate(paths):
+        try:
+            image = open_upright(path)
+        except DAMAGE as error:
+            raise ValueError(f"{path} is not a readable image ({one_line(error)})") from error
+        if image.mode == "RGBA":
+            image, vanished = put_on(image, ground)
+            if vanished:
+                return torch.empty(0), path
+        if grey:
+            red, green, blue = np.asarray(image).transpose(2, 0, 1)
+            grey = np.array_equal(red, green) and np.array_equal(red, blue)
+        if image_size and image.size != (image_size, image_size):
+            image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+        if i == 0:
+            out = np.empty((len(paths), 3, image.height, image.width), np.uint8)
+        if (image.height, image.width) != out.shape[2:]:
+            sizes = f"{image.width}x{image.height}, not {out.shape[3]}x{out.shape[2]}"
+            raise UserError(f"images differ in size: {path} is {sizes}; pass --image-size")
+        out[i] = np.asarray(image).transpose(2, 0, 1)
+    return torch.from_numpy(out[:, :1].copy() if grey else out), ""
+
+
+def open_upright(path: str) -> Image.Image:
+    """An image file as its author saw it: RGB, or RGBA where it can be transparent.
+
+    UserError where nothing tells which value is white; Pillow's errors (DAMAGE) for a damaged file.
+    """
+    # Not by its name: Pillow 11 to 13 would map the file, and mix up the rows of a turned TIFF.
+    with open(path, "rb") as stream, Image.open(stream) as file:
+        deep = file.mode[0] in "IF"  # more than 8 bits
+        ends = black_and_white(file, path) if deep else None
+        key = transparent_key(file)
+        file.load()
+        image: Image.Image = file
+        if file.format != "TIFF":  # which load() has turned, and older Pillow would turn again
+            with contextlib.suppress(*DAMAGE):  # damaged EXIF data, in a picture that is sound
+                image = ImageOps.exif_transpose(file)
+        if ends:
+            return shallow(image, *ends, key)
+        if key is not None:
+            image.info["transparency"] = key
+        palette = image.palette.mode if image.palette else ""
+        clear = "transparency" in image.info or image.mode[-1] in "Aa" or palette == "RGBA"
+        return image.convert("RGBA" if clear else "RGB")
+
+
+def put_on(image: Image.Image, ground: int) -> tuple[Image.Image, bool]:
+    """RGBA -> RGB on a grey level, and whether nothing of a picture that has something is seen."""
+    below = Image.new("RGBA", image.size, (ground, ground, ground, 255))
+    flat = Image.alpha_composite(below, image).convert("RGB")
+    seen = abs(np.asarray(flat, int) - ground).max()
+    there = np.ptp(np.asarray(image, int), axis=(0, 1)).max()
+    return flat, bool(seen <= FAINT < there)
+
+
+def black_and_white(file: Any, path: str) -> tuple[int, int]:
+    """The values of black and white in an open file of 16-bit grey; UserError if none are known."""
+    tags = file.tag_v2 if file.format == "TIFF" else {}
+    # Older Pillow has the 16 bits of a PNG in 32, and all versions have a PGM's.
+    if file.mode.startswith("I;16") or (file.mode == "I" and file.format in ("PNG", "PPM")):
+        bits = tags.get(258, (16,))[0]  # BitsPerSample; 12 fill 16 with zeros above
+        full = 2**bits - 1
+        return (full, 0) if tags.get(262) == 0 else (0, full)  # PhotometricInterpretation
+    raise UserError(f"{path}: nothing tells which value is white in an image of mode {file.mode} "
+                    f"({file.format}): save it as 8-bit or 16-bit grey, or as RGB")  # fmt: skip
+
+
+def transparent_key(file: Any) -> int | tuple[int, ...] | None:
+    """The grey or colour that an open PNG declares transparent, in units of its pixels, or None.
+
+    Pillow gives it in the file's bits: 2 or 4 of grey, which it widens to 8, or 16 of each colour,
+    of which it keeps the upper 8.
+    """
+    key = file.info.get("transparency")
+    if file.format != "PNG" or file.mode == "P" or key is None:
+        return None
+    raw = file.tile[0][3]
+    if raw == "RGB;16B":
+        return tuple(level >> 8 for level in key)
+    return key * {"L;2": 85, "L;4": 17}.get(raw, 1)
+
+
+def shallow(image: Image.Image, black: int, white: int, key: Any) -> Image.Image:
+    """16-bit grey -> RGB of 8 bits, or RGBA where a value, `key`, stands for nothing at all."""
+    values = np.asarray(image.convert("I"))  # int32 [H, W]
+    levels = np.rint((values - black) * (255 / (white - black))).clip(0, 255)
+    grey = Image.fromarray(levels.astype(np.uint8))
+    if key is None:
+        return grey.convert("RGB")
+    grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return grey.convert("RGBA")
+
+
+# ---- glyphs: digits drawn from fonts ----
+
+FONTS = (
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
+    *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique"),
+    *("DejaVuSansMono-BoldOblique", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic"),
+    *("DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
+    *("STIXGeneralBolIta", "cmr10", "cmss10", "cmtt10", "cmb10"),
+)
+BLOCK = 1000  # images drawn at a time from one generator
+
+
+def make_glyphs(n: int, seed: int, rgb: bool = False) -> tuple[Tensor, Tensor]:
+    """Digits drawn from matplotlib's fonts, bent and blurred, as a stand-in for real data.
+
+    Images are uint8 [n, 1, 28, 28], white on black like MNIST, or with `rgb` uint8 [n, 3, 32, 32],
+    coloured with parts of neighbours like SVHN; labels int64 [n]. Image i depends on `seed` and i
+    alone. Every block of 1000 holds 100 of each digit, shuffled.
+    """
+    images, labels = [], []
+    for block in range(math.ceil(n / BLOCK)):
+        g = torch.Generator().manual_seed(100_000 * seed + block)
+        digits = torch.arange(BLOCK)[torch.randperm(BLOCK, generator=g)] % 10
+        draw = paint_digits if rgb else draw_grey
+        images.append((draw(digits, g) * 255).round().to(torch.uint8))
+        labels.append(digits)
+    return torch.cat(images)[:n], torch.cat(labels)[:n]
+
+
+def draw_grey(digits: Tensor, g: torch.Generator) -> Tensor:
+    """Digits [n] -> images [n, 1, 28, 28] in 0..1."""
+    light = uniform(g, 0.7, 1.0, len(digits), 1, 1, 1)
+    return light * draw_ink(digits, g, 28, torch.zeros(len(digits)))
+
+
+def paint_digits(digits: Tensor, g: torch.Generator) -> Tensor:
+    """Digits [n] -> images [n, 3, 32, 32] in 0..1: one in the middle, others cut by both sides."""
+    n = len(digits)
+    ink = draw_ink(digits, g, 32, torch.zeros(n))
+    for side in (-1, 1):
+        others = torch.randint(10, (n,), generator=g)
+        ink = ink.maximum(draw_ink(others, g, 32, side * uniform(g, 16, 24, n)))
+    ground = uniform(g, 0.2, 0.8, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
+    # The pen is lighter or darker than the ground, whichever leaves more room for contrast.
+    sign = torch.where(ground.mean(1, keepdim=True) < 0.5, 1.0, -1.0)
+    pen = ground + sign * uniform(g, 0.35, 0.65, n, 1, 1, 1) + uniform(g, -0.15, 0.15, n, 3, 1, 1)
+    ground = ground + 0.08 * smooth_noise(g, n, 3, 3, 32)
+    image = ground + ink * (pen - ground)
+    return (image + 0.03 * torch.randn(n, 3, 32, 32, generator=g)).clamp(0, 1)
+
+
+def draw_ink(digits: Tensor, g: torch.Generator, size: int, shift: Tensor) -> Tensor:
+    """Digits [n], each moved right by shift [n] px -> how much ink, 0..1, [n, 1, size, size]."""
+    n = len(digits)
+    outlines = glyph_atlas()[torch.randint(len(FONTS), (n,), generator=g), digits]
+    angle, shear = uniform(g, -0.2, 0.2, n), uniform(g, -0.2, 0.2, n)
+    width, height = uniform(g, 0.8, 1.2, n), uniform(g, 0.85, 1.05, n)
+    cos, sin = angle.cos(), angle.sin()
+    # From a point of the image back to the outline's plane: turn, slant, then scale. [n, 2, 2]
+    turn = torch.stack([cos, sin, -sin, cos], 1).view(n, 2, 2)
+    slant = torch.stack([1 / width, shear, 0 * shear, 1 / height], 1).view(n, 2, 2)
+    axis = torch.arange(size) - (size - 1) / 2  # px from the middle
+    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
+    middle = torch.stack([shift, 0 * shift], 1) + uniform(g, -1, 1, n, 2)
+    points = (points - middle.unsqueeze(1)) @ (slant @ turn).transpose(1, 2)  # [n, size*size, 2]
+    wobble = smooth_noise(g, n, 3, 4, size)  # bends x, bends y, presses the pen
+    points = points.view(n, size, size, 2) + 0.8 * wobble[:, :2].permute(0, 2, 3, 1)
+    distance = F.grid_sample(
+        outlines.unsqueeze(1), points / 14, padding_mode="border", align_corners=False
+    )
+    pen = uniform(g, -0.2, 0.9, n, 1, 1, 1) + 0.3 * wobble[:, 2:]  # px added to each edge
+    blur = uniform(g, 0.8, 2.0, n, 1, 1, 1)  # px over which an edge fades
+    return ((pen - distance) / blur + 0.5).clamp(0, 1)
+
+
+def smooth_noise(g: torch.Generator, n: int, channels: int, knots: int, size: int) -> Tensor:
+    """Standard normal noise, smooth over size / knots px: [n, channels, size, size]."""
+    steps = torch.linspace(0, knots - 1, size).unsqueeze(1) - torch.arange(knots)
+    weights = F.normalize((-1.4 * steps.square()).exp())  # [size, knots]; keeps the variance at 1
+    return weights @ torch.randn(n, channels, knots, knots, generator=g) @ weights.T
+
+
+def uniform(g: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
+    """float32 [*shape], uniform between low and high."""
+    return low + (high - low) * torch.rand(*shape, generator=g)
+
+
+@functools.cache
+def glyph_atlas() -> Tensor:
+    """Distances from the outlines of all digits, px, negative inside: [fonts, 10, 56, 56].
+
+    A digit stands 20 px high in the middle of 28x28 px, two samples a px. With distances instead
+    of pixels, a wider pen or a softer edge is one addition or division.
+    """
+    axis = (torch.arange(56) + 0.5) / 2 - 14
+    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(-1, 2)
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    planes = []
+    for font in FONTS:
+        face = FontProperties(fname=folder / f"{font}.ttf")
+        for digit in "0123456789":
+            polygons = TextPath((0, 0), digit, size=100, prop=face).to_polygons()
+            corners = np.concatenate(polygons)
+            low, high = corners.min(0), corners.max(0)
+            to_px = np.array([20, -20]) / (high[1] - low[1])  # rows count downwards
+            rings = [torch.tensor((ring - (low + high) / 2) * to_px).float() for ring in polygons]
+            planes.append(outline_distance(points, rings).view(56, 56))
+    return torch.stack(planes).view(len(FONTS), 10, 56, 56)
+
+
+def outline_distance(points: Tensor, rings: list[Tensor]) -> Tensor:
+    """Distance of points [k, 2] from closed polygons [m, 2] each, negative inside: [k]."""
+    start = torch.cat([ring[:-1] for ring in rings])  # a ring ends on the corner it begins with
+    edge = torch.cat([ring[1:] - ring[:-1] for ring in rings])
+    start, edge = start[edge.norm(dim=1) > 0], edge[edge.norm(dim=1) > 0]
+    away = points.unsqueeze(1) - start  # [k, m, 2]
+    along = ((away * edge).sum(-1) / (edge * edge).sum(-1)).clamp(0, 1)  # nearest point on an edge
+    distance = (away - along.unsqueeze(-1) * edge).norm(dim=-1).amin(1)
+    # Inside: a ray to the right crosses an odd number of edges.
+    spans = (away[..., 1] < 0) != (away[..., 1] < edge[:, 1])
+    crosses = spans & (away[..., 0] < away[..., 1] / edge[:, 1] * edge[:, 0])
+    return torch.where(crosses.sum(1) % 2 == 1, -distance, distance)
+
+
+# ----------------------------------------------------------------------------------------------
+# THE RUN: nothing below is about learning. It carries a script from its command line to a result
+# that is written whole, or not at all.
+# ----------------------------------------------------------------------------------------------
+
+
+# ---- from the command line to the result ----
 
 
 def carry_out(
     run: Callable[[argparse.Namespace], dict[str, Any]], args: argparse.Namespace,
-    argv: Sequence[str], script: str, start: str = "", metric: str = "ACC",
+    argv: Sequence[str], script: str, program: str = "", metric: str = "ACC",
 ) -> dict[str, Any]:
     """Train, write the result to --out, remove the checkpoint, print `metric`; -> the result.
 
     What `run` returns as "kept" is no part of the result: --save FILE keeps it (`save_model`).
-    `start` is what Python is told to run, `script`.py unless it says something else.
-    """  # fmt: skip
+    `program` is what Python is told to run, `script`.py unless it says something else.
+    """
     check_writable(args.out)
     save = check_save(args)
-    command = shlex.join(["python", *(start or f"{script}.py").split(), *argv])
+    command = shlex.join(["python", *(program or f"{script}.py").split(), *argv])
     result = {"schema": SCHEMA, "script": script, "seed": args.seed, "command": command,
               "args": vars(args).copy()}  # fmt: skip
     kept: dict[str, Any] = {}
@@ -1136,6 +1071,96 @@ def carry_out(
         Path(f"{args.out}.ckpt").unlink(missing_ok=True)
     print(f"{said}: {args.out}")
     return result
+
+
+def start(args: argparse.Namespace) -> tuple[torch.device, dict[str, Any]]:
+    """The device and what `environment` says of it; threads and seeds are set."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = choose_device(args.device)
+    seed_everything(args.seed)
+    return device, environment(device)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU; UserError for a device that is not there."""
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name):
+        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
+    there, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
+    if name.startswith("cuda") and number >= there:
+        raise UserError(f"--device {name}: this machine has {there} CUDA devices; try --device cpu")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: not available on this machine; try --device cpu")
+    return torch.device(name)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, and ask cuDNN for repeatable kernels."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def tell_classes(tasks: Sequence[Sequence[str]]) -> None:
+    """Print the names of the classes, task by task, so that a wrong one is seen at once."""
+    what = "classes by task" if len(tasks) > 1 else "classes"
+    print(f"{what}: {' | '.join(', '.join(task) for task in tasks)}", flush=True)
+
+
+def tell_fewer_steps(n: float, of_ours: float, what: str = "class") -> None:
+    """A line where epochs of n images per `what` are fewer steps than in our rows on MNIST."""
+    if n < 0.9 * of_ours:
+        print(f"warning: the paper's preset counts epochs: {n:.0f} images per {what} make "
+              f"{n / of_ours:.0%} of the steps that our results on MNIST took; --preset improved "
+              "counts steps", file=sys.stderr)  # fmt: skip
+
+
+# ---- errors in one line ----
+
+
+NO_MEMORY = ("out of memory", "allocate memory", "invalid buffer size")  # torch's words
+
+
+def exit_in_one_line(main: Callable[[], None]) -> None:
+    """Run `main`; turn what can go wrong into one line on stderr and an exit code, no stack trace.
+
+    2: the user can mend it before anything ran (UserError). 1: it failed while running (RunError,
+    a full disk, no memory). 130: interrupted. A programming error still shows its trace.
+    """
+    mend_streams()
+    try:
+        main()
+    except UserError as error:
+        stop(error, 2)
+    except RunError as error:
+        stop(error, 1)
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).lower()
+        if isinstance(error, MemoryError) or any(sign in said for sign in NO_MEMORY):
+            stop("out of memory: use fewer or smaller images, nets or batches", 1)
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            stop(f"--compile failed, run without it: {str(error).strip()[:200]}", 1)
+        raise
+    except BrokenPipeError:  # `... | head` closed our output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        stop(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+    except KeyboardInterrupt:
+        kept = [path for path in CHECKPOINTS if path.exists()]
+        how = f"continues from {kept[-1]}" if kept else "starts anew, as there is no checkpoint yet"
+        stop(f"interrupted; the same command {how}", 130)
+
+
+def stop(what: object, code: int) -> NoReturn:
+    """End with an exit code and one line on stderr."""
+    print(f"error: {one_line(what)}", file=sys.stderr)
+    sys.exit(code)
 
 
 def mend_streams() -> None:
@@ -1166,9 +1191,18 @@ def plainly(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("plain", plainly)
 
 
-def _complain(what: object, code: int) -> int:
-    print("error: " + " ".join(str(what).split()), file=sys.stderr)
-    return code
+# ---- flags ----
+
+
+def new_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser that is described by the first line of `doc` and shows the defaults in its help."""
+    parser = argparse.ArgumentParser(
+        description=(doc or "").split("\n")[0], allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    errors_in_one_line(parser)
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
 
 
 def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
@@ -1182,17 +1216,6 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
         raise UserError(f"{message} (see --help)")
 
     parser.error = error  # type: ignore[method-assign,assignment]
-
-
-def new_parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser that is described by the first line of `doc` and shows the defaults in its help."""
-    parser = argparse.ArgumentParser(
-        description=(doc or "").split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    errors_in_one_line(parser)
-    parser.add_argument("--version", action="version", version=__version__)
-    return parser
 
 
 def add_data_flags(parser: argparse.ArgumentParser, image_size: int = 0) -> Callable:
@@ -1247,27 +1270,29 @@ def with_row(
     `--row demo/NAME` is the same row in miniature. `--rows` lists all of them and ends. `always`
     are flags that every row has.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    errors_in_one_line(parser)
-    parser.add_argument("--row", default="")
-    parser.add_argument("--rows", action="store_true")
-    given, rest = parser.parse_known_args(argv)
-    if given.rows:
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--row", default="")
+    chooser.add_argument("--rows", action="store_true")
+    errors_in_one_line(chooser)
+    asked, rest = chooser.parse_known_args(argv)
+    if asked.rows:
         for name, (item, flags, label) in rows.items():
             print(f"{name:<24} {item:<24} {flags}   # {label}")
         sys.exit(0)
-    if not given.row:
+    if not asked.row:
         return rest
-    small = given.row.removeprefix("demo/")
-    if given.row.startswith("demo/") and small in demo:
-        flags = f"{demo[small]} {demo['']}"
-    elif given.row in rows:
-        flags = rows[given.row][1]
-    else:
-        close = difflib.get_close_matches(given.row, rows, 1)
-        meant = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"--row {given.row}: there is none; {meant}see --rows")
-    return [*shlex.split(f"{flags} {always}"), *rest]
+    flags_of = {name: flags for name, (_, flags, _) in rows.items()}
+    flags_of |= {f"demo/{name}": f"{flags} {demo['']}" for name, flags in demo.items() if name}
+    if asked.row not in flags_of:
+        hint = did_you_mean(asked.row, rows)
+        raise UserError(f"--row {asked.row}: there is none; {hint}see --rows")
+    return [*shlex.split(f"{flags_of[asked.row]} {always}"), *rest]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question for what was mistyped, or "" where nothing is like it."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
@@ -1278,8 +1303,8 @@ def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
     expand_home(args)
     for name, bound in least.items():
         most = 4 * (os.cpu_count() or 1) if name == "threads" else 2**31 - 1
-        given = getattr(args, name)
-        if not all(bound <= v <= most for v in (given if isinstance(given, list) else [given])):
+        value = getattr(args, name)
+        if not all(bound <= v <= most for v in (value if isinstance(value, list) else [value])):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} takes numbers from {bound} to {most}")
     seed = str(getattr(args, "seed", 0))
@@ -1295,9 +1320,44 @@ def expand_home(args: argparse.Namespace) -> None:
             setattr(args, name, os.path.expanduser(getattr(args, name)))
 
 
-# ----------------------------------------------------------------------------------------------
-# Results and checkpoints: written whole or not at all
-# ----------------------------------------------------------------------------------------------
+# ---- results: written whole or not at all ----
+
+
+def write_result(path: str | Path, result: dict[str, Any]) -> None:
+    """Write one run's JSON: one line per top-level key, so that `diff` and `grep` are of use."""
+    dump = functools.partial(json.dumps, allow_nan=False)
+    result = result | {"checksum": checksum(result)}
+    rows = [f"{dump(key)}: {dump(value)}" for key, value in result.items()]
+    write_text(path, "{\n" + ",\n".join(rows) + "\n}\n")
+
+
+def checksum(result: dict[str, Any]) -> int:
+    """CRC-32 of all of a result but its own "checksum", whatever the order of its keys."""
+    rest = {key: value for key, value in result.items() if key != "checksum"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
+
+
+def pack_images(x: Tensor) -> dict[str, Any]:
+    """Images uint8 [N, C, H, W] as JSON: the shape, and the bytes compressed, in base 64."""
+    data = zlib.compress(x.cpu().contiguous().numpy().tobytes(), 9)
+    return {"shape": list(x.shape), "zlib": base64.b64encode(data).decode()}
+
+
+def read_json(path: str | Path, needs: Sequence[str] = ()) -> Any:
+    """What a JSON file holds; UserError if it cannot be read or lacks one of the keys `needs`."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
+    if needs and (not isinstance(found, dict) or not set(needs) <= found.keys()):
+        raise UserError(f"{path} lacks one of {', '.join(needs)}: delete it and run it again")
+    return found
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file whole, its folder made if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
@@ -1350,6 +1410,9 @@ def check_writable(path: str | Path) -> Path:
     return Path(path)
 
 
+# ---- what makes a number ----
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """What makes a number: commit, versions, machine, threads, date. Ask when a run starts."""
     cuda = device.type == "cuda"
@@ -1365,37 +1428,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-
-
-def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory used until now, MB of 10^6 bytes: of the process, of the accelerator."""
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, else in kB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit if resource else 0.0
-    on_device = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else 0.0
-    return {"peak_memory_mb": round(peak, 1), "peak_device_memory_mb": round(on_device, 1)}
-
-
-CODE = (":(top,glob)*.py", ":(top,glob)beyond/*.py")  # what git calls all that trains
-
-
-def _git_state() -> dict[str, Any]:
-    """The last commit that touched the code, and whether files differ from it.
-
-    Unknown outside a checkout of this project: a copy in another repository is not of its commits.
-    """
-    here = Path(__file__).resolve().parent
-    git = ["git", "-C", str(here)]
-    try:
-        run: Any = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
-        top = os.fsdecode(run([*git, "rev-parse", "--show-toplevel"]).rstrip(b"\n"))
-        run([*git, "ls-files", "--error-unmatch", Path(__file__).name])
-        commit = run([*git, "log", "-1", "--format=%H", "--", *CODE]).decode().strip()
-        dirty = bool(run([*git, "status", "--porcelain", "--", *CODE]).strip())
-    except (OSError, subprocess.SubprocessError):  # not a checkout, or no git: say so
-        return {"commit": "unknown", "dirty": True}
-    if Path(top).resolve() != here:
-        return {"commit": "unknown", "dirty": True}
-    return {"commit": commit, "dirty": dirty}
 
 
 def machine(device: torch.device) -> dict[str, str]:
@@ -1426,42 +1458,103 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def write_result(path: str | Path, result: dict[str, Any]) -> None:
-    """Write one run's JSON: one line per top-level key, so that `diff` and `grep` are of use."""
-    dump = functools.partial(json.dumps, allow_nan=False)
-    result = result | {"checksum": checksum(result)}
-    rows = [f"{dump(key)}: {dump(value)}" for key, value in result.items()]
-    text = "{\n" + ",\n".join(rows) + "\n}\n"
-    write_text(path, text)
+CODE = (":(top,glob)*.py", ":(top,glob)beyond/*.py")  # what git calls all that trains
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole, its folder made if need be."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(text.encode()))
+def _git_state() -> dict[str, Any]:
+    """The last commit that touched the code, and whether files differ from it.
 
+    Unknown outside a checkout of this project: a copy in another repository is not of its commits.
+    """
+    file = Path(__file__).resolve()
 
-def pack_images(x: Tensor) -> dict[str, Any]:
-    """Images uint8 [N, C, H, W] as JSON: the shape, and the bytes compressed, in base 64."""
-    data = zlib.compress(x.cpu().contiguous().numpy().tobytes(), 9)
-    return {"shape": list(x.shape), "zlib": base64.b64encode(data).decode()}
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(file.parent), *words]
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().strip()
 
-
-def checksum(result: dict[str, Any]) -> int:
-    """CRC-32 of all of a result but its own "checksum", whatever the order of its keys."""
-    rest = {key: value for key, value in result.items() if key != "checksum"}
-    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
-
-
-def read_json(path: str | Path, needs: Sequence[str] = ()) -> Any:
-    """What a JSON file holds; UserError if it cannot be read or lacks one of the keys `needs`."""
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON: delete it and run it again") from error
-    if needs and (not isinstance(found, dict) or not set(needs) <= found.keys()):
-        raise UserError(f"{path} lacks one of {', '.join(needs)}: delete it and run it again")
-    return found
+        git("ls-files", "--error-unmatch", file.name)
+        if not git("rev-parse", "--show-prefix"):  # else a folder in a repository of others
+            commit = git("log", "-1", "--format=%H", "--", *CODE)
+            return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--", *CODE))}
+    except (OSError, subprocess.SubprocessError, UnicodeError):
+        pass  # no git, or not a checkout
+    return {"commit": "unknown", "dirty": True}
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """The most memory used until now, MB of 10^6 bytes: of the process, of the accelerator."""
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, else in kB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit if resource else 0.0
+    on_device = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else 0.0
+    return {"peak_memory_mb": round(peak, 1), "peak_device_memory_mb": round(on_device, 1)}
+
+
+# ---- checkpoints ----
+
+CHECKPOINTS: list[Path] = []  # of this process: those it has begun with or written
+# Flags that do not change the result: a checkpoint may be continued with other values of these.
+NO_EFFECT = ("out", "data_dir", "checkpoint_every", "skip_unfit", "save")
+
+
+def identity(
+    args: argparse.Namespace, about: dict[str, Any], free: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a checkpoint must agree in: data, and all flags but those without effect and `free`."""
+    kept = {k: v for k, v in vars(args).items() if k not in (*NO_EFFECT, *free)}
+    return kept | {"data": about}
+
+
+def save_checkpoint(
+    path: str | Path, args: dict[str, Any], state: dict[str, Any], device: torch.device,
+    worked: Sequence[dict[str, str]] = (),
+) -> None:
+    """Write `state` (tensors, numbers, strings, lists, dicts) and the `args` that it goes with.
+
+    `worked` is what `machines` gave; left out, it is this machine alone.
+    """
+    whole = {"format": CHECKPOINT_FORMAT, "args": args, "state": state,
+             "machines": list(worked) or [machine(device)]}  # fmt: skip
+    write_atomically(path, lambda file: torch.save(whole, file))
+    if Path(path) not in CHECKPOINTS:
+        CHECKPOINTS.append(Path(path))
+
+
+def load_checkpoint(path: str | Path, args: dict[str, Any], way_out: str = "") -> dict[str, Any]:
+    """`state` and `machines` of a checkpoint made by the same `args`; {} if there is no file.
+
+    UserError, ending in `way_out`, if it is damaged, of another format or made by other arguments.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    way_out = way_out or f"delete {path} to start anew, or choose another --out"
+    try:
+        whole = read_saved(path)
+        version, old, state = whole["format"], dict(whole["args"]), whole["state"]
+        worked = list(whole.get("machines", []))
+    except DAMAGE as error:
+        raise UserError(f"checkpoint {path} is damaged: {way_out}") from error
+    if version != CHECKPOINT_FORMAT:
+        raise UserError(f"checkpoint {path} has format {version}, this code reads "
+                        f"{CHECKPOINT_FORMAT}: {way_out}")  # fmt: skip
+    data, here = old.pop("data", None), args.get("data")
+    for key in sorted(old.keys() | args.keys() - {"data"}):
+        if old.get(key) != args.get(key):
+            raise UserError(f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
+                            f"{key}={args.get(key)}: {way_out}")  # fmt: skip
+    if data and here and (differs := data_difference(data, here)):
+        raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
+    CHECKPOINTS.append(path)
+    return {"state": state, "machines": worked}
+
+
+def read_saved(path: str | Path) -> Any:
+    """What torch.save wrote, if it is plain tensors and values; one of DAMAGE where it is not."""
+    with zipfile.ZipFile(path) as parts:  # what torch.save writes; torch.load sums nothing up
+        if parts.testzip() is not None:
+            raise ValueError("a checksum is wrong")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def rng_state(device: torch.device) -> dict[str, Any]:
@@ -1495,110 +1588,7 @@ def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
-CHECKPOINTS: list[Path] = []  # of this process: those it has begun with or written
-
-
-def save_checkpoint(
-    path: str | Path, args: dict[str, Any], state: dict[str, Any], device: torch.device,
-    worked: Sequence[dict[str, str]] = (),
-) -> None:
-    """Write `state` (tensors, numbers, strings, lists, dicts) with the RNG states and `args`.
-
-    `worked` is what `machines` gave; left out, it is this machine alone.
-    """  # fmt: skip
-    whole = {"format": CHECKPOINT_FORMAT, "args": args, "rng": rng_state(device), "state": state,
-             "machines": list(worked) or [machine(device)]}  # fmt: skip
-    write_atomically(path, lambda file: torch.save(whole, file))
-    if Path(path) not in CHECKPOINTS:
-        CHECKPOINTS.append(Path(path))
-
-
-def read_saved(path: str | Path) -> Any:
-    """What torch.save wrote, if it is plain tensors and values; one of DAMAGE where it is not."""
-    with zipfile.ZipFile(path) as parts:  # what torch.save writes; torch.load sums nothing up
-        if parts.testzip() is not None:
-            raise ValueError("a checksum is wrong")
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def about_data(data: Dataset) -> dict[str, Any]:
-    """What makes a data set this one: classes, images of each, shape, a checksum of all of it."""
-    labels = {"train": data.y_train, "test": data.y_test}
-    count = {k: torch.bincount(y, minlength=len(data.classes)).tolist() for k, y in labels.items()}
-    return {"classes": list(data.classes), **count, "shape": list(data.x_train.shape[1:]),
-            "checksum": data.checksum}  # fmt: skip
-
-
-# Flags that do not change the result: a checkpoint may be continued with other values of these.
-NO_EFFECT = ("out", "data_dir", "checkpoint_every", "skip_unfit", "save")
-
-
-def identity(
-    args: argparse.Namespace, about: dict[str, Any], free: Sequence[str] = ()
-) -> dict[str, Any]:
-    """What a checkpoint must agree in: data, and all flags but those without effect and `free`."""
-    kept = {k: v for k, v in vars(args).items() if k not in (*NO_EFFECT, *free)}
-    return kept | {"data": about}
-
-
-def data_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """In words, where two results of `about_data` differ first; empty if they are the same."""
-    if old["classes"] != new["classes"]:
-        return f"classes {', '.join(old['classes'])}, not {', '.join(new['classes'])}"
-    for part, name in (("train", "training"), ("test", "test")):
-        for label, n, m in zip(old["classes"], old[part], new[part]):
-            if n != m:
-                return f"{n} {name} images of class {label}, not {m}"
-    if old["shape"] != new["shape"]:
-        return f"images of shape {old['shape']}, not {new['shape']}"
-    return "other images or labels" if old["checksum"] != new["checksum"] else ""
-
-
-def tell_classes(tasks: Sequence[Sequence[str]]) -> None:
-    """Print the names of the classes, task by task, so that a wrong one is seen at once."""
-    what = "classes by task" if len(tasks) > 1 else "classes"
-    print(f"{what}: {' | '.join(', '.join(task) for task in tasks)}", flush=True)
-
-
-def load_checkpoint(
-    path: str | Path, args: dict[str, Any], way_out: str = ""
-) -> dict[str, Any]:
-    """The state and `rng` of a checkpoint made by the same `args`, or {} if there is no file.
-
-    Raises UserError when the file is broken, of another format or made by other arguments; it
-    ends in `way_out`, what the user can do.
-    """
-    path = Path(path)
-    if not path.exists():
-        return {}
-    way_out = way_out or f"delete {path} to start anew, or choose another --out"
-    try:
-        whole = read_saved(path)
-        version, old, rng, state = (whole[k] for k in ("format", "args", "rng", "state"))
-        old, worked = dict(old), list(whole.get("machines", []))
-    except DAMAGE as error:
-        raise UserError(f"checkpoint {path} is damaged: {way_out}") from error
-    if version != CHECKPOINT_FORMAT:
-        raise UserError(
-            f"checkpoint {path} has format {version}, this code reads {CHECKPOINT_FORMAT}: "
-            + way_out
-        )
-    data, here = old.pop("data", None), args.get("data")
-    for key in sorted(old.keys() | args.keys() - {"data"}):
-        if old.get(key) != args.get(key):
-            raise UserError(
-                f"checkpoint {path} was made with {key}={old.get(key)}, this run has "
-                f"{key}={args.get(key)}: {way_out}"
-            )
-    if data and here and (differs := data_difference(data, here)):
-        raise UserError(f"checkpoint {path} was made with other data ({differs}): {way_out}")
-    CHECKPOINTS.append(path)
-    return {"rng": rng, "state": state, "machines": worked}
-
-
-# ----------------------------------------------------------------------------------------------
-# A run that may be killed at any moment and, started again, ends in the same bytes
-# ----------------------------------------------------------------------------------------------
+# ---- Run: killed at any moment and started again, it ends in the same bytes ----
 
 
 class Run:
@@ -1698,10 +1688,9 @@ class Run:
     def check_finite(self, what: str, *values: float) -> None:
         """RunError when a loss is NaN or infinite; `what` says which flags to lower."""
         if not all(math.isfinite(v) for v in values):
-            raise RunError(
-                f"{self.label()}, {self.where}: the loss is {', '.join(map(str, values))}; {what}, "
-                f"and delete the last good checkpoint, {self.path}, if there is one"
-            )
+            losses = ", ".join(map(str, values))
+            raise RunError(f"{self.label()}, {self.where}: the loss is {losses}; {what}, and "
+                           f"delete the last good checkpoint, {self.path}, if there is one")
 
     def wall_s(self) -> float:
         """Seconds of training until now, over all starts."""
@@ -1718,7 +1707,7 @@ class Run:
             self.saved = time.perf_counter()
 
     def _take(self, state: dict[str, Any]) -> dict[str, Any]:
-        return {"state": copy_of(state), "rng": rng_state(self.device)}
+        return {"state": plain(state, copy.deepcopy), "rng": rng_state(self.device)}
 
     def _put(self, state: dict[str, Any], kept: dict[str, Any]) -> None:
         for name, old in kept["state"].items():
@@ -1726,23 +1715,26 @@ class Run:
         set_rng_state(kept["rng"], self.device)
 
 
-def copy_of(value: Any) -> Any:
-    """A copy in types that a checkpoint may hold: state_dicts of modules, fields of dataclasses."""
+def plain(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    """`value` in dicts and lists, with leaf(v) for each tensor, number, string, ... v in it.
+
+    Of a module or an optimizer this is the state_dict, of a dataclass its fields by name.
+    """
     if hasattr(value, "state_dict"):
-        return copy.deepcopy(value.state_dict())
+        value = value.state_dict()
     if dataclasses.is_dataclass(value):
-        return {f.name: copy_of(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: copy_of(v) for key, v in value.items()}
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(v, leaf) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [copy_of(v) for v in value]
-    return copy.deepcopy(value)
+        return [plain(v, leaf) for v in value]
+    return leaf(value)
 
 
 def restore(value: Any, kept: Any, device: torch.device) -> Any:
-    """Undo `copy_of`, in `value` itself where it can change, else returned; tensors on `device`."""
+    """Undo `plain`, in `value` itself where it can change, else returned; tensors on `device`."""
     if hasattr(value, "load_state_dict"):
-        value.load_state_dict(kept)
+        value.load_state_dict(copy.deepcopy(kept))  # an optimizer takes the very tensors
     elif dataclasses.is_dataclass(value):
         for name, old in kept.items():
             setattr(value, name, restore(getattr(value, name), old, device))
@@ -1763,9 +1755,7 @@ def restore(value: Any, kept: Any, device: torch.device) -> Any:
     return value
 
 
-# ----------------------------------------------------------------------------------------------
-# Trained models: --save FILE keeps the nets, --load FILE measures them or looks at their images
-# ----------------------------------------------------------------------------------------------
+# ---- trained models: --save keeps the nets, --load measures them or looks at their images ----
 
 OF_DATA = ("dataset", "data_dir", "image_size", "train_size", "test_size", "validation")
 MOST_IMAGES = 1000  # of each class, --generate
@@ -1803,53 +1793,79 @@ def add_model_flags(parser: argparse.ArgumentParser) -> Callable:
     return add
 
 
-def check_save(args: argparse.Namespace) -> str:
-    """Where --save shall write, or ""; UserError if that cannot be, before hours of training."""
-    save = getattr(args, "save", "")
-    if save:
-        taken = [Path(os.path.realpath(path)) for path in (args.out, f"{args.out}.ckpt")]
-        if regular_file(check_writable(save)) in taken:
-            raise UserError(f"--save {save}: the result is written there; name another file")
-    return save
+def use_model(
+    argv: Sequence[str], script: str, parse: Callable[[list[str]], argparse.Namespace],
+    rebuild: Callable[[Model, torch.device], Any], load: Callable, evaluate: Callable,
+    generate: Callable | None = None, more: Callable = add_model_flags,
+) -> bool:
+    """Do what --load asks for; False if it is not there, and the command is one that trains.
 
-
-def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
-    """Write what a run keeps: plain tensors and values, for torch.load(weights_only=True)."""
-    header = {"project": PROJECT, "script": result["script"], "version": __version__,
-              "format": MODEL_FORMAT}  # fmt: skip
-    about = {name: result[name] for name in ("command", "args", "data", "classes")}
-    whole = header | plain(about) | {"accuracy": result["R"][-1], "kept": plain(kept)}
-    write_atomically(path, lambda file: torch.save(whole, file))
-
-
-def plain(value: Any) -> Any:
-    """`value` in dicts, lists, numbers, strings and tensors on the CPU that share no memory.
-
-    A bool takes a bit, not a byte: `whole_again` undoes this.
+    rebuild(model, device): the nets; load(args, device): the script's data; evaluate(nets, data,
+    args): the accuracy on each task; generate(nets, model, n): images uint8 [n, C, H, W] by class.
     """
-    if hasattr(value, "state_dict"):
-        value = value.state_dict()
-    if isinstance(value, Tensor) and value.dtype == torch.bool:
-        bits = torch.from_numpy(np.packbits(value.cpu().numpy()))
-        return {"bits": bits, "shape": list(value.shape)}
-    if isinstance(value, Tensor):
-        return value.detach().cpu().clone(memory_format=torch.contiguous_format)
-    if isinstance(value, Mapping):
-        return {key: plain(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    return value
+    asked = model_asked(argv, script, more)
+    if asked is None:
+        return False
+    if "generate" in asked and generate is None:
+        raise UserError(f"--generate: {script}.py makes no images")
+    model = load_model(asked.load, script, parse([]))
+    flags = {name: v for name, v in vars(asked).items() if name not in ("load", "evaluate")}
+    vars(model.args).update(flags)
+    device, _ = start(model.args)
+    try:
+        nets = rebuild(model, device)
+    except (*DAMAGE, AttributeError) as error:
+        raise UserError(f"--load: {asked.load} does not fit the nets of this version: "
+                        f"{one_line(error)[:200]}") from error  # fmt: skip
+    print(f"made by {model.command}")
+    if generate is not None and "generate" in asked:
+        draw_rows(generate(nets, model, asked.generate), asked.generate, asked)
+        return True
+    data = load(model.args, device)
+    check_fit(model, data.about, any(f in flags for f in OF_DATA if f != "data_dir"))
+    found = evaluate(nets, data, model.args)
+    ACC, then = (sum(some) / len(some) for some in (found, model.accuracy))
+    only_mean = len(set(model.accuracy)) == 1  # dgm.py --joint notes no more
+    same = found == model.accuracy or (only_mean and math.isclose(ACC, then))
+    as_then = "as its run measured" if same else f"its run had {then:.4f}"
+    print(f"accuracy by task {' '.join(f'{a:.3f}' for a in found)}")
+    print(f"ACC {ACC:.4f}: {as_then}")
+    return True
 
 
-def whole_again(value: Any) -> Any:
-    """Undo what `plain` did to bools."""
-    if isinstance(value, dict) and value.keys() == {"bits", "shape"}:
-        shape = value["shape"]
-        flat = np.unpackbits(value["bits"].numpy(), count=math.prod(shape)).astype(bool)
-        return torch.from_numpy(flat).view(shape)
-    if isinstance(value, dict):
-        return {key: whole_again(v) for key, v in value.items()}
-    return [whole_again(v) for v in value] if isinstance(value, list) else value
+def model_asked(argv: Sequence[str], script: str, more: Callable) -> argparse.Namespace | None:
+    """The flags given of a command with --load, or None for one that trains.
+
+    UserError for flags that do not go together, before any file is read. `more` adds flags.
+    """
+    if {"-h", "--help"} & set(argv):
+        return None
+    parser = new_parser("")
+    for add_flags in (add_data_flags, functools.partial(add_run_flags, script=script), more):
+        add_flags(parser)
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS  # what was not given is not there
+    asked, rest = parser.parse_known_args(argv)
+    uses = [name for name in ("evaluate", "generate", "after") if name in asked]
+    if "load" not in asked:
+        if uses:
+            raise UserError(f"--{uses[0]} needs --load FILE, a model that --save kept")
+        return None
+    if len({"evaluate", "generate"} & set(uses)) != 1:
+        raise UserError("--load FILE needs either --evaluate or --generate N")
+    fit = OF_DATA if uses[0] == "evaluate" else ("out", "seed", "after")
+    odd = [f"--{name.replace('_', '-')}" for name in vars(asked)
+           if name not in ("load", uses[0], "device", "threads", *fit)]  # fmt: skip
+    if odd or rest:
+        raise UserError(f"{(odd + rest)[0]} does not go with --load FILE --{uses[0]}: leave it out")
+    asked.out = getattr(asked, "out", "generated.png")
+    least = {"generate": 1, "after": 1, "seed": 0, "threads": 0}
+    check_ranges(asked, {name: bound for name, bound in least.items() if name in asked})
+    if getattr(asked, "generate", 0) > MOST_IMAGES:
+        raise UserError(f"--generate takes numbers from 1 to {MOST_IMAGES}")
+    if "generate" in asked and not asked.out.lower().endswith(".png"):
+        raise UserError(f"--out {asked.out}: the picture's name must end in .png")
+    return asked
 
 
 def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
@@ -1873,85 +1889,6 @@ def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
         raise UserError(f"--load: {path}: {error.strerror}") from error
     except DAMAGE as error:
         raise UserError(f"--load: {path} is damaged, or no file that --save wrote") from error
-
-
-def model_asked(argv: Sequence[str], script: str, more: Callable) -> argparse.Namespace | None:
-    """The flags given of a command with --load, or None for one that trains.
-
-    UserError for flags that do not go together, before any file is read. `more` adds flags.
-    """
-    if {"-h", "--help"} & set(argv):
-        return None
-    parser = new_parser("")
-    for add_flags in (add_data_flags, functools.partial(add_run_flags, script=script), more):
-        add_flags(parser)
-    for action in parser._actions:
-        action.default = argparse.SUPPRESS  # what was not given is not there
-    known, rest = parser.parse_known_args(argv)
-    given = vars(known)
-    asks = [name for name in ("evaluate", "generate", "after") if name in given]
-    if "load" not in given:
-        if asks:
-            raise UserError(f"--{asks[0]} needs --load FILE, a model that --save kept")
-        return None
-    what = next(iter(asks), "")
-    if what not in ("evaluate", "generate") or {"evaluate", "generate"} <= given.keys():
-        raise UserError("--load FILE needs either --evaluate or --generate N")
-    fit = OF_DATA if what == "evaluate" else ("out", "seed", "after")
-    odd = [f"--{name.replace('_', '-')}" for name in given
-           if name not in ("load", what, "device", "threads", *fit)]  # fmt: skip
-    if odd or rest:
-        raise UserError(f"{(odd + rest)[0]} does not go with --load FILE --{what}: leave it out")
-    known.out = given.get("out", "generated.png")
-    check_ranges(known, {name: least for name, least in
-                         {"generate": 1, "after": 1, "seed": 0, "threads": 0}.items()
-                         if name in given})  # fmt: skip
-    if given.get("generate", 0) > MOST_IMAGES:
-        raise UserError(f"--generate takes numbers from 1 to {MOST_IMAGES}")
-    if what == "generate" and not known.out.lower().endswith(".png"):
-        raise UserError(f"--out {known.out}: the picture's name must end in .png")
-    return known
-
-
-def use_model(
-    argv: Sequence[str], script: str, parse: Callable[[list[str]], argparse.Namespace],
-    rebuild: Callable[[Model, torch.device], Any], load: Callable, evaluate: Callable,
-    generate: Callable | None = None, more: Callable = add_model_flags,
-) -> bool:
-    """Do what --load asks for; False if it is not there, and the command is one that trains.
-
-    rebuild(model, device): the nets; load(args, device): the script's data; evaluate(nets, data,
-    args): the accuracy on each task; generate(nets, model, n): images uint8 [n, C, H, W] by class.
-    """  # fmt: skip
-    asked = model_asked(argv, script, more)
-    if asked is None:
-        return False
-    if "generate" in asked and generate is None:
-        raise UserError(f"--generate: {script}.py makes no images")
-    model = load_model(asked.load, script, parse([]))
-    given = {name: v for name, v in vars(asked).items() if name not in ("load", "evaluate")}
-    vars(model.args).update(given)
-    device, _ = start(model.args)
-    try:
-        nets = rebuild(model, device)
-    except (*DAMAGE, AttributeError) as error:
-        raise UserError(f"--load: {asked.load} does not fit the nets of this version: "
-                        f"{one_line(error)[:200]}") from error  # fmt: skip
-    print(f"made by {model.command}")
-    if generate is not None and "generate" in asked:
-        rows = generate(nets, model, asked.generate)
-        draw_rows(rows, asked.generate, asked)
-        return True
-    data = load(model.args, device)
-    check_fit(model, data.about, any(f in given for f in OF_DATA if f != "data_dir"))
-    found = evaluate(nets, data, model.args)
-    ACC, then = (sum(some) / len(some) for some in (found, model.accuracy))
-    only_mean = len(set(model.accuracy)) == 1  # dgm.py --joint notes no more
-    same = found == model.accuracy or (only_mean and math.isclose(ACC, then))
-    as_then = "as its run measured" if same else f"its run had {then:.4f}"
-    print(f"accuracy by task {' '.join(f'{a:.3f}' for a in found)}")
-    print(f"ACC {ACC:.4f}: {as_then}")
-    return True
 
 
 def check_fit(model: Model, about: dict[str, Any], others: bool) -> None:
@@ -1983,3 +1920,43 @@ def draw_rows(rows: Mapping[str, Tensor], n: int, asked: argparse.Namespace) -> 
         print(f"note: fewer than {n} images were found of {', '.join(few)}", file=sys.stderr)
     print(f"a row for each class, from the top: {', '.join(rows)}")
     print(f"the picture: {asked.out}")
+
+
+def check_save(args: argparse.Namespace) -> str:
+    """Where --save shall write, or ""; UserError if that cannot be, before hours of training."""
+    save = getattr(args, "save", "")
+    if save:
+        taken = [Path(os.path.realpath(path)) for path in (args.out, f"{args.out}.ckpt")]
+        if regular_file(check_writable(save)) in taken:
+            raise UserError(f"--save {save}: the result is written there; name another file")
+    return save
+
+
+def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Write what a run keeps: plain tensors and values, for torch.load(weights_only=True)."""
+    header = {"project": PROJECT, "script": result["script"], "version": __version__,
+              "format": MODEL_FORMAT}  # fmt: skip
+    about = {name: result[name] for name in ("command", "args", "data", "classes")}
+    whole = header | plain(about | {"accuracy": result["R"][-1], "kept": kept}, packed)
+    write_atomically(path, lambda file: torch.save(whole, file))
+
+
+def packed(value: Any) -> Any:
+    """A tensor as one on the CPU that shares no memory; of bools, a bit each: `whole_again`."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.dtype == torch.bool:
+        bits = torch.from_numpy(np.packbits(value.cpu().numpy()))
+        return {"bits": bits, "shape": list(value.shape)}
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def whole_again(value: Any) -> Any:
+    """Undo what `packed` did to bools."""
+    if isinstance(value, dict) and value.keys() == {"bits", "shape"}:
+        shape = value["shape"]
+        flat = np.unpackbits(value["bits"].numpy(), count=math.prod(shape)).astype(bool)
+        return torch.from_numpy(flat).view(shape)
+    if isinstance(value, dict):
+        return {key: whole_again(v) for key, v in value.items()}
+    return [whole_again(v) for v in value] if isinstance(value, list) else value

@@ -415,7 +415,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path, silent, capsys):
     assert "timed out" in message and "0.3 s" in message
     for way_out in ("retry the download", "by hand", "--dataset glyphs"):
         assert way_out in message
-    assert f"downloading mnist into {tmp_path}" in capsys.readouterr().err.splitlines()
+    assert f"downloading or unpacking mnist in {tmp_path}" in capsys.readouterr().err.splitlines()
     assert socket.getdefaulttimeout() is None
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -426,12 +426,21 @@ def test_nothing_is_said_when_nothing_is_fetched(mnist, capsys):
     assert not said.err and not said.out
 
 
-@pytest.mark.parametrize("name", ["cifar10", "svhn"])
-def test_complete_archives_are_not_fetched(tmp_path, monkeypatch, name):
-    source, cls = common.SOURCES[name], getattr(datasets, common.SOURCES[name].cls)
-    assert common.must_download(source, cls, tmp_path)
-    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda file, md5: True)
-    assert not common.must_download(source, cls, tmp_path)
+@pytest.mark.parametrize("there", [True, False])
+def test_only_what_is_missing_is_fetched(tmp_path, capsys, there):
+    asked = []
+
+    class Archive:
+        def __init__(self, root, split, download=False):
+            asked.append((split, download))
+            if not (there or download):
+                raise RuntimeError("Dataset not found or corrupted.")
+
+    common.read_or_download("svhn", Archive, tmp_path)
+    both = [("train", not there), ("test", not there)]
+    assert asked == (both if there else [("train", False), *both])
+    assert ("downloading" in capsys.readouterr().err) != there
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(common.fcntl is None, reason="no locks here")

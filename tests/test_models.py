@@ -302,7 +302,7 @@ def test_images_after_an_early_task_are_those_that_the_run_made_then(flags, tmp_
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (0, 4), (2, 3, 4, 4)])
 def test_a_mask_takes_a_bit_and_comes_back_as_it_was(shape):
     mask = torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.5
-    kept = common.plain({"masks": [[mask], [~mask]], "n": torch.arange(3)})
+    kept = common.plain({"masks": [[mask], [~mask]], "n": torch.arange(3)}, common.packed)
     assert kept["masks"][0][0]["bits"].numel() == -(-mask.numel() // 8)
     back = common.whole_again(kept)
     assert back["masks"][0][0].dtype == torch.bool

@@ -357,6 +357,9 @@ def test_your_runs_stand_beside_the_references_seed_by_seed(folder, tmp_path, ca
     assert "made with torch 2." in out and "9.9.0" in out and "1 of 2 runs are equal" in out
     row = rows_with(out, "| ngen12000 | 1 |")[0]
     assert row.endswith("(2) |")  # the reference's spread over its seeds
+    change(yours / "ngen12000-seed1.json", lambda run: run["metrics"].pop("ACC"))  # it died
+    row = rows_with(compared(), "| ngen12000 | 1 |")[0]
+    assert f" | – | R by up to {apart:.4f} | " in row and row.endswith("(2) |")
     for name in ("none-seed0", "ngen12000-seed1"):
         change(yours / f"{name}.json", lambda run: run["args"].update(dataset="fashion-mnist"))
     assert "is of fashion-mnist" in compared()

@@ -66,6 +66,26 @@ def flat(run):
     return net.weight.tolist(), net.bias.tolist(), torch.rand(2).tolist()
 
 
+def between(run):
+    """An optimizer of the first loop steps between the loops, too, and after them."""
+    torch.manual_seed(2)
+    net, other = nn.Linear(2, 2), torch.zeros(2)
+    opt = torch.optim.Adam(net.parameters(), 0.1)
+
+    def step():
+        opt.zero_grad()
+        net(torch.randn(4, 2)).square().mean().backward()
+        opt.step()
+
+    for _ in run.epochs("first", 3, net=net, opt=opt):
+        step()
+    step()
+    for _ in run.epochs("second", 4, other=other):
+        other += torch.randn(2)
+    step()
+    return net.weight.tolist(), other.tolist(), torch.rand(2).tolist()
+
+
 def start(path):
     return common.Run(str(path), {"lr": 0.1}, CPU, every=0)
 
@@ -104,16 +124,16 @@ def checkpoints(train, path, monkeypatch):
     return whole, len(count)
 
 
-@pytest.mark.parametrize("train", [toy, flat])
+@pytest.mark.parametrize("train", [toy, flat, between])
 def test_a_training_killed_at_any_checkpoint_ends_in_the_same_bytes(train, tmp_path, monkeypatch):
     path = tmp_path / "r.json"
     whole, n = checkpoints(train, path, monkeypatch)
-    assert n == (3 * (1 + 3) + 2 + 3 + 3 if train is toy else 8)
+    assert n == {toy: 3 * (1 + 3) + 2 + 3 + 3, flat: 8, between: 7}[train]
     for first in range(1, n + 1):
         assert killed(train, path, monkeypatch, first) == whole, first
 
 
-@pytest.mark.parametrize("train", [toy, flat])
+@pytest.mark.parametrize("train", [toy, flat, between])
 def test_a_second_kill_changes_nothing_either(train, tmp_path, monkeypatch):
     path = tmp_path / "r.json"
     whole, n = checkpoints(train, path, monkeypatch)

@@ -8,7 +8,6 @@ of torch compute other last digits, which training makes grow, so both versions 
 """
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import numpy as np
 
 import common
 from tools import benchmark
-from tools.runs import SCRIPTS, data_of, read, read_all, rows_of
-from tools.tables import Runs, markdown_table, mean_sd, metric_digits
+from tools.runs import SCRIPTS, SIZES, data_of, figures_of, read, read_all, rows_of
+from tools.tables import Runs, markdown_table, mean_sd, metric, metric_digits
 
 # What does not tell how a run came out: where, when and by whom it was made.
 ABOUT = ("command", "args", "timing", "environment", "path", "checksum", "label", "item", "start",
@@ -36,7 +35,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main_metric(runs: Runs) -> str:
     """The average accuracy over all tasks, as this script calls it."""
-    metrics = next(iter(runs.values()))[0]["metrics"]
+    metrics = {key for some in runs.values() for run in some for key in run["metrics"]}
     named = [key for key in metrics if key.startswith("A_")]
     most = max(named, key=lambda key: int(key[2:].split(" ")[0]), default="")
     return most or ("ACC (%)" if "ACC (%)" in metrics else "ACC")
@@ -44,7 +43,7 @@ def main_metric(runs: Runs) -> str:
 
 def paper_of(script: str, row: str, key: str, data: str) -> str:
     """The paper's number for a row, or a dash."""
-    figures = importlib.import_module(f"tools.figures.{script}")
+    figures = figures_of(script)
     known = figures.PAPER if data == "mnist" else getattr(figures, "PAPER_ELSEWHERE", {}).get(data)
     value = (known or {}).get(row, {}).get(key)
     return "–" if value is None else f"{value:.{metric_digits(key)}f}"
@@ -62,15 +61,22 @@ def difference(mine: dict, theirs: dict, key: str) -> str:
         return "equal to the last bit"
     of_R = [np.array(run["R"]) for run in (mine, theirs)]
     apart = abs(of_R[0] - of_R[1]).max() if of_R[0].shape == of_R[1].shape else np.inf
-    gap = mine["metrics"][key] - theirs["metrics"][key]
     of_R_text = f"R by up to {apart:.4f}" if apart >= SMALL else f"R by less than {SMALL:g}"
+    if not (key in mine["metrics"] and key in theirs["metrics"]):
+        return of_R_text
+    gap = mine["metrics"][key] - theirs["metrics"][key]
     return f"{gap:+.{metric_digits(key) + 1}f}, {of_R_text}".replace("-", "−")
+
+
+def shown(run: dict | None, key: str) -> str:
+    """A run's main number, or a dash: there is no such run, or its network died."""
+    value = (run or {"metrics": {}})["metrics"].get(key)
+    return "–" if value is None else f"{value:.{metric_digits(key)}f}"
 
 
 def compared(script: str, mine: Runs, theirs: Runs, data: str) -> tuple[str, int, int]:
     """A line per row and seed of `mine`; how many have a counterpart, and how many are equal."""
     key, rows, both, equal = main_metric(mine), [], 0, 0
-    digits = metric_digits(key)
     for name, some in mine.items():
         known = {run["seed"]: run for run in theirs.get(name, [])}
         for run in some:
@@ -79,11 +85,8 @@ def compared(script: str, mine: Runs, theirs: Runs, data: str) -> tuple[str, int
             if other:
                 said = difference(run, other, key)
                 both, equal = both + 1, equal + (said == "equal to the last bit")
-            values = [r["metrics"][key] for r in known.values()]
-            spread = mean_sd(values, digits) if values else "–"
             rows.append([name, str(run["seed"]), paper_of(script, name, key, data),
-                         f"{other['metrics'][key]:.{digits}f}" if other else "–",
-                         f"{run['metrics'][key]:.{digits}f}", said, spread])  # fmt: skip
+                         shown(other, key), shown(run, key), said, metric([*known.values()], key)])
     header = ["row", "seed", f"{key}: paper", "reference", "yours", "yours − reference",
               "reference, all seeds"]  # fmt: skip
     return markdown_table(header, rows), both, equal
@@ -128,8 +131,8 @@ def comparison(yours: str, reference: str) -> str:
 
 def of_data(data: tuple) -> str:
     """A data set and how much of it, in words."""
-    sizes = zip(("train-size", "test-size", "validation"), data[1:])
-    return " ".join([data[0], *(f"--{name} {n}" for name, n in sizes if n)])
+    sizes = zip(SIZES, data[1:])
+    return " ".join([data[0], *(f"--{size.replace('_', '-')} {n}" for size, n in sizes if n)])
 
 
 def all_methods(yours: str, reference: str) -> str:

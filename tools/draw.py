@@ -13,11 +13,11 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import common
 from tools import runs as results
+from tools.runs import figures_of
 from tools.style import new_figure, save_figure
 from tools.tables import Runs, fill_between_markers
 
@@ -55,11 +55,6 @@ def rows_of_item(script: str, item: str, data: str) -> list[str]:
     own = [name.rpartition(":")[2] for name in every
            if ":" not in name or name.partition(":")[0] in here]  # fmt: skip
     return list(dict.fromkeys(own))
-
-
-def figures_of(script: str) -> ModuleType:
-    """The module of tools/figures that draws a script's results."""
-    return importlib.import_module(f"tools.figures.{script}")
 
 
 def draw(

@@ -25,7 +25,7 @@ import common
 from tools import benchmark, race, speed, table1
 from tools.claims import CLAIMS, RULES, Claim, Verdict, judge
 from tools.contents import CONTENTS, contents_table
-from tools.runs import SCRIPTS, read_all
+from tools.runs import SCRIPTS, figures_of, read_all
 from tools.style import BLACK, look, new_figure, save_figure
 from tools.tables import (
     Runs,
@@ -290,10 +290,10 @@ def headlines(folder: str) -> str:
     """A row per number of HEADLINES: the paper's, ours; and how many of its claims held."""
     rows = []
     for script, numbers in HEADLINES.items():
-        runs, paper = read_all(folder, script), importlib.import_module(f"tools.figures.{script}")
+        runs, paper = read_all(folder, script), figures_of(script).PAPER
         held = how_many(verdicts_of(script, folder))
         for i, (what, name, key) in enumerate(numbers):
-            value = paper.PAPER.get(name, {}).get(key)
+            value = paper.get(name, {}).get(key)
             shown = "–" if value is None else f"{value:.{metric_digits(key)}f}"
             first = (f"`{script}.py`", held) if i == 0 else ("", "")
             rows.append([first[0], what, shown.replace("-", "−"), metric(runs.get(name, []), key),
@@ -312,15 +312,15 @@ def draw_overview(folder: str) -> Figure:
     for part, (script, numbers) in zip(parts.flat, HEADLINES.items()):
         above, below = part.subplots(2, 1, height_ratios=(4, 1))
         part.suptitle(f"{script}.py")
-        runs, paper = read_all(folder, script), importlib.import_module(f"tools.figures.{script}")
+        runs, paper = read_all(folder, script), figures_of(script).PAPER
         for y, (_, name, key) in enumerate(reversed(numbers)):
             values = [run["metrics"][key] for run in runs.get(name, []) if key in run["metrics"]]
             if values:
                 spread = statistics.stdev(values) if len(values) > 1 else 0.0
                 above.errorbar(statistics.fmean(values), y, xerr=spread, fmt="o", capsize=3,
                                color=look(script, name).color)  # fmt: skip
-            if key in paper.PAPER.get(name, {}):
-                above.plot(paper.PAPER[name][key], y, "D", mfc="none", mec="k", ms=9)
+            if key in paper.get(name, {}):
+                above.plot(paper[name][key], y, "D", mfc="none", mec="k", ms=9)
         above.set_yticks(range(len(numbers)), [what.replace("`", "") for what, *_ in numbers[::-1]])
         above.set_ylim(-0.6, len(numbers) - 0.4)
         above.margins(x=0.15)

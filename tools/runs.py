@@ -47,15 +47,19 @@ class Row(NamedTuple):
 @cache
 def rows_of(script: str) -> dict[str, Row]:
     """All rows of a folder of results, in the order of its tables."""
-    rows = {name: Row(module, *about)
+    return {name: Row(module, *about)
             for module in map(importlib.import_module, SCRIPTS[script])
             for name, about in module.ROWS.items()}  # fmt: skip
-    return rows
 
 
 def start_of(script: str) -> str:
     """What Python is told to run for the first row of a folder of results."""
     return next(iter(rows_of(script).values())).start
+
+
+def figures_of(script: str) -> ModuleType:
+    """The module of tools/figures that draws a script's results."""
+    return importlib.import_module(f"tools.figures.{script}")
 
 
 def read(folder: str | Path, script: str) -> Runs:

@@ -8,14 +8,13 @@
 import argparse
 import base64
 import html
-import importlib
 import statistics
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import common
-from tools.runs import read, read_all
+from tools.runs import figures_of, read, read_all
 from tools.tables import Runs, fill_between_markers
 
 
@@ -109,9 +108,9 @@ td { border-top: 1px solid #8888 } pre { white-space: pre-wrap; background: #888
 def table(script: str, name: str, runs: Runs) -> str:
     """The rows of a story: the paper's number, the reference's, these."""
     story = STORIES[script]
-    paper = importlib.import_module(f"tools.figures.{script}").PAPER if name == "mnist" else {}
-    theirs = read_all("reference", script) if name == "mnist" else {}
-    whole = name == "mnist"
+    whole = name == "mnist"  # else there is nothing to stand beside
+    paper = figures_of(script).PAPER if whole else {}
+    theirs = read_all("reference", script) if whole else {}
     cells = ["<tr><th>accuracy on all tasks" + "<th>paper<th>reference" * whole + "<th>here"]
     for row, words in story.rows.items():
         known = [v for key, v in paper.get(row, {}).items() if key in ("A_10 (%)", "ACC (%)")]

@@ -1,13 +1,12 @@
 """DGM's Table 1 on all data sets, from the runs of dgm.py and of the methods in beyond/."""
 
-import importlib
 import math
 import statistics
 
 from matplotlib.figure import Figure
 
 import tools.figures.dgm as dgm
-from tools.runs import read_all
+from tools.runs import figures_of, read_all
 from tools.style import BLUE, new_figure
 from tools.tables import markdown_table, mean_sd
 
@@ -35,8 +34,7 @@ def table_1(folder: str) -> dict[str, dict[str, tuple[list[float], float]]]:
     found: dict[str, dict[str, tuple[list[float], float]]] = {}
     for data in TABLE_1_DATA:
         for label, script, name in TABLE_1:
-            figures = importlib.import_module(f"tools.figures.{script}")
-            paper = figures.PAPER if data == "mnist" else dgm.PAPER_ELSEWHERE[data]
+            paper = figures_of(script).PAPER if data == "mnist" else dgm.PAPER_ELSEWHERE[data]
             said = paper.get(name, {})
             if data == "imagenet50" and name == "icarl":  # the one of Table 2 that Table 1 repeats
                 name, said = "icarl-k1000", {"A_50 (%)": dgm.TABLE_2["icarl-k1000"][1]}

@@ -37,7 +37,7 @@ def line_of(result: dict[str, Any], question: str, path: str) -> dict[str, Any]:
         raise common.UserError(f"{path}: a choosing run has --validation and --seed {FIRST_SEED} "
                                "or more")  # fmt: skip
     metrics = {k: v for k, v in result["metrics"].items() if isinstance(v, (int, float))}
-    kept = {k: v for k, v in args.items() if k not in ("out", "data_dir", *common.NO_EFFECT)}
+    kept = {k: v for k, v in args.items() if k not in common.NO_EFFECT}
     return {
         "question": question, "args": kept, "metrics": metrics,
         "wall_s": round(result["timing"]["wall_s"]),
