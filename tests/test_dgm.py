@@ -850,7 +850,7 @@ def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     (tmp_path / "episodic").mkdir()
     shutil.copy(ROOT / "reference/episodic/ewc-seed0.json", tmp_path / "episodic")
     page, drawn = tmp_path / "page.md", tmp_path / "figures"
-    names = ("table1", "split", "table3", "table4", "speed")
+    names = ("table1", "split", "table3", "table4", "speed", "deviations")
     marks = "<!-- begin dgm {0} -->\n<!-- end dgm {0} -->\n"
     page.write_text("".join(map(marks.format, names)))
     argv = ["dgm", "--runs", str(folder), "--figures", str(drawn)]
@@ -862,6 +862,7 @@ def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
         "figure3a.png", "figure3b.png", "figure4.png", "figure5.png", "cost.png", "averages.png",
         "tables.md"}  # fmt: skip
     text = page.read_text()
+    assert "\n1. Nets and rates. The paper" in text and "\n14. Data. ImageNet-50 is" in text
     assert "| laptop | 32 | 64 |" in text and "5.58e+04" in text and "(paper 96.46)" in text
     assert text.count("| MeRGAN, replay alignment, laptop |") == 2
     assert "| EWC-S, 100 images |" in text and "(paper 79.70)" in text  # of the folder beside

@@ -12,7 +12,6 @@ import argparse
 import importlib
 import inspect
 import os
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -32,6 +31,7 @@ from tools.tables import (
     markdown_table,
     metric,
     metric_digits,
+    numbered_list,
 )  # fmt: skip
 
 TITLES = {
@@ -108,14 +108,6 @@ def evidence(
             spent = sum(r["timing"]["wall_s"] for r in runs[name]) / len(runs[name])
             links.append(f"[{name}]({link_to(run['path'], base)}) {spent:.0f} s")
     return "\n".join([*lines, "", " · ".join(links), "", "</details>"])
-
-
-def deviations(script: str) -> str:
-    """The numbered deviations of a script, as Markdown."""
-    text = importlib.import_module(SCRIPTS[script][0]).DEVIATIONS
-    block = re.split(r"^(?= *1\. )", text, maxsplit=1, flags=re.M)[1].split("\n\n")[0]
-    items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
-    return "\n".join(" ".join(item.split()) for item in items if item.strip())
 
 
 # --------------------------------------------------------------------------------------------
@@ -244,7 +236,8 @@ def page(folder: str, figures: str, base: str) -> str:
         "Where a script departs from its paper, or the paper is silent; docs/ has the reasons.",
     ]
     for script in SCRIPTS:
-        out += [f"### {file_of(script)}", deviations(script)]
+        text = importlib.import_module(SCRIPTS[script][0]).DEVIATIONS
+        out += [f"### {file_of(script)}", numbered_list(text)]
     machines = {run["environment"]["device"] for script in SCRIPTS
                 for some in read_all(folder, script).values() for run in some}  # fmt: skip
     out.append(f"Machines: {', '.join(sorted(machines))}.")
