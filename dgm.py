@@ -54,24 +54,22 @@ from torch import Tensor
 # --------------------------------------------------------------------------------------------
 
 
+def up(x: Tensor, W: Tensor) -> Tensor:
+    """W^T x: a projection [B, n] -> [B, p, k, k], else twice the side, [B, p, 2S, 2S]."""
+    if x.dim() == 2:  # a transposed convolution of a 1x1 image is a matrix product
+        return (x @ W.flatten(1)).view(len(x), *W.shape[1:])
+    return F.conv_transpose2d(x, W, stride=2, padding=1)
+
+
 class DGMw:
     """Masks on weights: m_l is shaped as W_l [n, p, k, k]."""
 
     @staticmethod
-    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
-              act: Callable = F.relu) -> Tensor:
-        """Units [B, p, ...] from those below, x [B, n, ...].
-
-        product(x, W) is W^T x (`up`), norm the task's BatchNorm: σ_act(a) = act(norm(a)).
-        """
-        # Eq. (1): y_l = σ_act[(m_l ∘ W_l)^T x]
+    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
+              product: Callable = up) -> Tensor:
+        """Units [B, p, ...] from those below, x [B, n, ...]; norm is the task's BatchNorm."""
+        # Eq. (1): y_l = σ_act[(m_l ∘ W_l)^T x], here σ_act(a) = act(norm(a)), W^T x = product(x, W)
         return act(norm(product(x, m * W)))
-
-    @staticmethod
-    def local_annealing(b: int, n_b: int, s_i: float) -> float:
-        """s in batch b of n_b (B), counted from 1, of an epoch whose s_max^i is s_i."""
-        # Eq. (4): s = 1/s_max^i + (s_max^i - 1/s_max^i) (b - 1) / (B - 1)
-        return 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (n_b - 1) if n_b > 1 else s_i
 
     @staticmethod
     def mask_shape(W: Tensor) -> tuple[int, ...]:
@@ -82,19 +80,11 @@ class DGMa:
     """Masks on activations: m_l is shaped as the units [1, p, 1, 1]."""
 
     @staticmethod
-    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
-              act: Callable = F.relu) -> Tensor:
-        """Units [B, p, ...] from those below, x [B, n, ...].
-
-        product(x, W) is W^T x (`up`), norm the task's BatchNorm: σ_act(a) = act(norm(a)).
-        """
+    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
+              product: Callable = up) -> Tensor:
+        """As in DGMw."""
         # Eq. (1) with m_l "expanded to the size of W_l", taken out of the sum. Deviation 4
         return act(norm(product(x, W))) * m
-
-    @staticmethod
-    def local_annealing(b: int, n_b: int, s_i: float) -> float:
-        """s is s_max^i in every batch: "DGMa only features global annealing"."""
-        return s_i
 
     @staticmethod
     def mask_shape(W: Tensor) -> tuple[int, ...]:
@@ -115,14 +105,21 @@ def global_annealing(i: int, n_i: int, s_max: float) -> float:
     return max(s_i, 1.0)  # Deviation 3
 
 
+def local_annealing(b: int, n_b: int, s_i: float) -> float:
+    """s in batch b of n_b (B), both from 1; s_i is the epoch's s_max^i."""
+    # Eq. (4): s = 1/s_max^i + (s_max^i - 1/s_max^i) (b - 1) / (B - 1)
+    return 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (n_b - 1) if n_b > 1 else s_i
+
+
 def veto(gradient: Tensor, used: Tensor) -> Tensor:
     """A layer's gradient [n, p, k, k] where nothing is reserved yet; used: as the mask, bool."""
-    # Eq. (5): g' = [1 - m] g, m what tasks before t have reserved: t itself may still learn
+    # Eq. (5): g' = [1 - m] g. m: what earlier tasks have reserved; task t's own mask is left out,
+    # so that t can learn (Deviation 5)
     return gradient * ~used
 
 
 def sparsity(masks: list[Tensor], used: list[Tensor]) -> Tensor:
-    """R^t: the share of what was free (not `used` by earlier tasks) that the masks now claim."""
+    """R^t: of what earlier tasks left free, the share that this task's masks take."""
     # Eq. (6): R^t = Σ m^t (1 - m^{<t}) / Σ (1 - m^{<t}), over layers and weights (units)
     claimed: Any = sum((m * ~u).sum() for m, u in zip(masks, used))
     return claimed / max(count_free(used), 1)
@@ -139,25 +136,18 @@ def alpha(used: list[Tensor]) -> float:
 
 
 # --------------------------------------------------------------------------------------------
-# The generator, which grows (Sec. 3.2), and the critic. Images are [B, C, S, S] in [-1, 1]
+# Generator (grows, Sec. 3.2) and critic. Images are [B, C, S, S] in [-1, 1]
 # --------------------------------------------------------------------------------------------
 
 LATENT = 128  # numbers in z; the first K places hold the one-hot class (Deviation 1)
 
 
 def halvings(S: int) -> tuple[int, int]:
-    """(base, d) with S = base·2^d, d as large as leaves a base above 3: 16 -> 4·2², 28 -> 7·2²."""
+    """(base, d) with S = base · 2^d: S is halved while it is even and above 7."""
     d = 0
     while S % 2 == 0 and S > 7:
         S, d = S // 2, d + 1
     return S, d
-
-
-def up(x: Tensor, W: Tensor) -> Tensor:
-    """W^T x: a projection [B, n] -> [B, p, k, k], else twice the side, [B, p, 2S, 2S]."""
-    if x.dim() == 2:  # a transposed convolution of a 1x1 image is a matrix product
-        return (x @ W.flatten(1)).view(len(x), *W.shape[1:])
-    return F.conv_transpose2d(x, W, stride=2, padding=1)
 
 
 class TaskLayers(nn.Module):
@@ -184,20 +174,21 @@ class Generator(nn.Module):
                  width: int, device: torch.device):
         super().__init__()
         self.masking, self.C, self.K = masking, shape[0], K
+        # MNIST, 32×32, width 6: [128, 24, 4, 4], [24, 12, 4, 4], [12, 6, 4, 4]
         sizes = self.sizes(width, *halvings(shape[1]))
         self.W = nn.ParameterList((0.02 * torch.randn(n, p, k, k)).to(device) for n, p, k in sizes)
         self.e = nn.ParameterList()  # mask embeddings of the task that is being learned
         self.own = nn.ModuleList()
-        self.used = [self.none(W) for W in self.W]  # m^{<t} of each layer, bool
+        self.used = [self.empty_mask(W) for W in self.W]  # m^{<t} of each layer, bool
         self.masks: list[list[Tensor]] = []  # [task][layer], bool: of the finished tasks
-        self.goal = [u.numel() for u in self.used]  # weights (units) that each task finds free
+        self.goal = [u.numel() for u in self.used]  # weights (units) that a task is to find free
 
     def sizes(self, width: int, base: int, d: int) -> list[tuple[int, int, int]]:
         """(units below, units, kernel) of each masked layer, each half as wide as the one below."""
         widths = [width * 2**k for k in reversed(range(d))]
         return list(zip([LATENT, *widths], widths, [base] + [4] * (d - 1)))
 
-    def none(self, W: Tensor) -> Tensor:
+    def empty_mask(self, W: Tensor) -> Tensor:
         """A mask of layer W that covers nothing, bool."""
         return torch.zeros(self.masking.mask_shape(W), dtype=torch.bool, device=W.device)
 
@@ -211,13 +202,12 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
         """Images [B, C, S, S] as task t generates them, z [B, 128] and classes y [B]."""
-        h = self.told(z, y)  # [B, 128]
+        h = self.with_class(z, y)  # [B, 128]
         for W, m, norm in self.layers(t, masks):
-            # Eq. (1): [B, p, base, base], then twice the side
-            h = self.masking.layer(h, W, m, norm, up)
+            h = self.masking.layer(h, W, m, norm)  # [B, p, base, base], then twice the side
         return torch.tanh(self.own[t].last(h))
 
-    def told(self, z: Tensor, y: Tensor) -> Tensor:
+    def with_class(self, z: Tensor, y: Tensor) -> Tensor:
         """z [B, 128] whose first K numbers are the one-hot class."""
         return torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)
 
@@ -228,32 +218,43 @@ class Generator(nn.Module):
         """
         n = LATENT
         for W, m, norm in zip(self.W, masks, self.own[t].norms):
+            # [n_t, p_t, k, k]: units added after task t are left out
             yield W[:n, : norm.num_features].contiguous(), m, norm
             n = norm.num_features
 
-    def grow(self) -> None:
-        """Widen each layer until as much of it is free as at first, with fresh masks (Sec. 3.2).
+    def units_to_add(self, layer: int, added_below: int) -> int:
+        """After a task, each layer gets new units until at least as much is free as at first.
 
-        DGMa: the last task has reserved δ units, so δ units are added. DGMw: it has reserved δ
-        weights, and a new unit brings n k² (from n units below, kernel k), so ⌈δ / (n k²)⌉ units
-        are added, the paper's ⌈δ/n⌉ for k = 1; fewer where the layer below has grown, as that alone
-        brings the layer weights (Deviation 6).
+        DGMa: one unit per reserved unit. DGMw: a new unit brings n k² weights (n units below,
+        kernel k); the layer also gains weights when the layer below grows (Deviation 6).
         """
-        gained = 0  # units that the layer below has gained
-        for layer, (W, used, goal) in enumerate(zip(self.W, self.used, self.goal)):
-            n, p, k, _ = W.shape
-            free, brings = count_free([used]), 1
-            if self.masking is DGMw:
-                free, brings = free + gained * p * k * k, (n + gained) * k * k
-            more = max(0, -(-(goal - free) // brings))  # ⌈(goal - free) / brings⌉ units
-            if gained or more:
-                wider = 0.02 * torch.randn(n + gained, p + more, k, k, device=W.device)
-                if self.masking is DGMa:  # new units below must not feed reserved ones
-                    wider[n:, :p] *= ~used  # Deviation 4
-                wider[:n, :p] = W.detach()
-                self.W[layer], self.used[layer] = nn.Parameter(wider), self.none(wider)
-                self.used[layer][: used.shape[0], :p] = used
-            gained = more
+        n, p, k, _ = self.W[layer].shape
+        free, per_unit = count_free([self.used[layer]]), 1
+        if self.masking is DGMw:
+            free, per_unit = free + added_below * p * k * k, (n + added_below) * k * k
+        lacking = max(0, self.goal[layer] - free)
+        return -(-lacking // per_unit)  # ⌈lacking / per_unit⌉: the paper's ⌈δ/n⌉
+
+    def widen(self, layer: int, added_below: int, added: int) -> None:
+        """Weights from new units below and to new units; what was there stays in its corner."""
+        W, used = self.W[layer], self.used[layer]
+        n, p, k, _ = W.shape
+        wider = 0.02 * torch.randn(n + added_below, p + added, k, k, device=W.device)
+        if self.masking is DGMa:
+            # the veto keeps these weights as they start: at 0, not at random values (Deviation 4)
+            wider[n:, :p] *= ~used
+        wider[:n, :p] = W.detach()
+        self.W[layer], self.used[layer] = nn.Parameter(wider), self.empty_mask(wider)
+        self.used[layer][: used.shape[0], :p] = used
+
+    def grow(self) -> None:
+        """Room for a new task, its mask embeddings and its own layers (Sec. 3.2)."""
+        added_below = 0
+        for layer in range(len(self.W)):
+            added = self.units_to_add(layer, added_below)
+            if added_below or added:
+                self.widen(layer, added_below, added)
+            added_below = added
         # "real-valued embeddings e are initialized with 0", so that masks begin at 0.5
         self.e = nn.ParameterList(torch.zeros(u.shape, device=u.device) for u in self.used)
         self.own.append(TaskLayers(self.widths(), self.C, *self.last).to(self.W[0].device))
@@ -295,20 +296,13 @@ class Generator(nn.Module):
             own.requires_grad_(False).eval()
 
 
-def normalise(norm: str, p: int) -> list[nn.Module]:
-    """A layer's normalisation of p channels, or none."""
-    layers: dict[str, list[nn.Module]] = {
-        "batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}  # fmt: skip
-    return layers[norm]
-
-
-def dcgan_features(shape: tuple[int, int, int], width: int, norm: str) -> tuple[list, int]:
+def dcgan_features(shape: tuple[int, int, int], width: int, norm_kind: str) -> tuple[list, int]:
     """Layers [B, C, S, S] -> [B, 4 width, S/8, S/8], and how many numbers that is per image."""
     n, S, _ = shape
     layers: list[nn.Module] = []
     for i, p in enumerate((width, 2 * width, 4 * width)):
         layers.append(nn.Conv2d(n, p, 5, 2, 2))
-        layers += normalise(norm, p) if i else []
+        layers += normalise(norm_kind, p) if i else []
         layers.append(nn.LeakyReLU(0.2))
         n, S = p, (S + 1) // 2
     return layers, n * S * S
@@ -317,14 +311,14 @@ def dcgan_features(shape: tuple[int, int, int], width: int, norm: str) -> tuple[
 class Critic(nn.Module):
     """images -> score [B], high for real, and logits [B, K]: discriminator and classifier."""
 
-    def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm: str,
+    def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm_kind: str,
                  features: Callable = dcgan_features):
         super().__init__()
-        layers, size = features(shape, width, norm)
+        layers, size = features(shape, width, norm_kind)
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.adv = nn.Linear(size, 1)
         self.aux = nn.Linear(size, K)
-        self.separate_passes = norm == "batch"
+        self.separate_passes = norm_kind == "batch"
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.features(x)  # [B, size]
@@ -341,9 +335,17 @@ class Critic(nn.Module):
         return score, logits
 
 
+def normalise(norm_kind: str, p: int) -> list[nn.Module]:
+    """A layer's normalisation of p channels, or none."""
+    layers: dict[str, list[nn.Module]] = {
+        "batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}  # fmt: skip
+    return layers[norm_kind]
+
+
 @contextlib.contextmanager
-def statistics_kept(D: nn.Module) -> Iterator[None]:
-    """BatchNorm's running statistics, which classify at test time, do not follow what D sees."""
+def running_statistics_frozen(D: nn.Module) -> Iterator[None]:
+    """Within: D's BatchNorm normalises by the batch, but its running averages (used at test time)
+    stay as they are."""
     norms = [module for module in D.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.track_running_stats = False
@@ -371,22 +373,19 @@ def to_uint8(x: Tensor) -> Tensor:
 class Data:
     """A data set on the device, cut into tasks of a few classes each.
 
-    A class has two numbers. Its class, y, is the data set's own, 0 ... K - 1; G is told this one.
-    Its label is its place in the order in which classes are met; D's outputs are numbered so, as D
-    has outputs for the classes so far alone. Without --shuffle-classes the two are equal.
+    Classes are numbered in the order in which they are met, as D has outputs for those alone.
     """
 
     x: Tensor  # uint8 [N, C, S, S]
-    y: Tensor  # int64 [N], classes
+    y: Tensor  # int64 [N]
     x_test: Tensor  # uint8 [M, C, S, S]
     y_test: Tensor  # int64 [M]
     tasks: list[list[int]]  # [T], the classes of each task
-    order: list[int]  # all of them, as they are met
-    label: Tensor  # int64 [K], of each class
-    owner: Tensor  # int64 [K], the task of each class
-    K: int
+    owner: Tensor  # int64, one number for each class of all tasks: its task
+    K: int  # classes of the data set; more than these with --tasks
     shape: tuple[int, int, int]  # C, S, S
-    about: dict  # names, counts and checksum (common.about_data)
+    names: list[list[str]]  # [T], of the classes of each task
+    about: dict  # counts and checksum (common.about_data)
     seed: int  # --seed, from which the noise of all replayed images follows
 
 
@@ -396,7 +395,7 @@ class Kept:
 
     G: Any  # a generator; beyond/generators.py has others
     snapshots: list[Tensor] = field(default_factory=list)  # [t]: `snapshot`, as task t ended
-    stored: list[Tensor] = field(default_factory=list)  # by label: which rows of data.x (Table 2)
+    stored: list[Tensor] = field(default_factory=list)  # by class: which rows of data.x (Table 2)
 
 
 @dataclass
@@ -408,13 +407,12 @@ class Task:
     kept: Any  # Kept; beyond/generators.py keeps more
     x: Tensor  # uint8 [N, C, S, S], S_t: its own images
     y: Tensor  # int64 [N], their classes
-    label: Tensor  # int64 [N]
-    seen: list[int]  # the classes of tasks 0 ... t
-    n: int  # replayed images of each earlier class: as many as there are of each new one
+    seen: int  # classes of tasks 0 ... t
+    n: int  # replayed images per earlier class: the number of images per new class
     B: int  # images per step
     steps: int  # per epoch
     old: Tensor  # uint8 [M, C, S, S], replayed images
-    old_label: Tensor  # int64 [M]
+    old_y: Tensor  # int64 [M]
     old_B: int  # of them per step
     share: float  # earlier classes among all so far
     quality: dict = field(default_factory=dict)  # common.memory_quality, when G has learned it
@@ -423,61 +421,82 @@ class Task:
 
 @dataclass
 class Batch:
-    """What D is shown as real in a step: images as floats, and their labels."""
+    """What D is shown as real in a step: images as floats, and their classes."""
 
     real: Tensor  # [B, C, S, S], of the task
-    label: Tensor  # int64 [B]
+    y: Tensor  # int64 [B]
     old: Tensor  # [M, C, S, S], replayed images
-    old_label: Tensor  # int64 [M]
+    old_y: Tensor  # int64 [M]
     share: float  # of earlier classes in L_c
 
 
-def task_data(data: Data, t: int, kept: Kept, method: "Method") -> Task:
-    """The real images of task t, and generated ones of the classes before."""
-    args, index = method.args, common.indices_of(data.y, data.tasks[t])
-    x, y, seen = data.x[index], data.y[index], sum(data.tasks[: t + 1], [])
-    n, B = len(x) // len(data.tasks[t]), min(args.batch_size, len(x))
-    old, old_label = method.replay(kept, data, t, n)
-    put_real(old, old_label, kept.stored, data, n, args)  # Table 2; the strict setup stores none
-    old_B = (args.replay_batch_size or B) if len(old) and args.critic_replay else 0
-    share = (len(seen) - len(data.tasks[t])) / len(seen)
-    return Task(t=t, data=data, kept=kept, x=x, y=y, label=data.label[y], seen=seen, n=n, B=B,
-                steps=len(x) // B, old=old, old_label=old_label, old_B=old_B,
-                share=share)  # fmt: skip
-
-
-def batch_of(task: Task, index: Tensor) -> Batch:
-    """The task's images of these indices [B], and as many replayed ones as belong to a step."""
-    chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=index.device)
-    return Batch(to_float(task.x[index]), task.label[index], to_float(task.old[chosen]),
-                 task.old_label[chosen], task.share)  # fmt: skip
-
-
 def replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
-    """n generated images of each class before task t: uint8 [M, C, S, S], their labels [M]."""
+    """n generated images of each class before task t: uint8 [M, C, S, S], int64 [M]."""
     G, device = kept.G, data.x.device
-    x, label = nothing(kept, data, t, n)
+    old = torch.empty(0, *data.shape, dtype=torch.uint8, device=device)
+    old_y = torch.empty(0, dtype=torch.int64, device=device)
     rng = torch.Generator(device).manual_seed(data.seed * 1000 + t)  # not the training's
     for j in range(t):
         y = torch.tensor(data.tasks[j], device=device).repeat_interleave(n)
         z = torch.randn(len(y), LATENT, generator=rng, device=device)
-        x = torch.cat([x, to_uint8(generate(G, j, y, z))])  # bytes (Deviation 8)
-        label = torch.cat([label, data.label[y]])
-    return x, label
+        old = torch.cat([old, to_uint8(generate(G, j, y, z))])  # bytes (Deviation 8)
+        old_y = torch.cat([old_y, y])
+    return old, old_y
 
 
 @torch.no_grad()
-def generate(G: Any, t: int, y: Tensor, z: Tensor, chunk: int = 500) -> Tensor:
+def generate(G: Any, t: int, y: Tensor, z: Tensor) -> Tensor:
     """Images float [N, C, S, S] of task t's classes y [N] from the noise z [N, 128].
 
     Always in chunks of one size, the last one filled up, so that equal noise gives equal bits.
     """
     masks, images = [m.float() for m in G.masks[t]], []
-    for a, b in zip(z.split(chunk), y.split(chunk)):
+    for a, b in zip(z.split(500), y.split(500)):
         n = len(a)
-        a, b = F.pad(a, (0, 0, 0, chunk - n)), F.pad(b, (0, chunk - n))
+        a, b = F.pad(a, (0, 0, 0, 500 - n)), F.pad(b, (0, 500 - n))
         images.append(G(a, b, t, masks)[:n])
     return torch.cat(images)
+
+
+@dataclass
+class Method:
+    """What the rows of the tables exchange, each default the paper's; and the flags."""
+
+    args: argparse.Namespace
+    masking: type[DGMw] | type[DGMa] = DGMw
+    annealing: Callable = local_annealing  # Eq. (4)
+    veto: Callable = veto  # Eq. (5)
+    replay: Callable = replay  # what stands for earlier classes
+    generator: type = Generator
+    features: Callable = dcgan_features  # D's layers
+    set_rates: Callable = lambda *_: None  # Adam's, before a step
+    finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
+    lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
+    store: Callable = lambda *_: None  # real images of the task (Table 2)
+    put_real: Callable = lambda *_: None  # among the replayed ones (Table 2)
+
+
+def task_data(data: Data, t: int, kept: Kept, method: Method) -> Task:
+    """The real images of task t, and generated ones of the classes before."""
+    args = method.args
+    index = common.indices_of(data.y, data.tasks[t])
+    x, y = data.x[index], data.y[index]  # [N, C, S, S], [N]
+    seen = sum(map(len, data.tasks[: t + 1]))
+    n = len(x) // len(data.tasks[t])
+    B = min(args.batch_size, len(x))
+    old, old_y = method.replay(kept, data, t, n)  # [M, C, S, S], [M]
+    method.put_real(old, old_y, kept.stored, data, n, args)
+    old_B = (args.replay_batch_size or B) if len(old) and args.critic_replay else 0
+    share = (seen - len(data.tasks[t])) / seen
+    return Task(t=t, data=data, kept=kept, x=x, y=y, seen=seen, n=n, B=B, steps=len(x) // B,
+                old=old, old_y=old_y, old_B=old_B, share=share)  # fmt: skip
+
+
+def batch_of(task: Task, index: Tensor) -> Batch:
+    """The task's images of these indices [B], and as many replayed ones as belong to a step."""
+    chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=index.device)
+    old, old_y = task.old[chosen], task.old_y[chosen]
+    return Batch(to_float(task.x[index]), task.y[index], to_float(old), old_y, task.share)
 
 
 @torch.no_grad()
@@ -522,12 +541,6 @@ class Gan:
         """All that a step changes."""
         return {"G": self.G, "D": self.D, "opt_G": self.opt_G, "opt_D": self.opt_D}
 
-    def set_rates(self, i: int, b: int, steps: int) -> None:
-        """Adam's rate in batch b of `steps` of epoch i, both from 1."""
-        left = 1 - ((i - 1) * steps + b - 1) / (self.args.epochs * steps)
-        for opt in (self.opt_D, self.opt_G):
-            opt.param_groups[0]["lr"] = self.args.lr * self.method.rate(left)
-
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """L_gp = E(||∇_x D(x)|| - 1)², x between real and fake [B, C, S, S] (Gulrajani 2017, Eq. 3)."""
@@ -539,25 +552,27 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
     """L_c of logits [2B + M, K_t]: real, fake, replayed images. All classes weigh the same."""
-    B, of_fakes = len(batch.label), 0.5 if aux_fakes else 0.0  # Deviation 7
-    new = (1 - of_fakes) * F.cross_entropy(logits[:B], batch.label)
-    new = new + of_fakes * F.cross_entropy(logits[B : 2 * B], batch.label)
-    if not len(batch.old):  # the first task
-        return new
-    return (1 - batch.share) * new + batch.share * F.cross_entropy(logits[2 * B :], batch.old_label)
+    B = len(batch.y)
+    real, fake, old = logits.split([B, B, len(batch.old)])
+    L_new = F.cross_entropy(real, batch.y)
+    if aux_fakes:  # Deviation 7
+        L_new = 0.5 * L_new + 0.5 * F.cross_entropy(fake, batch.y)
+    if not len(old):  # the first task
+        return L_new
+    return (1 - batch.share) * L_new + batch.share * F.cross_entropy(old, batch.old_y)
 
 
 def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     """One step of D on L_D = w L_c + L_s + λ_GP L_gp, w = 1 in the paper; the loss, a scalar.
 
-    fake [B, C, S, S] are of the same labels as the batch's real images, one by one.
+    fake [B, C, S, S] are of the same classes as the batch's real images, one by one.
     """
     D, args, B = gan.D, gan.args, len(fake)
     score, logits = D.judge(batch.real, fake, batch.old)  # [2B + M], [2B + M, K_t]
     L_c = class_loss(logits, batch, args.aux_fakes)
     L_s = score[B : 2 * B].mean() - score[:B].mean()  # of a Wasserstein critic
     n = args.gp_batch_size or B
-    with statistics_kept(D):
+    with running_statistics_frozen(D):
         L_gp = gradient_penalty(D, batch.real[:n], fake[:n])
     loss = args.aux_weight * L_c + L_s + args.gp * L_gp
     gan.opt_D.zero_grad()
@@ -566,19 +581,20 @@ def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     return loss.detach()
 
 
-def generator_step(gan: Gan, fake: Tensor, label: Tensor, masks: list[Tensor]) -> Tensor:
+def generator_step(gan: Gan, fake: Tensor, y: Tensor, masks: list[Tensor]) -> Tensor:
     """One step of G and its masks on L_G = L_s + L_c + λ_RU α R^t; the loss, a scalar.
 
-    fake [B, C, S, S] are images that G has just generated with `masks`, of these labels [B]. R^t:
-    Eq. (6), `sparsity`.
+    fake [B, C, S, S] are images that G has just generated with `masks`, of these classes y [B].
     """
     G = gan.G
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
-    with statistics_kept(gan.D):
+    with running_statistics_frozen(gan.D):
         score, logits = gan.D(fake)
-    L_c = F.cross_entropy(logits, label)  # added: Sec. 3.3 prints a minus (Deviation 1)
-    loss = -score.mean() + L_c + gan.args.lambda_ru * gan.alpha * sparsity(masks, G.used)
+    L_c = F.cross_entropy(logits, y)  # added: Sec. 3.3 prints a minus (Deviation 1)
+    R_t = sparsity(masks, G.used)  # Eq. (6)
+    loss = -score.mean() + L_c + gan.args.lambda_ru * gan.alpha * R_t
     gan.opt_G.zero_grad()
+    # gradients of W, e and the task's own layers only
     loss.backward(inputs=gan.opt_G.param_groups[0]["params"])
     for W, used in zip(G.W, G.used):
         W.grad = gan.method.veto(W.grad, used)  # Eq. (5)
@@ -596,36 +612,20 @@ def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     order = torch.randperm(len(task.x), device=device)
     s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)  # Eq. (3)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
-        gan.set_rates(i, b, task.steps)
-        s = gan.method.masking.local_annealing(b, task.steps, s_i)  # Eq. (4)
+        gan.method.set_rates(gan, i, b, task.steps)
+        s = gan.method.annealing(b, task.steps, s_i)  # Eq. (4)
         masks = [soft_mask(e, s) for e in gan.G.e]  # Eq. (2)
 
         fake = gan.G(torch.randn(task.B, LATENT, device=device), task.y[index], task.t, masks)
         batch = batch_of(task, index)
         losses[b - 1, 0] = critic_step(gan, batch, fake.detach())
-        losses[b - 1, 1] = generator_step(gan, fake, batch.label, masks)
+        losses[b - 1, 1] = generator_step(gan, fake, batch.y, masks)
     return [losses[:, 0].mean().item(), losses[:, 1].mean().item()]
 
 
 # --------------------------------------------------------------------------------------------
 # The sequence of tasks (Sec. 3.3)
 # --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Method:
-    """What the rows of the tables exchange, each default the paper's; and the flags."""
-
-    args: argparse.Namespace
-    masking: type[DGMw] | type[DGMa] = DGMw
-    veto: Callable = veto  # Eq. (5)
-    replay: Callable = replay  # what stands for earlier classes
-    generator: type = Generator
-    features: Callable = dcgan_features  # D's layers
-    rate: Callable = lambda left: 1.0  # factor of Adam's rate; left of the task: 1 to 0
-    finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
-    lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
-    store: Callable = lambda *_: None  # real images of the task (Table 2)
 
 
 @dataclass
@@ -641,7 +641,7 @@ class Record:
 
 def start_record(data: Data, method: Method) -> Record:
     """With row 0 of R, of an untrained net."""
-    return Record(R=[evaluate(new_critic(data, len(data.order), method), data)])
+    return Record(R=[evaluate(new_critic(data, len(data.owner), method), data)])
 
 
 def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator, nn.Module]:
@@ -655,7 +655,7 @@ def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generato
         task = task_data(data, t, kept, method)
 
         # D is new in every task; the paper adds outputs to one D (Deviation 1)
-        gan = Gan(G, new_critic(data, len(task.seen), method), method)
+        gan = Gan(G, new_critic(data, task.seen, method), method)
         for i in run.epochs("gan", method.args.epochs, **gan.parts(), record=record):
             losses = train_gan(gan, task, i + 1)
             run.check_finite("lower --lr or raise --gp", *losses)
@@ -690,11 +690,11 @@ class ResidualGenerator(Generator):
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
         projection, *layers = self.layers(t, masks)
         layer = self.masking.layer
-        h = layer(self.told(z, y), *projection, up)  # [B, p, base, base]
+        h = layer(self.with_class(z, y), *projection)  # [B, p, base, base]
         for first, second in zip(layers[::2], layers[1::2]):  # a block: twice the side
             shortcut = F.interpolate(h, scale_factor=2)
-            h = layer(shortcut, *first, convolve)
-            h = layer(h, *second, convolve, functools.partial(add_shortcut, shortcut))
+            h = layer(shortcut, *first, product=convolve)
+            h = layer(h, *second, functools.partial(add_shortcut, shortcut), convolve)
         return torch.tanh(self.own[t].last(h))
 
 
@@ -712,10 +712,10 @@ def add_shortcut(shortcut: Tensor, x: Tensor) -> Tensor:
 class Block(nn.Module):
     """[B, n, S, S] -> [B, p, S/stride, S/stride]: two convolutions and a shortcut (He 2016)."""
 
-    def __init__(self, n: int, p: int, stride: int, norm: str):
+    def __init__(self, n: int, p: int, stride: int, norm_kind: str):
         super().__init__()
-        first = [nn.Conv2d(n, p, 3, stride, 1), *normalise(norm, p), nn.LeakyReLU(0.2)]
-        self.path = nn.Sequential(*first, nn.Conv2d(p, p, 3, 1, 1), *normalise(norm, p))
+        first = [nn.Conv2d(n, p, 3, stride, 1), *normalise(norm_kind, p), nn.LeakyReLU(0.2)]
+        self.path = nn.Sequential(*first, nn.Conv2d(p, p, 3, 1, 1), *normalise(norm_kind, p))
         self.shortcut = nn.Conv2d(n, p, 1, stride) if stride > 1 or n != p else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -723,12 +723,13 @@ class Block(nn.Module):
 
 
 def residual_features(
-    first: int, blocks: list[tuple[int, int]], shape: tuple[int, int, int], width: int, norm: str
+    first: int, blocks: list[tuple[int, int]], shape: tuple[int, int, int], width: int,
+    norm_kind: str,
 ) -> tuple[list, int]:
     """A convolution of stride `first`, then blocks (stride, times as wide): [B, p, 1, 1], p."""
     layers, p = [nn.Conv2d(shape[0], width, 3, first, 1), nn.LeakyReLU(0.2)], width
     for stride, wider in blocks:
-        layers.append(Block(p, wider * p, stride, norm))
+        layers.append(Block(p, wider * p, stride, norm_kind))
         p *= wider
     return [*layers, nn.AdaptiveAvgPool2d(1)], p
 
@@ -753,10 +754,10 @@ ROUND = 100  # steps between two chances of a checkpoint
 
 
 def train_classifier(
-    net: nn.Module, x: Tensor, label: Tensor, steps: int, lr: float, decay: bool, B: int,
+    net: nn.Module, x: Tensor, y: Tensor, steps: int, lr: float, decay: bool, B: int,
     args: argparse.Namespace, run: common.Run,
 ) -> None:
-    """`steps` steps of B images of x uint8 [N, C, S, S], of classes label [N]; D's score rests."""
+    """`steps` steps of B images of x uint8 [N, C, S, S], of classes y [N]; D's score rests."""
     used = [p for name, p in net.named_parameters() if not name.startswith("adv")]
     opt = torch.optim.Adam(used, lr, fused=True)
     for i in run.epochs("classifier", -(-steps // ROUND), net=net, opt=opt):
@@ -766,7 +767,7 @@ def train_classifier(
             opt.param_groups[0]["lr"] = lr * (1 - step / steps) if decay else lr
             index = torch.randint(len(x), (B,), device=x.device)
             logits = net(distort(to_float(x[index]), args))[1]
-            loss = F.cross_entropy(logits, label[index], label_smoothing=args.label_smoothing)
+            loss = F.cross_entropy(logits, y[index], label_smoothing=args.label_smoothing)
             opt.zero_grad()
             loss.backward(inputs=used)
             opt.step()
@@ -778,12 +779,12 @@ def finish(D: nn.Module, task: Task, method: Method, run: common.Run) -> nn.Modu
     """--classifier-steps more, of D's auxiliary output or of a net of its own."""
     args, net = method.args, D
     if args.separate_classifier:
-        net = own_classifier(task.data, len(task.seen), method)
-    x, label = method.lesson(task, args)
+        net = own_classifier(task.data, task.seen, method)
+    x, y = method.lesson(task, args)
     if task.alike:  # then there is nothing for negatives and noise to hide
         args = argparse.Namespace(**vars(args) | {"jitter": 0.0})
     steps, lr = args.classifier_steps, args.classifier_lr
-    train_classifier(net, x, label, steps, lr, True, 2 * task.B, args, run)
+    train_classifier(net, x, y, steps, lr, True, 2 * task.B, args, run)
     return net
 
 
@@ -794,17 +795,17 @@ def own_classifier(data: Data, K: int, method: Method) -> Critic:
 
 
 def real_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """The task's real images and the replayed ones: uint8 [N + M, C, S, S], labels [N + M]."""
-    return torch.cat([task.x, task.old]), torch.cat([task.label, task.old_label])
+    """The task's real images and the replayed ones: uint8 [N + M, C, S, S], classes [N + M]."""
+    return torch.cat([task.x, task.old]), torch.cat([task.y, task.old_y])
 
 
 def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """The task's own classes generated, too, so that looking real tells nothing about the class."""
-    x, label = replay(task.kept, task.data, task.t + 1, task.n)
+    x, y = replay(task.kept, task.data, task.t + 1, task.n)
     if args.real_ratio or args.memory_size:
         real = task.kept.stored + same_share(task, args)
-        put_real(x, label, real, task.data, task.n, args)
-    return x, label
+        put_real(x, y, real, task.data, task.n, args)
+    return x, y
 
 
 def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
@@ -829,10 +830,9 @@ def flip(x: Tensor) -> Tensor:
     return torch.where(mirrored, x.flip(3), x)
 
 
-def nothing(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
-    """No replay: no images, no labels."""
-    x = torch.empty(0, *data.shape, dtype=torch.uint8, device=data.x.device)
-    return x, torch.empty(0, dtype=torch.int64, device=data.x.device)
+def no_replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
+    """Of no class, in any task."""
+    return replay(kept, data, 0, n)
 
 
 def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, nn.Module]:
@@ -844,9 +844,9 @@ def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, nn
         G.grow()
         task = task_data(data, t, kept, method)
         record.tasks.append({"trace": [], "losses": []})
-        args, net = method.args, new_critic(data, len(task.seen), method)
+        args, net = method.args, new_critic(data, task.seen, method)
         steps = args.epochs * task.steps
-        train_classifier(net, task.x, task.label, steps, args.lr, args.lr_decay, task.B, args, run)
+        train_classifier(net, task.x, task.y, steps, args.lr, args.lr_decay, task.B, args, run)
         record.R.append(evaluate(net, data))
         note_result(record, net, task, run)
     return record, net
@@ -861,18 +861,18 @@ def learn_joint(
     metrics: dict[str, float] = {}
     for j in run.tasks(len(ks), metrics=metrics):
         k = ks[j]
-        index = common.indices_of(data.y, data.order[:k])
-        x, label = data.x[index], data.label[data.y[index]]
+        index = common.indices_of(data.y, range(k))
+        x, y = data.x[index], data.y[index]
         if args.separate_classifier:
             net, B = own_classifier(data, k, method), 2 * args.batch_size
             steps, lr, decay = args.classifier_steps * len(data.tasks), args.classifier_lr, True
         else:
             net, B = new_critic(data, k, method), min(args.batch_size, len(x))
             steps, lr, decay = args.epochs * (len(x) // B), args.lr, args.lr_decay
-        train_classifier(net, x, label, steps, lr, decay, B, args, run)
-        accuracy = statistics.fmean(evaluate(net, data)[: last_task(data, k) + 1])
+        train_classifier(net, x, y, steps, lr, decay, B, args, run)
+        accuracy = statistics.fmean(evaluate(net, data)[: data.owner[k - 1] + 1])
         metrics |= {"ACC": accuracy, f"A_{k} (%)": 100 * accuracy}
-        if len(data.order) > 10:
+        if len(data.owner) > 10:
             metrics[f"top-5 A_{k} (%)"] = 100 * top5(net, data)
     return metrics, net
 
@@ -940,14 +940,21 @@ def same_share(task: Task, args: argparse.Namespace) -> list[Tensor]:
 
 
 def put_real(
-    x: Tensor, label: Tensor, stored: list[Tensor], data: Data, n: int, args: argparse.Namespace
+    x: Tensor, y: Tensor, stored: list[Tensor], data: Data, n: int, args: argparse.Namespace
 ) -> None:
     """Put stored images in the place of some of the replayed ones, n of which are of each class."""
-    for place, index in enumerate(stored):
+    for c, index in enumerate(stored):
         many = round(args.real_ratio * n) if args.real_ratio else len(index)
-        rows = (label == place).nonzero().squeeze(1)[:many]
+        rows = (y == c).nonzero().squeeze(1)[:many]
         if len(index):  # repeated where K is less than r asks for
             x[rows] = data.x[index[torch.arange(len(rows), device=index.device) % len(index)]]
+
+
+def decay_rates(gan: Any, i: int, b: int, steps: int) -> None:
+    """--lr-decay: Adam's rate in batch b of `steps` of epoch i, both from 1."""
+    left = 1 - ((i - 1) * steps + b - 1) / (gan.args.epochs * steps)
+    for opt in (gan.opt_D, gan.opt_G):
+        opt.param_groups[0]["lr"] = gan.args.lr * min(1.0, 2 * left)
 
 
 def learn_classifiers(
@@ -962,7 +969,7 @@ def learn_classifiers(
         task = task_data(data, t, kept, method)
         record.tasks.append({"trace": [], "losses": []})
         note_task(record, task, method, iterations=0)
-        D = new_critic(data, len(task.seen), method)  # keeps the random numbers the same
+        D = new_critic(data, task.seen, method)  # keeps the random numbers the same
         solver = method.finish(D, task, method, run)
         method.store(solver, task, method.args)
         record.R.append(evaluate(solver, data))
@@ -974,13 +981,13 @@ def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
     generator, features = NETS[args.net]
     method = Method(args, generator=generator, features=features, veto=veto, replay=replay)
-    if args.memory == "dgma":
-        method.masking = DGMa
+    if args.memory == "dgma":  # "DGMa only features global annealing of s"
+        method.masking, method.annealing = DGMa, lambda b, n_b, s_i: s_i
     if not args.veto:
         method.veto = lambda gradient, used: gradient
     complete(method)
     if args.replay == "none":
-        method.replay = nothing
+        method.replay = no_replay
     return method
 
 
@@ -988,16 +995,16 @@ def complete(method: Method) -> None:
     """What the flags exchange that other generators have, too (beyond/generators.py)."""
     args = method.args
     if args.lr_decay:
-        method.rate = lambda left: min(1.0, 2 * left)
+        method.set_rates = decay_rates
     if args.classifier_steps:
         method.finish = finish
     method.lesson = {"real": real_lesson, "generated": generated_lesson,
                      "auto": chosen_lesson}[args.classifier_images]
     if args.real_ratio or args.memory_size:
         choice = herded_choice if args.choice == "herding" else random_choice
-        method.store = functools.partial(store_real, choice)
+        method.store, method.put_real = functools.partial(store_real, choice), put_real
     if not args.critic_replay and args.classifier_images == "generated":
-        method.replay = nothing  # nobody would see it
+        method.replay = no_replay  # nobody would see it
 
 
 # --------------------------------------------------------------------------------------------
@@ -1018,19 +1025,25 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
                                f"use at most {LATENT - 1}")  # fmt: skip
     if torch.bincount(data.y_train).min() < 2:
         raise common.Unfit("a class has a single training image: use more images")
-    order = common.class_order(K, args.seed, args.shuffle_classes)
-    tasks = common.split_classes(order, args.classes_per_task)
+    return cut(data, args, device)
+
+
+def cut(data: common.Dataset, args: argparse.Namespace, device: torch.device) -> Data:
+    """Tasks of a data set; class 0 is the one that is met first."""
+    order = common.class_order(len(data.classes), args.seed, args.shuffle_classes)
+    tasks = common.split_classes(range(len(order)), args.classes_per_task)
     if args.tasks > len(tasks):
         raise common.Unfit(f"--tasks {args.tasks}: there are {len(tasks)}")
-    tasks = tasks[: args.tasks or None]
-    order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
-    train, test = (common.indices_of(y, order) for y in (data.y_train, data.y_test))
-    label = torch.zeros(K, dtype=torch.int64)
-    label[order] = torch.arange(len(order))
+    tasks = tasks[: args.tasks or None]  # the classes of later tasks do not exist
+    names = [[data.classes[order[c]] for c in task] for task in tasks]
     owner = common.task_of_class(tasks)
-    return Data(data.x_train[train].to(device), data.y_train[train].to(device),
-                data.x_test[test].to(device), data.y_test[test].to(device), tasks, order,
-                label.to(device), owner, K, shape, common.about_data(data), args.seed)  # fmt: skip
+    place = torch.tensor(order).argsort()  # of each class of the data set
+    y, y_test = place[data.y_train], place[data.y_test]
+    met, met_test = y < len(owner), y_test < len(owner)
+    tensors = data.x_train[met], y[met], data.x_test[met_test], y_test[met_test]
+    x, y, x_test, y_test = (v.to(device) for v in tensors)
+    return Data(x, y, x_test, y_test, tasks, owner, len(order), data.shape, names,
+                common.about_data(data), args.seed)  # fmt: skip
 
 
 def new_generator(data: Data, method: Method) -> Generator:
@@ -1046,12 +1059,9 @@ def new_critic(data: Data, K: int, method: Method) -> Critic:
 
 def evaluate(net: Critic, data: Data) -> list[float]:
     """A row of R: the accuracy on every task; classes not met yet are never answered."""
-    seen = torch.tensor(data.order[: net.aux.out_features], device=data.x.device)
-
     def logits(x: Tensor) -> Tensor:
-        out = torch.full((len(x), data.K), -math.inf, device=x.device)
-        out[:, seen] = net(to_float(x))[1]  # [B, classes so far], in the order they were met
-        return out
+        known = net(to_float(x))[1]  # [B, classes so far]
+        return F.pad(known, (0, data.K - known.shape[1]), value=-math.inf)
 
     net.eval()
     return common.accuracy_by_task(logits, data.x_test, data.y_test, data.owner)
@@ -1060,11 +1070,11 @@ def evaluate(net: Critic, data: Data) -> list[float]:
 def top5(net: Critic, data: Data) -> float:
     """Share of the test images of the classes so far that are of one of the five best guesses."""
     n_seen = net.aux.out_features
-    index = common.indices_of(data.y_test, data.order[:n_seen])
+    index = (data.y_test < n_seen).nonzero().squeeze(1)
     net.eval()
     with torch.no_grad():
         logits = torch.cat([net(to_float(data.x_test[i]))[1] for i in index.split(2000)])
-    return common.top_k_accuracy(logits, data.label[data.y_test[index]], min(5, n_seen))
+    return common.top_k_accuracy(logits, data.y_test[index], min(5, n_seen))
 
 
 def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()) -> None:
@@ -1077,11 +1087,11 @@ def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()
 
 def mask_values(gan: Gan, task: Task, i: int) -> list[float]:
     """At the end of epoch i: the mean of a layer's masks, and 24 of them (Figure 3(b))."""
-    e, masking = gan.G.e, gan.method.masking
+    e, method = gan.G.e, gan.method
     # the first layer where units are masked, else the second
-    traced = e[min(1, len(e) - 1) if masking is DGMw else 0].detach()
+    traced = e[min(1, len(e) - 1) if method.masking is DGMw else 0].detach()
     s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)
-    s = masking.local_annealing(task.steps, task.steps, s_i)
+    s = method.annealing(task.steps, task.steps, s_i)
     m = soft_mask(traced, s).flatten()
     some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
     return [round(v, 3) for v in [m.mean().item(), *m[some].tolist()]]
@@ -1095,28 +1105,27 @@ def note_task(record: Record, task: Task, method: Method, **more: Any) -> None:
     record.tasks[-1].update(drift=drift(kept, task.data, method.args.veto), widths=G.widths(),
                             disc=disc_bytes(G), base=G.size(t), **more)  # fmt: skip
     kept.snapshots.append(snapshot(G, task.data, t))
-    if method.replay is replay:  # the images have classes (DGR's get theirs later)
+    if method.replay is replay:  # not of DGR, whose images are named later, nor where nothing is
+        # replayed in the GAN
         task.quality = quality(task, method)
         record.quality.append(task.quality)
 
 
 def quality(task: Task, method: Method) -> dict:
     """How good the images are that G generates after a task; a line if they are poor."""
-    data, t, K = task.data, task.t, len(task.seen)
+    data, t = task.data, task.t
     n = -(-common.QUALITY_PER_TASK // len(data.tasks[t]))
-    x, label = method.replay(task.kept, data, t + 1, n)
-    classes = torch.tensor(data.order, device=label.device)
-    found = common.memory_quality((x, classes[label]), (task.x, task.y),
-                                  (data.x_test, data.y_test), data.owner, data.seed)  # fmt: skip
+    generated, test = method.replay(task.kept, data, t + 1, n), (data.x_test, data.y_test)
+    found = common.memory_quality(generated, (task.x, task.y), test, data.owner, data.seed)
     what = "train the GAN longer (--epochs, --steps), or take --preset improved"
-    common.tell_quality(found, f"task {t + 1}", K, what)
+    common.tell_quality(found, f"task {t + 1}", task.seen, what)
     return found
 
 
 def note_result(record: Record, net: Critic, task: Task, run: common.Run) -> None:
     """After a task: what else is measured, and a line for whoever waits."""
     data = task.data
-    if len(data.order) > 10:
+    if len(data.owner) > 10:
         record.top5.append(top5(net, data))
     memory = common.peak_memory(data.x.device)
     record.memory_mb.append(memory["peak_device_memory_mb"] or memory["peak_memory_mb"])
@@ -1158,23 +1167,18 @@ def disc_bytes(G: Generator) -> dict[str, int]:
 
 def marks(data: Data) -> list[int]:
     """Class counts that the paper reports at, 5 and 10 or 30 and 50, where a task ends there."""
-    K = len(data.order)
+    K = len(data.owner)
     ends = list(itertools.accumulate(map(len, data.tasks)))
     return [k for k in ((K // 2, K) if K <= 10 else (3 * K // 5, K)) if k in ends]
-
-
-def last_task(data: Data, k: int) -> int:
-    """The task of the k-th class."""
-    return int(data.owner[data.order[k - 1]])
 
 
 def metrics_of(record: Record, data: Data) -> dict[str, float]:
     """Those of all scripts, and A_k of the paper."""
     metrics = common.summarise(record.R)
     for k in marks(data):
-        metrics[f"A_{k} (%)"] = 100 * metrics["A"][last_task(data, k)]
+        metrics[f"A_{k} (%)"] = 100 * metrics["A"][data.owner[k - 1]]
     for k in marks(data) if record.top5 else ():
-        metrics[f"top-5 A_{k} (%)"] = 100 * record.top5[last_task(data, k)]
+        metrics[f"top-5 A_{k} (%)"] = 100 * record.top5[data.owner[k - 1]]
     return metrics
 
 
@@ -1201,8 +1205,7 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     """What each run begins with: the first entries of the result, the data, the checkpoint."""
     device, environment = common.start(args)
     data = load_data(args, device)
-    names = [[data.about["classes"][c] for c in task] for task in data.tasks]
-    common.tell_classes(names)
+    common.tell_classes(data.names)
     args.epochs = epochs_of(data, args)
     if args.steps:
         print(f"{args.steps} steps per class: {args.epochs} epochs")
@@ -1210,13 +1213,13 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     environment["machines"] = here.machines
     if args.preset == "paper" and not (args.steps or args.train_size):
-        common.tell_fewer_steps(len(data.x) / len(data.order), 6000)
-    return {"classes": names, "data": data.about, "environment": environment}, data, here
+        common.tell_fewer_steps(len(data.x) / len(data.owner), 6000)
+    return {"classes": data.names, "data": data.about, "environment": environment}, data, here
 
 
 def epochs_of(data: Data, args: argparse.Namespace) -> int:
     """--epochs, or as many as come close to --steps for a class of average size."""
-    per_class = len(data.x) / len(data.order)
+    per_class = len(data.x) / len(data.owner)
     return max(1, round(args.steps * args.batch_size / per_class)) if args.steps else args.epochs
 
 
@@ -1280,14 +1283,15 @@ def keep(G: Generator | None, solver: nn.Module, data: Data) -> dict:
 def rebuild(model: common.Model, device: torch.device) -> tuple[Generator, nn.Module, Data]:
     """The nets of a model, and what is known of its data without images."""
     args, kept, (x, y) = model.args, model.kept, model.no_images(device)
-    K, tasks, (C, H, W) = len(model.data["classes"]), kept["tasks"], model.data["shape"]
-    data = Data(x, y, x, y, tasks, sum(tasks, []), y, y, K, (C, H, W), model.data, args.seed)
+    tasks, K, shape = kept["tasks"], len(model.data["classes"]), tuple(model.data["shape"])
+    owner = common.task_of_class(tasks)
+    data = Data(x, y, x, y, tasks, owner, K, shape, model.classes, model.data, args.seed)
     method = method_of(args)
     G = new_generator(data, method)
     if kept["G"]:
         G.load_state_dict(kept["G"])
     own = args.separate_classifier and (args.joint or args.replay == "gan")
-    solver = (own_classifier if own else new_critic)(data, len(data.order), method)
+    solver = (own_classifier if own else new_critic)(data, len(owner), method)
     solver.load_state_dict(kept["solver"])
     return G, solver, data
 
@@ -1312,7 +1316,7 @@ def draw_classes(nets: tuple, model: common.Model, n: int) -> dict[str, Tensor]:
     rows: dict[str, Tensor] = {}
     for t in range(after):
         x = to_uint8(snapshot(G, data, t, n)).split(n)
-        rows |= {model.data["classes"][c]: own for c, own in zip(data.tasks[t], x)}
+        rows |= dict(zip(data.names[t], x))
     return rows
 
 
@@ -1527,7 +1531,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     shared_flags(parser)
     yes_no = argparse.BooleanOptionalAction
     add = parser.add_argument_group("DGM and its bounds").add_argument
-    add("--method", "--memory", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
+    add("--method", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
         help="masks on weights (DGMw) or activations (DGMa)")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the lower bound, no GAN")
     add("--joint", action="store_true", help="JT, the upper bound: D's classifier on all")

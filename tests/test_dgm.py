@@ -200,6 +200,7 @@ def test_eq_2_forwards_and_its_gradient():
 
 def test_eqs_3_and_4():
     s_max, epochs, batches = 100.0, 5, 4
+    dgma = dgm.method_of(parse("--method", "dgma"))
     for i in range(1, 6):
         for b in range(1, 5):
             s_i = 1 / s_max + (s_max - 1 / s_max) * (i - 1) / (epochs - 1)
@@ -207,13 +208,13 @@ def test_eqs_3_and_4():
             s = 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (batches - 1)
             ours = dgm.global_annealing(i, epochs, s_max)
             assert ours == pytest.approx(s_i)
-            assert dgm.DGMw.local_annealing(b, batches, ours) == pytest.approx(s)
-            assert dgm.DGMa.local_annealing(b, batches, ours) == ours
+            assert dgm.local_annealing(b, batches, ours) == pytest.approx(s)
+            assert dgma.annealing(b, batches, ours) == ours
     assert s == pytest.approx(s_max)  # of the last batch of the last epoch
     s_1 = dgm.global_annealing(1, epochs, s_max)
-    first = [dgm.DGMw.local_annealing(b, batches, s_1) for b in range(1, 5)]
+    first = [dgm.local_annealing(b, batches, s_1) for b in range(1, 5)]
     assert first == sorted(first)  # never backwards
-    assert dgm.DGMw.local_annealing(1, 1, dgm.global_annealing(1, 1, s_max)) == s_max
+    assert dgm.local_annealing(1, 1, dgm.global_annealing(1, 1, s_max)) == s_max
 
 
 def test_eq_5_and_eq_6_and_alpha_by_hand():
@@ -430,16 +431,15 @@ def test_replay_is_of_old_classes_only_and_nothing_real_is_kept(tmp_path, monkey
     for t in range(2):
         G.grow()
         finish(G, 0.5, t)
-    data = SimpleNamespace(x=torch.zeros(1), shape=(1, 16, 16), tasks=[[4], [7], [1]], seed=3,
-                           label=torch.tensor([9, 2, 9, 9, 0, 9, 9, 1, 9, 9]))  # fmt: skip
+    data = SimpleNamespace(x=torch.zeros(1), shape=(1, 16, 16), tasks=[[0], [1], [2]], seed=3)
     kept = dgm.Kept(G)
-    x, label = dgm.replay(kept, data, 2, 30)
+    x, y = dgm.replay(kept, data, 2, 30)
     assert x.shape == (60, 1, 16, 16) and x.dtype is torch.uint8
     rng = torch.Generator().manual_seed(3 * 1000 + 2)
     for t, part in enumerate(x.split(30)):  # each class by its own task's mask
-        y, z = torch.tensor(data.tasks[t]).repeat(30), torch.randn(30, 128, generator=rng)
-        assert torch.equal(part, dgm.to_uint8(dgm.generate(G, t, y, z)))
-    assert label.tolist() == [0] * 30 + [1] * 30
+        z = torch.randn(30, 128, generator=rng)
+        assert torch.equal(part, dgm.to_uint8(dgm.generate(G, t, torch.full((30,), t), z)))
+    assert y.tolist() == [0] * 30 + [1] * 30
     assert len(dgm.replay(kept, data, 0, 30)[0]) == 0
 
 
@@ -493,7 +493,7 @@ def test_real_images_take_their_share_and_no_other_is_kept(
     def forget(kept, data, task, solver):
         gone = torch.ones(len(data.x), dtype=torch.bool)
         gone[torch.cat(kept.stored)] = False
-        gone &= data.label[data.y] <= task.t
+        gone &= data.y <= task.t
         data.x[gone] = 0
         stored[:] = kept.stored
 
@@ -503,7 +503,7 @@ def test_real_images_take_their_share_and_no_other_is_kept(
         if t == 2:
             real = {tuple(x.flatten().tolist()) for x in whole[0]}
             is_real = torch.tensor([tuple(x.flatten().tolist()) in real for x in task.old])
-            seen.extend(int((is_real & (task.old_label == c)).sum()) for c in range(2))
+            seen.extend(int((is_real & (task.old_y == c)).sum()) for c in range(2))
         return task
 
     after_each_task(monkeypatch, forget)
@@ -784,7 +784,7 @@ def test_few_images_are_seen_for_as_many_steps(images, epochs):
     args = parse("--steps", "120", "--batch-size", "10", "--tasks", "10", "--train-size",
                  str(images))  # fmt: skip
     args.epochs = 2
-    data = types.SimpleNamespace(x=torch.empty(images), order=list(range(10)))
+    data = types.SimpleNamespace(x=torch.empty(images), owner=list(range(10)))
     assert dgm.epochs_of(data, args) == epochs
     args.steps = 0
     assert dgm.epochs_of(data, args) == 2
@@ -818,6 +818,19 @@ def test_new_classes_are_learned_from_real_images_if_these_look_generated(
     for x, task in zip(lessons, seen):
         own = x[: len(task.x)] if kind == "real" else x[-task.n :]
         assert torch.equal(own, task.x) == (kind == "real")
+
+
+def test_classes_are_numbered_as_they_are_met():
+    """With --shuffle-classes, too; names and images go with them, those of later tasks go."""
+    flags = ["--tasks", "2", "--classes-per-task", "2", "--shuffle-classes", "--seed", "3"]
+    data, whole = dgm.load_data(parse(*flags), CPU), common.load_chosen(parse(*flags))
+    order = common.class_order(10, 3, True)
+    assert order[:4] != [0, 1, 2, 3] and data.tasks == [[0, 1], [2, 3]] and data.K == 10
+    assert data.names == [[str(c) for c in order[:2]], [str(c) for c in order[2:4]]]
+    for c in range(4):
+        assert torch.equal(data.x[data.y == c], whole.x_train[whole.y_train == order[c]])
+        assert torch.equal(data.x_test[data.y_test == c], whole.x_test[whole.y_test == order[c]])
+    assert len(data.y.unique()) == len(data.y_test.unique()) == 4
 
 
 def test_the_order_of_the_presets_is_nothing():
@@ -934,9 +947,8 @@ def test_top_5_by_hand():
         def forward(self, x):
             return None, scores
 
-    data = SimpleNamespace(y_test=torch.tensor([5, 3, 3]), x_test=torch.zeros(3, 1, 2, 2),
-                           order=[3, 5], label=torch.tensor([9, 9, 9, 0, 9, 1]))  # fmt: skip
-    assert dgm.top5(Net(), data) == pytest.approx(2 / 3)  # class 3 is last in the second row
+    data = SimpleNamespace(y_test=torch.tensor([1, 0, 9, 0]), x_test=torch.zeros(4, 1, 2, 2))
+    assert dgm.top5(Net(), data) == pytest.approx(2 / 3)  # class 0 is last in the second row
 
 
 def test_the_script_runs_from_the_command_line(tmp_path):
