@@ -13,7 +13,8 @@ the same, bit for bit (checked after each task). The classifier is D's answer to
 
 paper            here                 shape
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of layer l
-e_l^t, s         G.e[l], s            as m; a number that rises to s_max
+e_l^t, s         G.e[l], s            as m; a number; rises in each epoch (DGMw, Eq. 4) and over
+                                      the epochs (Eq. 3)
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
 m_l^{<t}         G.used[l]            as m, bool: what earlier tasks have reserved
 D                gan.D                images -> score [B], logits [B, classes so far]
@@ -21,12 +22,13 @@ A_t              "A_5 (%)"            accuracy on the classes so far, one head (
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
  2. The mask's gradient is taken through σ(e), not σ(s·e), where it would vanish.
- 5. Eq. (5) takes the union of the masks of all earlier tasks, not of the last two.
+ 5. Eq. (5) takes the union of the masks of all earlier tasks; printed is max(m^t, m^{t-1}), this
+    task and the one before.
  9. --preset laptop is smaller, and trains the classifier some steps more when G is frozen.
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
-    python dgm.py --preset laptop  # MNIST
-    # A_3 97 to 100 % in half a minute; 8 minutes, numbers: RESULTS.md; one core of an AMD EPYC
+    # half a minute on one core of an AMD EPYC: A_3 97 to 100 %
+    python dgm.py --preset laptop  # MNIST, 8 minutes; numbers in RESULTS.md
 """
 
 import argparse
@@ -371,10 +373,7 @@ def to_uint8(x: Tensor) -> Tensor:
 
 @dataclass
 class Data:
-    """A data set on the device, cut into tasks of a few classes each.
-
-    Classes are numbered in the order in which they are met, as D has outputs for those alone.
-    """
+    """A data set on the device, cut into tasks. Classes are numbered in the order they are met."""
 
     x: Tensor  # uint8 [N, C, S, S]
     y: Tensor  # int64 [N]
@@ -394,6 +393,7 @@ class Kept:
     """All that is kept of earlier tasks."""
 
     G: Any  # a generator; beyond/generators.py has others
+    D: dict = field(default_factory=dict)  # of the last task, its weights (--keep-critic)
     snapshots: list[Tensor] = field(default_factory=list)  # [t]: `snapshot`, as task t ended
     stored: list[Tensor] = field(default_factory=list)  # by class: which rows of data.x (Table 2)
 
@@ -469,6 +469,7 @@ class Method:
     replay: Callable = replay  # what stands for earlier classes
     generator: type = Generator
     features: Callable = dcgan_features  # D's layers
+    begin: Callable = lambda D, kept: D  # the task's critic, from a new one
     set_rates: Callable = lambda *_: None  # Adam's, before a step
     finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
     lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
@@ -590,7 +591,7 @@ def generator_step(gan: Gan, fake: Tensor, y: Tensor, masks: list[Tensor]) -> Te
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
     with running_statistics_frozen(gan.D):
         score, logits = gan.D(fake)
-    L_c = F.cross_entropy(logits, y)  # added: Sec. 3.3 prints a minus (Deviation 1)
+    L_c = F.cross_entropy(logits, y)  # added: Sec. 3.3 prints a minus (Deviation 15)
     R_t = sparsity(masks, G.used)  # Eq. (6)
     loss = -score.mean() + L_c + gan.args.lambda_ru * gan.alpha * R_t
     gan.opt_G.zero_grad()
@@ -651,11 +652,11 @@ def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generato
     kept = Kept(G)
     # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        G.grow()  # as many weights (units) are free as in the first task (Sec. 3.2)
+        G.grow()  # at least as many weights (units) are free as in the first task (Sec. 3.2)
         task = task_data(data, t, kept, method)
 
         # D is new in every task; the paper adds outputs to one D (Deviation 1)
-        gan = Gan(G, new_critic(data, task.seen, method), method)
+        gan = Gan(G, method.begin(new_critic(data, task.seen, method), kept), method)
         for i in run.epochs("gan", method.args.epochs, **gan.parts(), record=record):
             losses = train_gan(gan, task, i + 1)
             run.check_finite("lower --lr or raise --gp", *losses)
@@ -667,6 +668,7 @@ def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generato
 
         solver = method.finish(gan.D, task, method, run)  # the paper's: D itself
         method.store(solver, task, method.args)
+        kept.D = gan.D.state_dict()
         record.R.append(evaluate(solver, data))
         note_result(record, solver, task, run)
     return record, G, solver
@@ -753,6 +755,22 @@ NETS: dict[str, tuple[Any, Callable]] = {
 ROUND = 100  # steps between two chances of a checkpoint
 
 
+def add_outputs(D: Critic, kept: Kept) -> Critic:
+    """--keep-critic: the new D with the weights of the last task's; its new outputs stay fresh."""
+    if kept.D:
+        fresh = D.aux.state_dict(prefix="aux.").items()
+        aux = {name: torch.cat([kept.D[name], v[len(kept.D[name]) :]]) for name, v in fresh}
+        D.load_state_dict(kept.D | aux)
+    return D
+
+
+def decay_rates(gan: Any, i: int, b: int, steps: int) -> None:
+    """--lr-decay: Adam's rate in batch b of `steps` of epoch i, both from 1."""
+    left = 1 - ((i - 1) * steps + b - 1) / (gan.args.epochs * steps)
+    for opt in (gan.opt_D, gan.opt_G):
+        opt.param_groups[0]["lr"] = gan.args.lr * min(1.0, 2 * left)
+
+
 def train_classifier(
     net: nn.Module, x: Tensor, y: Tensor, steps: int, lr: float, decay: bool, B: int,
     args: argparse.Namespace, run: common.Run,
@@ -820,14 +838,9 @@ def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
     """The images [B, C, S, S] as the classifier sees them in these steps."""
     if args.augment:
         x = common.augment(x, args.augment)
-    x = flip(x) if args.flip else x
+    if args.flip:  # a random half of them
+        x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
     return common.jitter(x, args.jitter) if args.jitter else x
-
-
-def flip(x: Tensor) -> Tensor:
-    """Mirror a random half of the images [B, C, S, S]."""
-    mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(mirrored, x.flip(3), x)
 
 
 def no_replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
@@ -835,21 +848,34 @@ def no_replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
     return replay(kept, data, 0, n)
 
 
-def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, nn.Module]:
-    """--replay none, the lower bound: the classifier sees a task's images alone. No GAN."""
-    G = new_generator(data, method)  # not used: random numbers are the same as in learn
+def learn_from_task(D: Critic, task: Task, method: Method, run: common.Run) -> Critic:
+    """--replay none, the lower bound: the classifier sees a task's images alone."""
+    args, steps = method.args, method.args.epochs * task.steps
+    train_classifier(D, task.x, task.y, steps, args.lr, args.lr_decay, task.B, args, run)
+    return D
+
+
+def learn_without_gan(
+    data: Data, method: Method, run: common.Run
+) -> tuple[Record, Generator, nn.Module]:
+    """--replay none; or --generator: only the classifiers, on what another run's has learned."""
+    G, kept_by = new_generator(data, method), method.args.generator
+    if kept_by:
+        G.load_state_dict(read_generator(method.args, data))
     record = start_record(data, method)
     kept = Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        G.grow()
+        if not kept_by:
+            G.grow()  # not used: random numbers are the same as in learn
         task = task_data(data, t, kept, method)
         record.tasks.append({"trace": [], "losses": []})
-        args, net = method.args, new_critic(data, task.seen, method)
-        steps = args.epochs * task.steps
-        train_classifier(net, task.x, task.y, steps, args.lr, args.lr_decay, task.B, args, run)
-        record.R.append(evaluate(net, data))
-        note_result(record, net, task, run)
-    return record, net
+        if kept_by:
+            note_task(record, task, method, iterations=0)
+        solver = method.finish(new_critic(data, task.seen, method), task, method, run)
+        method.store(solver, task, method.args)
+        record.R.append(evaluate(solver, data))
+        note_result(record, solver, task, run)
+    return record, G, solver
 
 
 def learn_joint(
@@ -885,18 +911,7 @@ def learn_joint(
 
 def quota(n: int, n_classes: int, args: argparse.Namespace) -> int:
     """Real images kept of each of n_classes classes, where n of a class are replayed."""
-    n_r = round(args.real_ratio * n) if args.real_ratio else n
-    return min(n_r, args.memory_size // n_classes) if args.memory_size else n_r
-
-
-def random_choice(net: nn.Module, x: Tensor, m: int, rng: torch.Generator) -> Tensor:
-    """Indices of m of the images x [N, C, S, S], the first ones to be kept longest."""
-    return torch.randperm(len(x), generator=rng)[:m].to(x.device)
-
-
-def herded_choice(net: Any, x: Tensor, m: int, rng: torch.Generator) -> Tensor:
-    """As iCaRL does, what Sec. 4 suggests: by the features in front of the classifier's last."""
-    return herding(torch.cat([net.features(to_float(part)) for part in x.split(2000)]), m)
+    return min(n, args.memory_size // n_classes) if args.memory_size else round(args.real_ratio * n)
 
 
 @torch.no_grad()
@@ -915,23 +930,25 @@ def herding(h: Tensor, m: int) -> Tensor:
 
 
 @torch.no_grad()
-def store_real(choice: Callable, net: nn.Module, task: Task, args: argparse.Namespace) -> None:
+def store_real(net: Any, task: Task, args: argparse.Namespace) -> None:
     """After a task: keep images of its classes, as indices, the best first, and fewer of others."""
     rng = torch.Generator().manual_seed(task.data.seed * 1000 + 700 + task.t)
     data, stored, classes = task.data, task.kept.stored, task.data.tasks[task.t]
-    m = quota(task.n, len(stored) + len(classes), args)
+    # K / |Y^t| of each class, where t is the task in which they are replayed: the next
+    m = quota(task.n, sum(map(len, data.tasks[: task.t + 2])), args)
     stored[:] = [index[:m] for index in stored]
     net.eval()
     for c in classes:
         index = common.indices_of(data.y, [c])
-        stored.append(index[choice(net, data.x[index], m, rng)])
+        chosen = torch.randperm(len(index), generator=rng)[:m].to(index.device)
+        if args.choice == "herding":  # by the features in front of the classifier's last layer
+            h = [net.features(to_float(data.x[i])) for i in index.split(2000)]
+            chosen = herding(torch.cat(h), m)
+        stored.append(index[chosen])
 
 
 def same_share(task: Task, args: argparse.Namespace) -> list[Tensor]:
-    """Of each of the task's own classes as many real images as are stored of an old one, indices.
-
-    Where the classifier sees the new classes generated: else looking real would mean being old.
-    """
+    """Of each of the task's own classes as many real images as are stored of an old one: indices"""
     rng = torch.Generator().manual_seed(task.data.seed * 1000 + 800 + task.t)
     stored, classes = task.kept.stored, task.data.tasks[task.t]
     m = len(stored[0]) if stored else quota(task.n, len(classes), args)
@@ -946,48 +963,25 @@ def put_real(
     for c, index in enumerate(stored):
         many = round(args.real_ratio * n) if args.real_ratio else len(index)
         rows = (y == c).nonzero().squeeze(1)[:many]
-        if len(index):  # repeated where K is less than r asks for
+        if len(index):  # repeated where classes have grown
             x[rows] = data.x[index[torch.arange(len(rows), device=index.device) % len(index)]]
-
-
-def decay_rates(gan: Any, i: int, b: int, steps: int) -> None:
-    """--lr-decay: Adam's rate in batch b of `steps` of epoch i, both from 1."""
-    left = 1 - ((i - 1) * steps + b - 1) / (gan.args.epochs * steps)
-    for opt in (gan.opt_D, gan.opt_G):
-        opt.param_groups[0]["lr"] = gan.args.lr * min(1.0, 2 * left)
-
-
-def learn_classifiers(
-    data: Data, method: Method, run: common.Run
-) -> tuple[Record, Generator, nn.Module]:
-    """--generator: only the classifiers, on what the generator of another run has learned."""
-    G = new_generator(data, method)
-    G.load_state_dict(read_generator(method.args, data))
-    record = start_record(data, method)
-    kept = Kept(G)
-    for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        task = task_data(data, t, kept, method)
-        record.tasks.append({"trace": [], "losses": []})
-        note_task(record, task, method, iterations=0)
-        D = new_critic(data, task.seen, method)  # keeps the random numbers the same
-        solver = method.finish(D, task, method, run)
-        method.store(solver, task, method.args)
-        record.R.append(evaluate(solver, data))
-        note_result(record, solver, task, run)
-    return record, G, solver
 
 
 def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
     generator, features = NETS[args.net]
     method = Method(args, generator=generator, features=features, veto=veto, replay=replay)
-    if args.memory == "dgma":  # "DGMa only features global annealing of s"
-        method.masking, method.annealing = DGMa, lambda b, n_b, s_i: s_i
+    if args.memory == "dgma":
+        method.masking = DGMa
+    if args.annealing == "global":
+        method.annealing = lambda b, n_b, s_i: s_i
+    if args.keep_critic:
+        method.begin = add_outputs
     if not args.veto:
         method.veto = lambda gradient, used: gradient
     complete(method)
     if args.replay == "none":
-        method.replay = no_replay
+        method.replay, method.finish = no_replay, learn_from_task
     return method
 
 
@@ -1001,8 +995,7 @@ def complete(method: Method) -> None:
     method.lesson = {"real": real_lesson, "generated": generated_lesson,
                      "auto": chosen_lesson}[args.classifier_images]
     if args.real_ratio or args.memory_size:
-        choice = herded_choice if args.choice == "herding" else random_choice
-        method.store, method.put_real = functools.partial(store_real, choice), put_real
+        method.store, method.put_real = store_real, put_real
     if not args.critic_replay and args.classifier_images == "generated":
         method.replay = no_replay  # nobody would see it
 
@@ -1048,7 +1041,10 @@ def cut(data: common.Dataset, args: argparse.Namespace, device: torch.device) ->
 
 def new_generator(data: Data, method: Method) -> Generator:
     """Without masks and layers of a task, which `grow` makes."""
-    return method.generator(method.masking, data.shape, data.K, method.args.ngf, data.x.device)
+    G = method.generator(method.masking, data.shape, data.K, method.args.ngf, data.x.device)
+    if not method.args.growth:
+        G.goal = [0] * len(G.W)  # nothing need be free
+    return G
 
 
 def new_critic(data: Data, K: int, method: Method) -> Critic:
@@ -1105,8 +1101,8 @@ def note_task(record: Record, task: Task, method: Method, **more: Any) -> None:
     record.tasks[-1].update(drift=drift(kept, task.data, method.args.veto), widths=G.widths(),
                             disc=disc_bytes(G), base=G.size(t), **more)  # fmt: skip
     kept.snapshots.append(snapshot(G, task.data, t))
-    if method.replay is replay:  # not of DGR, whose images are named later, nor where nothing is
-        # replayed in the GAN
+    # not of DGR, whose images are named later, nor where nothing is replayed in the GAN
+    if method.replay is replay:
         task.quality = quality(task, method)
         record.quality.append(task.quality)
 
@@ -1190,10 +1186,7 @@ def about_generator(args: argparse.Namespace, data: Data) -> dict:
 
 
 def read_generator(args: argparse.Namespace, data: Data) -> dict:
-    """The state that a run with --keep-generator has left in the file --generator.
-
-    UserError when there is none, or when it is of other classes, sizes or orders than asked for.
-    """
+    """What a run with --keep-generator has left; UserError if it does not fit what is asked for."""
     if not Path(args.generator).is_file():
         raise common.UserError(f"--generator: there is no file {args.generator}; make it with "
                                "--keep-generator")  # fmt: skip
@@ -1250,18 +1243,12 @@ def run(args: argparse.Namespace) -> dict:
         return result | {"metrics": metrics, "R": [[metrics["ACC"]] * len(data.tasks)],
                          "tasks": [], "timing": {"wall_s": here.wall_s()},
                          "kept": keep(None, solver, data)}  # fmt: skip
-    if args.replay == "none":
-        record, solver = learn_alone(data, method, here)
-        result["kept"] = keep(None, solver, data)
-        return conclude(result, record, [], data, here)
-    if args.generator:
-        record, G, solver = learn_classifiers(data, method, here)
-    else:
-        record, G, solver = learn(data, method, here)
+    without = args.replay == "none" or args.generator
+    record, G, solver = (learn_without_gan if without else learn)(data, method, here)
     if args.keep_generator and not args.generator:
         path = Path(args.out).with_suffix(".generator")
         common.save_checkpoint(path, about_generator(args, data), G.state_dict(), data.x.device)
-    images = [snapshot(G, data, t) for t in range(len(data.tasks))]  # as G generates them now
+    images = [snapshot(G, data, t) for t in range(len(G.masks))]  # as G generates them now
     result["kept"] = keep(G, solver, data)
     return conclude(result, record, images, data, here)
 
@@ -1273,8 +1260,8 @@ def run(args: argparse.Namespace) -> dict:
 
 def keep(G: Generator | None, solver: nn.Module, data: Data) -> dict:
     """G with the masks of all tasks, if there is one, and the last classifier."""
-    state = G.state_dict() if G else {}
-    if G:  # mask embeddings are for training alone
+    state = G.state_dict() if G and G.masks else {}
+    if state:  # mask embeddings are for training alone
         state["net"] = {k: v for k, v in state["net"].items() if not k.startswith("e.")}
     return {"G": state, "solver": solver, "tasks": data.tasks,
             "pixels": "the nets see bytes x as x / 127.5 - 1"}  # fmt: skip
@@ -1294,11 +1281,6 @@ def rebuild(model: common.Model, device: torch.device) -> tuple[Generator, nn.Mo
     solver = (own_classifier if own else new_critic)(data, len(owner), method)
     solver.load_state_dict(kept["solver"])
     return G, solver, data
-
-
-def test_again(nets: tuple, data: Data, args: argparse.Namespace) -> list[float]:
-    """The accuracy on each task."""
-    return evaluate(nets[1], data)
 
 
 def draw_classes(nets: tuple, model: common.Model, n: int) -> dict[str, Tensor]:
@@ -1341,6 +1323,14 @@ ROWS = {
     "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0",
             "DGMw, laptop, the classifier as the GAN leaves it"),
     "no-veto": ("Eq. (5)", "--preset laptop --no-veto", "DGMw, laptop, without the veto"),
+    "no-growth": ("Sec. 4", "--preset laptop --no-growth", "DGMw, laptop, without expansion"),
+    "no-aux-fakes": ("Fig. 1", "--preset laptop --no-aux-fakes", "DGMw, laptop, L_c without fakes"),
+    "kept-critic": ("Sec. 4", "--preset laptop --keep-critic", "DGMw, laptop, one critic for all"),
+    "dgma-local": ("Sec. 3.1", "--preset laptop --method dgma --annealing local",
+                   "DGMa, laptop, with local annealing"),
+    "dgmw-order": ("–", "--preset laptop --shuffle-classes", "DGMw, laptop, another class order"),
+    "dgma-order": ("–", "--preset laptop --method dgma --shuffle-classes",
+                   "DGMa, laptop, another class order"),
     "improved": ("–", "--preset improved", "DGMw, improved"),
     "improved-plain": ("–", "--preset improved --augment 0 --jitter 0",
                        "improved, no augmentation"),
@@ -1351,24 +1341,27 @@ ROWS = {
     "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
     "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
     # On ImageNet-50 alone: classifiers on what the generator of the row dgmw generates.
-    "k1000": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=1000, laptop"),
-    "k2000": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=2000, laptop"),
-    "k1000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 --choice herding "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
-        "DGMw, K=1000, herded, laptop"),
-    "k2000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 --choice herding "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
-        "DGMw, K=2000, herded, laptop"),
-    "r75": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.75 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.75, laptop"),
-    "r50": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.5 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.5, laptop"),
-    "r25": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.25 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.25, laptop"),
-    "r10": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.1 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.1, laptop"),
+    "k1000": ("Table 2", "--preset laptop --memory-size 1000 --generator dgmw", "DGMw, K=1000"),
+    "k2000": ("Table 2", "--preset laptop --memory-size 2000 --generator dgmw", "DGMw, K=2000"),
+    "k1000-herding": ("Table 2", "--preset laptop --memory-size 1000 --choice herding "
+                      "--generator dgmw", "DGMw, K=1000, herded"),
+    "k2000-herding": ("Table 2", "--preset laptop --memory-size 2000 --choice herding "
+                      "--generator dgmw", "DGMw, K=2000, herded"),
+    "r75": ("Table 2", "--preset laptop --real-ratio 0.75 --generator dgmw", "DGMw, r=0.75"),
+    "r50": ("Table 2", "--preset laptop --real-ratio 0.5 --generator dgmw", "DGMw, r=0.5"),
+    "r25": ("Table 2", "--preset laptop --real-ratio 0.25 --generator dgmw", "DGMw, r=0.25"),
+    "r10": ("Table 2", "--preset laptop --real-ratio 0.1 --generator dgmw", "DGMw, r=0.1"),
+    # The same, but with the new classes' real images, and for as many steps as iCaRL takes.
+    "real-k1000": ("Table 2", "--preset laptop --memory-size 1000 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, K=1000, real new images"),
+    "real-k2000": ("Table 2", "--preset laptop --memory-size 2000 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, K=2000, real new images"),
+    "real-r75": ("Table 2", "--preset laptop --real-ratio 0.75 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, r=0.75, real new images"),
+    "real-r10": ("Table 2", "--preset laptop --real-ratio 0.1 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, r=0.1, real new images"),
+    "real-r0": ("Table 2", "--preset laptop --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, r=0, real new images"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make dgm/table1`; with PRESET=paper the rows of that preset.
 ITEMS = {
@@ -1376,14 +1369,17 @@ ITEMS = {
                "generators:mergan-align", "generators:dgr", "generators:ewc",
                "episodic:icarl", "episodic:ewc", "episodic:rwalk", "episodic:pi"),
     "table2": ("@imagenet50", "joint", "dgmw", "k1000", "k2000", "k1000-herding", "k2000-herding",
-               "r75", "r50", "r25", "r10", "episodic:icarl-k1000", "episodic:icarl-k2000"),
+               "r75", "r50", "r25", "r10", "real-k1000", "real-k2000", "real-r75", "real-r10",
+               "real-r0", "episodic:icarl-k1000", "episodic:icarl-k2000"),
     "table3": ("dgmw", "dgma", "generators:mergan", "generators:mergan-align"),
     "table4": ("dgmw", "dgma"),
-    "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10"),
+    "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10", "none"),
     "figure3a": ("dgmw", "dgma"), "figure3b": ("dgmw", "dgma"), "figure4": ("dgmw", "dgma"),
     "figure5": ("dgmw", "dgma", "improved", "generators:mergan-align", "no-veto"),
     "quality": ("dgmw", "dgma", "improved"),
-    "ablations": ("joint-raw", "raw", "no-veto"),
+    "ablations": ("joint-raw", "raw", "no-veto", "no-growth", "no-aux-fakes", "kept-critic",
+                  "dgma-local"),
+    "orders": ("dgmw-order", "dgma-order"),
     "residual": ("@cifar10", "dgmw-residual"),
     "improved": ("improved", "improved-plain", "joint-improved"),
     "split": ("split-none", "split-dgmw", "split-dgma", "split-improved", "split-joint"),
@@ -1402,16 +1398,11 @@ DEMO = {  # the same in miniature
 # --------------------------------------------------------------------------------------------
 
 # What --preset, --method and the data set (digits: all that are not photographs) give the flags.
-# A "*" is for all. Rows that apply at the same time never set the same flag, so their order does
-# not matter.
-# The sizes of the paper's generators: "10 % of MeRGAN's size for DGMw, and 44 % for DGMa". Sec. 4
-# takes residual nets for photographs; at laptop size they learn less in the same time than MNIST's
-# nets, and the classifier learns from generated images alone, so that looking real tells nothing.
-# Without old images in the GAN one generator serves all rows of Table 2 (imagenet50).
+# A "*" is for all. Rows that apply at the same time never set the same flag.
 PHOTOS = "cifar10 imagenet50"
 PRESETS = (
     ("*", "dgmw", "*", dict(s_max=1e4)),
-    ("*", "dgma", "*", dict(s_max=1e5)),
+    ("*", "dgma", "*", dict(s_max=1e5, annealing="global")),
     ("*", "*", "imagenet50", dict(classes_per_task=10)),
     ("paper laptop", "dgmw", "*", dict(lambda_ru=0.08)),
     ("paper laptop", "dgma", "*", dict(lambda_ru=0.01)),
@@ -1468,35 +1459,33 @@ def paper_flags(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, default=101,
         help="I, epochs per task (Eq. 3; our choice); given, a preset has no --steps")
     add("--steps", type=int, default=0,
-        help="steps for each class, on average, instead of --epochs, so that few images mean more "
-        "epochs")
+        help="steps for each class, on average, instead of --epochs: few images, more epochs")
     add("--batch-size", type=int, default=64, help="images per step (our choice)")
     add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
         help="resnet: residual G and D; resnet18: with ResNet-18 as D. --preset paper takes "
         "resnet for cifar10, resnet18 for imagenet50, dcgan for the others (Sec. 4)")
-    add("--ngf", type=int, default=6, help="units of G's last masked layer; each earlier "
-        "one has twice as many. In residual nets: units of every layer. (Sec. 4: 10 %% of MeRGAN's "
-        "size for DGMw, 44 %% for DGMa)")
+    add("--ngf", type=int, default=6, help="units of G's last masked layer (Sec. 4: 10 %% of "
+        "MeRGAN's size, DGMa 44 %%); each earlier one has twice as many. Residual: of every layer")
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
-        help="normalisation in D's layers 2 and 3 (our choice)")
+        help="normalisation in D's layers 2 and 3 (Deviation 13)")
     add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
     add("--lr-decay", action=yes_no, default=False,
         help="the rate falls to 0: the GAN's over the second half of a task (our choice)")
     add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3; our choice)")
     add("--gp-batch-size", type=int, default=32,
-        help="images per step that it is measured on; 0: the batch (our choice)")
+        help="images per step for the gradient penalty; 0: the whole batch (our choice)")
     add("--replay-batch-size", type=int, default=32,
         help="replayed images per step; 0: the batch (our choice)")
     add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3)")
-    add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
+    add("--aux-fakes", action=yes_no, default=True,
+        help="D classifies fakes too (the paper's Fig. 1: without; Deviation 7)")
     add("--critic-replay", action=yes_no, default=True,
-        help="D classifies replayed images in every step; without, the GAN sees a task alone, and "
-        "only --classifier-steps see all classes")
+        help="D classifies replayed images in every step; else only --classifier-steps do")
     add("--real-ratio", type=float, default=0.0,
         help="r, share of stored real images among the replayed ones (Table 2)")
-    add("--memory-size", type=int, default=0, help="K, real images stored in all, K / classes of "
-        "each (Table 2); 0: as many as --real-ratio asks for")
+    add("--memory-size", type=int, default=0,
+        help="instead: K, real images stored in all (Table 2)")
     add("--choice", choices=["random", "herding"], default="random",
         help="which real images are stored; herding: as iCaRL does, what Sec. 4 suggests")
 
@@ -1538,9 +1527,14 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--lambda-ru", type=float, default=0.08,
         help="λ_RU, sparsity of the masks (Sec. 3.3; our choice)")
     add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
+    add("--annealing", choices=["local", "global"], default="local",
+        help="of s: also in each epoch (Eq. 4), or over the epochs alone, as in DGMa")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
-    add("--generator", default="", metavar="FILE", help="learn only the classifiers, on what the "
-        "generator has learned that a run with --keep-generator has left in FILE ({seed}: --seed)")
+    add("--growth", action=yes_no, default=True, help="G gets new units (Sec. 3.2)")
+    add("--keep-critic", action=yes_no, default=False,
+        help="D goes on from task to task, with new outputs, as in the paper (Deviation 1)")
+    add("--generator", default="", metavar="FILE", help="train only the classifiers, on images "
+        "from the generator in FILE, which a run with --keep-generator wrote; or a row's name")
     add("--keep-generator", action=yes_no, default=False,
         help="also write the generator, beside --out, as .generator instead of .json")
     model_flags(parser)
@@ -1572,14 +1566,10 @@ def what_presets_ask_for(argv: list[str], memory: str) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
-    check_shared(args, {"lambda_ru": 0, "s_max": 1})
     bound = args.replay == "none" or args.joint
+    check_shared(args, {"lambda_ru": 0, "s_max": 1}, bound)
     if bound:
         args.jitter = 0.0  # nothing generated is seen
-    distorts = args.augment or args.flip or args.jitter or args.label_smoothing
-    if distorts and not (args.classifier_steps or bound):
-        raise common.UserError("--augment, --flip, --jitter, --label-smoothing: for the images of "
-                               "--classifier-steps: give some, or --joint")  # fmt: skip
     if bound and (args.real_ratio or args.memory_size):
         raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
     if args.generator and (args.critic_replay or not args.separate_classifier):
@@ -1587,10 +1577,12 @@ def check(args: argparse.Namespace) -> None:
                                "so that no other part of the run depends on what is replayed")
     if args.generator and bound:
         raise common.UserError("--generator is what --replay none and --joint have no use for")
-    args.generator = args.generator.replace("{seed}", str(args.seed))
+    if args.generator in ROWS:  # of the same data and seed, where make puts it
+        row, data = args.generator, Path(args.dataset).name
+        args.generator = f"results/{data}/dgm/{row}-seed{args.seed}.generator"
 
 
-def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
+def check_shared(args: argparse.Namespace, more: dict[str, float], bound: bool = False) -> None:
     """`check` of the flags that other generators have, too; `more`: least values of others."""
     least = {"threads": 0, "augment": 0, "gp": 0, "aux_weight": 0, "seed": 0,
              "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
@@ -1599,10 +1591,16 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
     common.check_ranges(args, least | more)
     if not (0 < args.lr < 1 and 0 < args.classifier_lr < 1 and 0 <= args.label_smoothing < 1):
         raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")
+    distorts = args.augment or args.flip or args.jitter or args.label_smoothing
+    if distorts and not (args.classifier_steps or bound):
+        raise common.UserError("--augment, --flip, --jitter, --label-smoothing: for the images of "
+                               "--classifier-steps: give some, or --joint")  # fmt: skip
     if args.separate_classifier and not args.classifier_steps:
         raise common.UserError("--separate-classifier learns in --classifier-steps: give some")
     if not 0 <= args.real_ratio <= 1:
         raise common.UserError("--real-ratio: from 0 to 1")
+    if args.real_ratio and args.memory_size:
+        raise common.UserError("--real-ratio or --memory-size, not both")
     if args.choice != "random" and not (args.real_ratio or args.memory_size):
         raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     if not args.critic_replay and not args.classifier_steps:
@@ -1612,8 +1610,8 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train as the command line says and write the result; or use a trained model (--load)."""
     argv = sys.argv[1:] if argv is None else argv
-    if common.use_model(argv, "dgm", parse_args, rebuild, load_data, test_again, draw_classes,
-                        model_flags):  # fmt: skip
+    if common.use_model(argv, "dgm", parse_args, rebuild, load_data,
+                        lambda nets, data, _: evaluate(nets[1], data), draw_classes, model_flags):
         return
     argv = common.with_row(argv, ROWS, DEMO)
     common.carry_out(run, parse_args(argv), argv, "dgm")
@@ -1621,51 +1619,46 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """What differs from the paper, and choices where it is silent.
 
-1. Nets and rates. The paper gives a "3-layer DCGAN", its relative size and 32×32 pixels. Our
-   generator has 128 inputs, the first K of which are the one-hot class (so the number of classes is
-   known from the start), and masked layers of 24, 12 and 6 units (DGMw) or 80, 40 and 20 (DGMa),
-   without biases: about the paper's sizes (5.58e4 weights; 44 % of 5.18e5). BatchNorm and the last
-   layer belong to one task each and are never masked. The critic (5×5 convolutions, 32, 64, 128
-   channels, BatchNorm) is new in every task, where the paper adds outputs to it. Rates, epochs and
-   weights of the losses are our choice, too (--help). Gradient penalty and replay take 32 images
-   per step: the same expected gradients in less time. L_c is added to L_G; Sec. 3.3 prints a minus,
-   which would have G generate what D does *not* recognise.
-2. The mask's gradient goes through σ(e) instead of σ(s·e). That is HAT's compensation, which the
-   paper adopts, up to a factor that Adam cancels; but where σ(s·e) saturates in float32, the
-   compensated gradient is 0/0 or 0, and masks would freeze early.
+1. Nets. The paper gives a "3-layer DCGAN", its relative size and 32×32 pixels. Our generator has
+   128 inputs, the first K of which are the one-hot class (so the number of classes is known from
+   the start; the paper conditions on "task labels"), three masked layers of 24, 12 and 6 units
+   (DGMw) or 80, 40 and 20 (DGMa), without biases: about the paper's sizes (5.58e4 weights; 44 % of
+   5.18e5). BatchNorm and a fourth layer belong to one task each and are never masked. The critic
+   (5×5 convolutions, 32, 64, 128 channels, BatchNorm) is new in every task, where the paper adds
+   outputs to it (--keep-critic). Gradient penalty and replay take 32 images per step, for time;
+   with D's BatchNorm this also changes the statistics they are normalised by.
+2. The mask's gradient goes through σ(e) instead of σ(s·e). This equals HAT's gradient compensation
+   (the paper, which adopts HAT's annealing, does not mention it) up to a factor that Adam cancels;
+   but where σ(s·e) saturates in float32, the compensated gradient is 0/0 or 0, and masks would
+   freeze early.
 3. In epoch 1, s is held at 1. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so that Eq.
    (4) would run down from s_max. Ours starts at s = 1, as the paper says elsewhere.
-4. DGMa masks behind BatchNorm and ReLU. In front of BatchNorm its shift β would leak through a
-   closed mask, and old images would change. Weights from new units into reserved ones stay 0.
+4. DGMa masks behind BatchNorm and ReLU. In front of BatchNorm a closed unit would still put out a
+   constant (the shift β), so it would not be closed. Weights from new units into reserved ones
+   start at 0, as the veto would keep them at random values for ever.
 5. A finished mask is binary (e > 0), not σ(s_max·e); BatchNorm's statistics are taken anew with
    it. The veto of Eq. (5) takes the union of the masks of all earlier tasks; as printed, max(m^t,
    m^{t-1}) would free what only older tasks need, and freeze what task t is learning.
-6. Growth of DGMw. When the layer below gets wider, a layer gains weights, too; they are counted
-   before units are added. With an unchanged fan-in n this is the paper's ⌈δ/n⌉.
+6. Growth of DGMw. We add units only until the free weights reach the first task's number again.
+   The paper adds ⌈δ/n⌉ units per task; we add fewer where rounding up has left weights free before,
+   or where the layer below has grown and has brought some. The first growth of layer 1 is the
+   paper's. Free weights keep the values that the last task has left them.
 7. D classifies fakes too, as in AC-GAN. Else it would learn to tell new classes from old by how
-   real an image looks. What it buys has not been measured (--no-aux-fakes is the paper's way).
-8. The last epoch counts. No run chooses anything on real images of old classes. What a task
-   replays, as many images of every old class as it has of its own, is generated once before it, as
-   bytes, and shown in all epochs. laptop and improved were tuned on 10,000 held-out training
-   images of *all* classes, never on test images (but for photographs, see 9), in runs that are not
-   kept, but for what improved changed since (docs/tuning.md). The generators of 10 got less: four
-   classes, one seed.
-9. laptop is smaller: 16×16 pixels, masked layers of 32 and 16 units (DGMw and DGMa alike start at
-   24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
-   epochs. --preset paper has not been run whole. Adam's rate falls to 0 in the second half of a
-   task, the critic has LayerNorm (BatchNorm makes the gradient penalty of an image depend on its
-   batch), 64 images are replayed a step, and L_c has weight 4 in L_D. When the generator is frozen,
-   the critic's classifier learns for 400 more steps, on images that are slightly turned, scaled and
-   shifted; without them it is a little worse (row "as the GAN leaves it"). Photographs (see
-   PRESETS) take these small nets, too, not Sec. 4's residual ones, and other settings: a classifier
-   of its own learns from generated images alone, mirrored too, and on ImageNet-50 the GAN sees no
-   old images, so that one generator serves all rows of Table 2; 24 and 48 units, no normalisation
-   in the critic, batches of 32; 8 epochs per class of CIFAR-10, 40 per task of ImageNet-50. Chosen
-   on the first task of ImageNet-50 and the first four classes of CIFAR-10, on test images. That the
-   GAN of CIFAR-10 does see old images makes its rows alike; it was changed after a run without,
-   whose test accuracy was lower. Where the classifier is a net of its own, joint training learns
-   for as many steps as all tasks together. improved takes the nets and the 13 epochs of MNIST for
-   all images, but counts them as steps per class, so that few images are seen more often.
+   real an image looks. --no-aux-fakes is the paper's way.
+8. The last epoch counts. What a task replays, as many images of every old class as it has of its
+   own, is generated once before it, as bytes, and shown in all epochs. No run chooses anything on
+   real images of old classes; but laptop and improved were tuned on 10,000 held-out training images
+   of *all* classes (most of these runs are not kept; the last: docs/tuning.md), and the generators
+   of 10 on four classes and one seed.
+9. laptop is smaller: 16×16 pixels, two masked layers of 32 and 16 units (DGMw and DGMa alike start
+   at 24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
+   epochs. Adam's rate falls to 0 in the second half of a task, the critic has LayerNorm (BatchNorm
+   makes the gradient penalty of an image depend on its batch), 64 images are replayed per step, and
+   L_c has weight 4 in L_D. When the generator is frozen, the critic's classifier learns for 400
+   more steps, on images slightly turned, scaled and shifted (row raw: without). Photographs take
+   these small nets, too, not Sec. 4's residual ones, and settings that were chosen on *test* images
+   (docs/dgm.md). improved takes the nets and the 13 epochs of MNIST for all images, but counts them
+   as steps per class, so that few images are seen more often.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
     (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution is
@@ -1673,17 +1666,23 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
     A generator's block first doubles the side, and its shortcut has no weights: channels are cut
     off or filled with zeros, so that every layer can be masked and grow on its own. DGMa's mask
     closes a unit behind the shortcut. Widths (128; ResNet-18: 64), Adam at 2e-4 and strides in the
-    critics are our choice. ResNet-18 has not been run at the paper's size.
+    critics are our choice.
 12. Real images (Table 2). Of the N images replayed of a class, rN are real (--real-ratio), or K
-    divided by the classes to be replayed (--memory-size); with both, rN images are repeated from
-    the K. N is the number of images of a class in the current task. --choice herding takes them by
-    iCaRL's Algorithm 4 on the features in front of the classifier's last layer, when their class
-    has just been learned.
-13. WGAN-GP. The gradient penalty has weight 1, the critic one step for each of G's, Adam (0.5,
-    0.999). The paper gives none of these; Gulrajani et al. (2017), whom it cites, have 10, five
-    steps and (0, 0.9).
+    divided by the classes so far, the task's own too (--memory-size). N is the number of images of
+    a class in the current task. --choice herding takes them by iCaRL's Algorithm 4, when their
+    class has just been learned. Where a classifier sees the task's own classes generated, as many
+    images of them are real as of an old class: else looking real would mean being old.
+13. WGAN-GP. The gradient penalty has weight 1, the critic one step for each of G's, on the same
+    fakes, Adam (0.5, 0.999). The paper gives none of these; Gulrajani et al. (2017), whom it cites,
+    have 10, five steps, (0, 0.9), and no BatchNorm in the critic. --preset paper has DCGAN's there
+    for digits; real, fake and replayed images then go through it one kind after the other.
 14. Data. ImageNet-50 is 50 classes of Tiny ImageNet, 500 training images each (the paper: 1,300 of
     each class of ILSVRC-2012); CIFAR-10 is from JPEG copies; SVHN could not be had.
+15. Losses. L_c is added to L_G; Sec. 3.3 prints a minus, which would have G generate what D does
+    *not* recognise. In D's L_c all classes weigh the same, the new ones half in real images, half
+    in fakes. α counts weights (DGMw) or units (DGMa) of the masked layers. Rates, epochs, s_max and
+    the losses' weights are our choice; s_max and λ_RU differ between DGMw and DGMa, so the growth
+    of the two cannot be compared for itself. Adam is new in every task.
 """
 
 

@@ -392,10 +392,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
     dgm.check_shared(args, {"align_weight": 0, "ewc_lambda": 0})
-    distorts = args.augment or args.flip or args.jitter or args.label_smoothing
-    if distorts and not args.classifier_steps:
-        raise common.UserError("--augment, --flip, --jitter, --label-smoothing: for the images of "
-                               "--classifier-steps: give some")  # fmt: skip
     if args.memory == "dgr" and (args.aux_fakes or args.classifier_images != "real"):
         flag = "--aux-fakes" if args.aux_fakes else f"--classifier-images {args.classifier_images}"
         raise common.UserError(f"{flag}: the images that DGR generates have no class")
