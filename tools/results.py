@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 import common
 from tools import benchmark, speed, table1
 from tools.claims import CLAIMS, RULES, Claim, Verdict, judge
-from tools.runs import SCRIPTS, read_all
+from tools.runs import SCRIPTS, for_claims, read_all
 from tools.style import BLACK, look, new_figure, save_figure
 from tools.tables import (
     Runs,
@@ -78,9 +78,7 @@ def link_to(path: str | Path, base: str | Path) -> str:
 
 def claims_of(script: str, folder: str, base: str) -> str:
     """A paper's claims as a table, and what each verdict rests on."""
-    every = {f"{other}/{name}": some for other in SCRIPTS
-             for name, some in read_all(folder, other).items()}  # fmt: skip
-    runs = every | read_all(folder, script)
+    runs = for_claims(folder, script)
     rows, folded = [], []
     for i, claim in enumerate(CLAIMS[script], 1):
         verdict, anchor = judge(claim, runs), f"{script}-{i}"
@@ -258,7 +256,7 @@ HEADLINES = {
 
 def verdicts_of(script: str, folder: str) -> list[Verdict]:
     """The verdicts on a paper's own claims, in their order."""
-    return [judge(claim, read_all(folder, script)) for claim in CLAIMS[script]
+    return [judge(claim, for_claims(folder, script)) for claim in CLAIMS[script]
             if "control" not in claim.item]  # fmt: skip
 
 
