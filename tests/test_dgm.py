@@ -902,7 +902,7 @@ def test_what_is_there_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
         "figure3a.png", "figure3b.png", "figure4.png", "figure5.png", "cost.png", "averages.png",
         "tables.md"}  # fmt: skip
     text = page.read_text()
-    assert "\n1. Nets and rates. The paper" in text and "\n14. Data. ImageNet-50 is" in text
+    assert "\n1. Nets. The paper gives" in text and "\n15. Losses. L_c is" in text
     assert "| laptop | 32 | 64 |" in text and "5.58e+04" in text and "(paper 96.46)" in text
     assert text.count("| MeRGAN, replay alignment, laptop |") == 2
     assert "| EWC-S, 100 images |" in text and "(paper 79.70)" in text  # of the folder beside
