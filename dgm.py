@@ -115,8 +115,7 @@ def local_annealing(b: int, n_b: int, s_i: float) -> float:
 
 def veto(gradient: Tensor, used: Tensor) -> Tensor:
     """A layer's gradient [n, p, k, k] where nothing is reserved yet; used: as the mask, bool."""
-    # Eq. (5): g' = [1 - m] g. m: what earlier tasks have reserved; task t's own mask is left out,
-    # so that t can learn (Deviation 5)
+    # Eq. (5): g' = [1 - m] g, m: what earlier tasks have reserved; not t's own, so that t can learn
     return gradient * ~used
 
 
@@ -758,9 +757,8 @@ ROUND = 100  # steps between two chances of a checkpoint
 def add_outputs(D: Critic, kept: Kept) -> Critic:
     """--keep-critic: the new D with the weights of the last task's; its new outputs stay fresh."""
     if kept.D:
-        fresh = D.aux.state_dict(prefix="aux.").items()
-        aux = {name: torch.cat([kept.D[name], v[len(kept.D[name]) :]]) for name, v in fresh}
-        D.load_state_dict(kept.D | aux)
+        grown = [(k, v, kept.D[k]) for k, v in D.state_dict().items() if k.startswith("aux.")]
+        D.load_state_dict(kept.D | {k: torch.cat([old, v[len(old) :]]) for k, v, old in grown})
     return D
 
 
@@ -904,8 +902,7 @@ def learn_joint(
 
 
 # --------------------------------------------------------------------------------------------
-# Beyond the strict setup: real images among the replayed ones (Table 2, Deviation 12).
-# r = n_r / N of a class's N, or K in all
+# Beyond the strict setup: real images among the replayed ones (Table 2, Deviation 12)
 # --------------------------------------------------------------------------------------------
 
 
@@ -934,7 +931,7 @@ def store_real(net: Any, task: Task, args: argparse.Namespace) -> None:
     """After a task: keep images of its classes, as indices, the best first, and fewer of others."""
     rng = torch.Generator().manual_seed(task.data.seed * 1000 + 700 + task.t)
     data, stored, classes = task.data, task.kept.stored, task.data.tasks[task.t]
-    # K / |Y^t| of each class, where t is the task in which they are replayed: the next
+    # K / |Y^t| of each class; t is the task in which they are replayed, the next
     m = quota(task.n, sum(map(len, data.tasks[: task.t + 2])), args)
     stored[:] = [index[:m] for index in stored]
     net.eval()
@@ -1578,8 +1575,8 @@ def check(args: argparse.Namespace) -> None:
     if args.generator and bound:
         raise common.UserError("--generator is what --replay none and --joint have no use for")
     if args.generator in ROWS:  # of the same data and seed, where make puts it
-        row, data = args.generator, Path(args.dataset).name
-        args.generator = f"results/{data}/dgm/{row}-seed{args.seed}.generator"
+        place = f"results/{Path(args.dataset).name}/dgm"
+        args.generator = f"{place}/{args.generator}-seed{args.seed}.generator"
 
 
 def check_shared(args: argparse.Namespace, more: dict[str, float], bound: bool = False) -> None:
