@@ -13,7 +13,8 @@ the same, bit for bit (checked after each task). The classifier is D's answer to
 
 paper            here                 shape
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of layer l
-e_l^t, s         G.e[l], s            as m; a number that rises to s_max
+e_l^t, s         G.e[l], s            as m; a number; rises in each epoch (DGMw, Eq. 4) and over
+                                      the epochs (Eq. 3)
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
 m_l^{<t}         G.used[l]            as m, bool: what earlier tasks have reserved
 D                gan.D                images -> score [B], logits [B, classes so far]
@@ -21,12 +22,13 @@ A_t              "A_5 (%)"            accuracy on the classes so far, one head (
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
  2. The mask's gradient is taken through σ(e), not σ(s·e), where it would vanish.
- 5. Eq. (5) takes the union of the masks of all earlier tasks, not of the last two.
+ 5. Eq. (5) takes the union of the masks of all earlier tasks; printed is max(m^t, m^{t-1}), this
+    task and the one before.
  9. --preset laptop is smaller, and trains the classifier some steps more when G is frozen.
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
-    python dgm.py --preset laptop  # MNIST
-    # A_3 97 to 100 % in half a minute; 8 minutes, numbers: RESULTS.md; one core of an AMD EPYC
+    # half a minute on one core of an AMD EPYC: A_3 97 to 100 %
+    python dgm.py --preset laptop  # MNIST, 8 minutes; numbers in RESULTS.md
 """
 
 import argparse
@@ -54,24 +56,22 @@ from torch import Tensor
 # --------------------------------------------------------------------------------------------
 
 
+def up(x: Tensor, W: Tensor) -> Tensor:
+    """W^T x: a projection [B, n] -> [B, p, k, k], else twice the side, [B, p, 2S, 2S]."""
+    if x.dim() == 2:  # a transposed convolution of a 1x1 image is a matrix product
+        return (x @ W.flatten(1)).view(len(x), *W.shape[1:])
+    return F.conv_transpose2d(x, W, stride=2, padding=1)
+
+
 class DGMw:
     """Masks on weights: m_l is shaped as W_l [n, p, k, k]."""
 
     @staticmethod
-    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
-              act: Callable = F.relu) -> Tensor:
-        """Units [B, p, ...] from those below, x [B, n, ...].
-
-        product(x, W) is W^T x (`up`), norm the task's BatchNorm: σ_act(a) = act(norm(a)).
-        """
-        # Eq. (1): y_l = σ_act[(m_l ∘ W_l)^T x]
+    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
+              product: Callable = up) -> Tensor:
+        """Units [B, p, ...] from those below, x [B, n, ...]; norm is the task's BatchNorm."""
+        # Eq. (1): y_l = σ_act[(m_l ∘ W_l)^T x], here σ_act(a) = act(norm(a)), W^T x = product(x, W)
         return act(norm(product(x, m * W)))
-
-    @staticmethod
-    def local_annealing(b: int, n_b: int, s_i: float) -> float:
-        """s in batch b of n_b (B), counted from 1, of an epoch whose s_max^i is s_i."""
-        # Eq. (4): s = 1/s_max^i + (s_max^i - 1/s_max^i) (b - 1) / (B - 1)
-        return 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (n_b - 1) if n_b > 1 else s_i
 
     @staticmethod
     def mask_shape(W: Tensor) -> tuple[int, ...]:
@@ -82,19 +82,11 @@ class DGMa:
     """Masks on activations: m_l is shaped as the units [1, p, 1, 1]."""
 
     @staticmethod
-    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, product: Callable,
-              act: Callable = F.relu) -> Tensor:
-        """Units [B, p, ...] from those below, x [B, n, ...].
-
-        product(x, W) is W^T x (`up`), norm the task's BatchNorm: σ_act(a) = act(norm(a)).
-        """
+    def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
+              product: Callable = up) -> Tensor:
+        """As in DGMw."""
         # Eq. (1) with m_l "expanded to the size of W_l", taken out of the sum. Deviation 4
         return act(norm(product(x, W))) * m
-
-    @staticmethod
-    def local_annealing(b: int, n_b: int, s_i: float) -> float:
-        """s is s_max^i in every batch: "DGMa only features global annealing"."""
-        return s_i
 
     @staticmethod
     def mask_shape(W: Tensor) -> tuple[int, ...]:
@@ -115,14 +107,20 @@ def global_annealing(i: int, n_i: int, s_max: float) -> float:
     return max(s_i, 1.0)  # Deviation 3
 
 
+def local_annealing(b: int, n_b: int, s_i: float) -> float:
+    """s in batch b of n_b (B), both from 1; s_i is the epoch's s_max^i."""
+    # Eq. (4): s = 1/s_max^i + (s_max^i - 1/s_max^i) (b - 1) / (B - 1)
+    return 1 / s_i + (s_i - 1 / s_i) * (b - 1) / (n_b - 1) if n_b > 1 else s_i
+
+
 def veto(gradient: Tensor, used: Tensor) -> Tensor:
     """A layer's gradient [n, p, k, k] where nothing is reserved yet; used: as the mask, bool."""
-    # Eq. (5): g' = [1 - m] g, m what tasks before t have reserved: t itself may still learn
+    # Eq. (5): g' = [1 - m] g, m: what earlier tasks have reserved; not t's own, so that t can learn
     return gradient * ~used
 
 
 def sparsity(masks: list[Tensor], used: list[Tensor]) -> Tensor:
-    """R^t: the share of what was free (not `used` by earlier tasks) that the masks now claim."""
+    """R^t: of what earlier tasks left free, the share that this task's masks take."""
     # Eq. (6): R^t = Σ m^t (1 - m^{<t}) / Σ (1 - m^{<t}), over layers and weights (units)
     claimed: Any = sum((m * ~u).sum() for m, u in zip(masks, used))
     return claimed / max(count_free(used), 1)
@@ -139,25 +137,18 @@ def alpha(used: list[Tensor]) -> float:
 
 
 # --------------------------------------------------------------------------------------------
-# The generator, which grows (Sec. 3.2), and the critic. Images are [B, C, S, S] in [-1, 1]
+# Generator (grows, Sec. 3.2) and critic. Images are [B, C, S, S] in [-1, 1]
 # --------------------------------------------------------------------------------------------
 
 LATENT = 128  # numbers in z; the first K places hold the one-hot class (Deviation 1)
 
 
 def halvings(S: int) -> tuple[int, int]:
-    """(base, d) with S = base·2^d, d as large as leaves a base above 3: 16 -> 4·2², 28 -> 7·2²."""
+    """(base, d) with S = base · 2^d: S is halved while it is even and above 7."""
     d = 0
     while S % 2 == 0 and S > 7:
         S, d = S // 2, d + 1
     return S, d
-
-
-def up(x: Tensor, W: Tensor) -> Tensor:
-    """W^T x: a projection [B, n] -> [B, p, k, k], else twice the side, [B, p, 2S, 2S]."""
-    if x.dim() == 2:  # a transposed convolution of a 1x1 image is a matrix product
-        return (x @ W.flatten(1)).view(len(x), *W.shape[1:])
-    return F.conv_transpose2d(x, W, stride=2, padding=1)
 
 
 class TaskLayers(nn.Module):
@@ -184,20 +175,21 @@ class Generator(nn.Module):
                  width: int, device: torch.device):
         super().__init__()
         self.masking, self.C, self.K = masking, shape[0], K
+        # MNIST, 32×32, width 6: [128, 24, 4, 4], [24, 12, 4, 4], [12, 6, 4, 4]
         sizes = self.sizes(width, *halvings(shape[1]))
         self.W = nn.ParameterList((0.02 * torch.randn(n, p, k, k)).to(device) for n, p, k in sizes)
         self.e = nn.ParameterList()  # mask embeddings of the task that is being learned
         self.own = nn.ModuleList()
-        self.used = [self.none(W) for W in self.W]  # m^{<t} of each layer, bool
+        self.used = [self.empty_mask(W) for W in self.W]  # m^{<t} of each layer, bool
         self.masks: list[list[Tensor]] = []  # [task][layer], bool: of the finished tasks
-        self.goal = [u.numel() for u in self.used]  # weights (units) that each task finds free
+        self.goal = [u.numel() for u in self.used]  # weights (units) that a task is to find free
 
     def sizes(self, width: int, base: int, d: int) -> list[tuple[int, int, int]]:
         """(units below, units, kernel) of each masked layer, each half as wide as the one below."""
         widths = [width * 2**k for k in reversed(range(d))]
         return list(zip([LATENT, *widths], widths, [base] + [4] * (d - 1)))
 
-    def none(self, W: Tensor) -> Tensor:
+    def empty_mask(self, W: Tensor) -> Tensor:
         """A mask of layer W that covers nothing, bool."""
         return torch.zeros(self.masking.mask_shape(W), dtype=torch.bool, device=W.device)
 
@@ -211,13 +203,12 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
         """Images [B, C, S, S] as task t generates them, z [B, 128] and classes y [B]."""
-        h = self.told(z, y)  # [B, 128]
+        h = self.with_class(z, y)  # [B, 128]
         for W, m, norm in self.layers(t, masks):
-            # Eq. (1): [B, p, base, base], then twice the side
-            h = self.masking.layer(h, W, m, norm, up)
+            h = self.masking.layer(h, W, m, norm)  # [B, p, base, base], then twice the side
         return torch.tanh(self.own[t].last(h))
 
-    def told(self, z: Tensor, y: Tensor) -> Tensor:
+    def with_class(self, z: Tensor, y: Tensor) -> Tensor:
         """z [B, 128] whose first K numbers are the one-hot class."""
         return torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)
 
@@ -228,32 +219,43 @@ class Generator(nn.Module):
         """
         n = LATENT
         for W, m, norm in zip(self.W, masks, self.own[t].norms):
+            # [n_t, p_t, k, k]: units added after task t are left out
             yield W[:n, : norm.num_features].contiguous(), m, norm
             n = norm.num_features
 
-    def grow(self) -> None:
-        """Widen each layer until as much of it is free as at first, with fresh masks (Sec. 3.2).
+    def units_to_add(self, layer: int, added_below: int) -> int:
+        """After a task, each layer gets new units until at least as much is free as at first.
 
-        DGMa: the last task has reserved δ units, so δ units are added. DGMw: it has reserved δ
-        weights, and a new unit brings n k² (from n units below, kernel k), so ⌈δ / (n k²)⌉ units
-        are added, the paper's ⌈δ/n⌉ for k = 1; fewer where the layer below has grown, as that alone
-        brings the layer weights (Deviation 6).
+        DGMa: one unit per reserved unit. DGMw: a new unit brings n k² weights (n units below,
+        kernel k); the layer also gains weights when the layer below grows (Deviation 6).
         """
-        gained = 0  # units that the layer below has gained
-        for layer, (W, used, goal) in enumerate(zip(self.W, self.used, self.goal)):
-            n, p, k, _ = W.shape
-            free, brings = count_free([used]), 1
-            if self.masking is DGMw:
-                free, brings = free + gained * p * k * k, (n + gained) * k * k
-            more = max(0, -(-(goal - free) // brings))  # ⌈(goal - free) / brings⌉ units
-            if gained or more:
-                wider = 0.02 * torch.randn(n + gained, p + more, k, k, device=W.device)
-                if self.masking is DGMa:  # new units below must not feed reserved ones
-                    wider[n:, :p] *= ~used  # Deviation 4
-                wider[:n, :p] = W.detach()
-                self.W[layer], self.used[layer] = nn.Parameter(wider), self.none(wider)
-                self.used[layer][: used.shape[0], :p] = used
-            gained = more
+        n, p, k, _ = self.W[layer].shape
+        free, per_unit = count_free([self.used[layer]]), 1
+        if self.masking is DGMw:
+            free, per_unit = free + added_below * p * k * k, (n + added_below) * k * k
+        lacking = max(0, self.goal[layer] - free)
+        return -(-lacking // per_unit)  # ⌈lacking / per_unit⌉: the paper's ⌈δ/n⌉
+
+    def widen(self, layer: int, added_below: int, added: int) -> None:
+        """Weights from new units below and to new units; what was there stays in its corner."""
+        W, used = self.W[layer], self.used[layer]
+        n, p, k, _ = W.shape
+        wider = 0.02 * torch.randn(n + added_below, p + added, k, k, device=W.device)
+        if self.masking is DGMa:
+            # the veto keeps these weights as they start: at 0, not at random values (Deviation 4)
+            wider[n:, :p] *= ~used
+        wider[:n, :p] = W.detach()
+        self.W[layer], self.used[layer] = nn.Parameter(wider), self.empty_mask(wider)
+        self.used[layer][: used.shape[0], :p] = used
+
+    def grow(self) -> None:
+        """Room for a new task, its mask embeddings and its own layers (Sec. 3.2)."""
+        added_below = 0
+        for layer in range(len(self.W)):
+            added = self.units_to_add(layer, added_below)
+            if added_below or added:
+                self.widen(layer, added_below, added)
+            added_below = added
         # "real-valued embeddings e are initialized with 0", so that masks begin at 0.5
         self.e = nn.ParameterList(torch.zeros(u.shape, device=u.device) for u in self.used)
         self.own.append(TaskLayers(self.widths(), self.C, *self.last).to(self.W[0].device))
@@ -295,20 +297,13 @@ class Generator(nn.Module):
             own.requires_grad_(False).eval()
 
 
-def normalise(norm: str, p: int) -> list[nn.Module]:
-    """A layer's normalisation of p channels, or none."""
-    layers: dict[str, list[nn.Module]] = {
-        "batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}  # fmt: skip
-    return layers[norm]
-
-
-def dcgan_features(shape: tuple[int, int, int], width: int, norm: str) -> tuple[list, int]:
+def dcgan_features(shape: tuple[int, int, int], width: int, norm_kind: str) -> tuple[list, int]:
     """Layers [B, C, S, S] -> [B, 4 width, S/8, S/8], and how many numbers that is per image."""
     n, S, _ = shape
     layers: list[nn.Module] = []
     for i, p in enumerate((width, 2 * width, 4 * width)):
         layers.append(nn.Conv2d(n, p, 5, 2, 2))
-        layers += normalise(norm, p) if i else []
+        layers += normalise(norm_kind, p) if i else []
         layers.append(nn.LeakyReLU(0.2))
         n, S = p, (S + 1) // 2
     return layers, n * S * S
@@ -317,14 +312,14 @@ def dcgan_features(shape: tuple[int, int, int], width: int, norm: str) -> tuple[
 class Critic(nn.Module):
     """images -> score [B], high for real, and logits [B, K]: discriminator and classifier."""
 
-    def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm: str,
+    def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm_kind: str,
                  features: Callable = dcgan_features):
         super().__init__()
-        layers, size = features(shape, width, norm)
+        layers, size = features(shape, width, norm_kind)
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.adv = nn.Linear(size, 1)
         self.aux = nn.Linear(size, K)
-        self.separate_passes = norm == "batch"
+        self.separate_passes = norm_kind == "batch"
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.features(x)  # [B, size]
@@ -341,9 +336,17 @@ class Critic(nn.Module):
         return score, logits
 
 
+def normalise(norm_kind: str, p: int) -> list[nn.Module]:
+    """A layer's normalisation of p channels, or none."""
+    layers: dict[str, list[nn.Module]] = {
+        "batch": [nn.BatchNorm2d(p)], "layer": [nn.GroupNorm(1, p)], "none": []}  # fmt: skip
+    return layers[norm_kind]
+
+
 @contextlib.contextmanager
-def statistics_kept(D: nn.Module) -> Iterator[None]:
-    """BatchNorm's running statistics, which classify at test time, do not follow what D sees."""
+def running_statistics_frozen(D: nn.Module) -> Iterator[None]:
+    """Within: D's BatchNorm normalises by the batch, but its running averages (used at test time)
+    stay as they are."""
     norms = [module for module in D.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.track_running_stats = False
@@ -369,24 +372,18 @@ def to_uint8(x: Tensor) -> Tensor:
 
 @dataclass
 class Data:
-    """A data set on the device, cut into tasks of a few classes each.
-
-    A class has two numbers. Its class, y, is the data set's own, 0 ... K - 1; G is told this one.
-    Its label is its place in the order in which classes are met; D's outputs are numbered so, as D
-    has outputs for the classes so far alone. Without --shuffle-classes the two are equal.
-    """
+    """A data set on the device, cut into tasks. Classes are numbered in the order they are met."""
 
     x: Tensor  # uint8 [N, C, S, S]
-    y: Tensor  # int64 [N], classes
+    y: Tensor  # int64 [N]
     x_test: Tensor  # uint8 [M, C, S, S]
     y_test: Tensor  # int64 [M]
     tasks: list[list[int]]  # [T], the classes of each task
-    order: list[int]  # all of them, as they are met
-    label: Tensor  # int64 [K], of each class
-    owner: Tensor  # int64 [K], the task of each class
-    K: int
+    owner: Tensor  # int64, one number for each class of all tasks: its task
+    K: int  # classes of the data set; more than these with --tasks
     shape: tuple[int, int, int]  # C, S, S
-    about: dict  # names, counts and checksum (common.about_data)
+    names: list[list[str]]  # [T], of the classes of each task
+    about: dict  # counts and checksum (common.about_data)
     seed: int  # --seed, from which the noise of all replayed images follows
 
 
@@ -395,8 +392,9 @@ class Kept:
     """All that is kept of earlier tasks."""
 
     G: Any  # a generator; beyond/generators.py has others
+    D: dict = field(default_factory=dict)  # of the last task, its weights (--keep-critic)
     snapshots: list[Tensor] = field(default_factory=list)  # [t]: `snapshot`, as task t ended
-    stored: list[Tensor] = field(default_factory=list)  # by label: which rows of data.x (Table 2)
+    stored: list[Tensor] = field(default_factory=list)  # by class: which rows of data.x (Table 2)
 
 
 @dataclass
@@ -408,13 +406,12 @@ class Task:
     kept: Any  # Kept; beyond/generators.py keeps more
     x: Tensor  # uint8 [N, C, S, S], S_t: its own images
     y: Tensor  # int64 [N], their classes
-    label: Tensor  # int64 [N]
-    seen: list[int]  # the classes of tasks 0 ... t
-    n: int  # replayed images of each earlier class: as many as there are of each new one
+    seen: int  # classes of tasks 0 ... t
+    n: int  # replayed images per earlier class: the number of images per new class
     B: int  # images per step
     steps: int  # per epoch
     old: Tensor  # uint8 [M, C, S, S], replayed images
-    old_label: Tensor  # int64 [M]
+    old_y: Tensor  # int64 [M]
     old_B: int  # of them per step
     share: float  # earlier classes among all so far
     quality: dict = field(default_factory=dict)  # common.memory_quality, when G has learned it
@@ -423,61 +420,83 @@ class Task:
 
 @dataclass
 class Batch:
-    """What D is shown as real in a step: images as floats, and their labels."""
+    """What D is shown as real in a step: images as floats, and their classes."""
 
     real: Tensor  # [B, C, S, S], of the task
-    label: Tensor  # int64 [B]
+    y: Tensor  # int64 [B]
     old: Tensor  # [M, C, S, S], replayed images
-    old_label: Tensor  # int64 [M]
+    old_y: Tensor  # int64 [M]
     share: float  # of earlier classes in L_c
 
 
-def task_data(data: Data, t: int, kept: Kept, method: "Method") -> Task:
-    """The real images of task t, and generated ones of the classes before."""
-    args, index = method.args, common.indices_of(data.y, data.tasks[t])
-    x, y, seen = data.x[index], data.y[index], sum(data.tasks[: t + 1], [])
-    n, B = len(x) // len(data.tasks[t]), min(args.batch_size, len(x))
-    old, old_label = method.replay(kept, data, t, n)
-    put_real(old, old_label, kept.stored, data, n, args)  # Table 2; the strict setup stores none
-    old_B = (args.replay_batch_size or B) if len(old) and args.critic_replay else 0
-    share = (len(seen) - len(data.tasks[t])) / len(seen)
-    return Task(t=t, data=data, kept=kept, x=x, y=y, label=data.label[y], seen=seen, n=n, B=B,
-                steps=len(x) // B, old=old, old_label=old_label, old_B=old_B,
-                share=share)  # fmt: skip
-
-
-def batch_of(task: Task, index: Tensor) -> Batch:
-    """The task's images of these indices [B], and as many replayed ones as belong to a step."""
-    chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=index.device)
-    return Batch(to_float(task.x[index]), task.label[index], to_float(task.old[chosen]),
-                 task.old_label[chosen], task.share)  # fmt: skip
-
-
 def replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
-    """n generated images of each class before task t: uint8 [M, C, S, S], their labels [M]."""
+    """n generated images of each class before task t: uint8 [M, C, S, S], int64 [M]."""
     G, device = kept.G, data.x.device
-    x, label = nothing(kept, data, t, n)
+    old = torch.empty(0, *data.shape, dtype=torch.uint8, device=device)
+    old_y = torch.empty(0, dtype=torch.int64, device=device)
     rng = torch.Generator(device).manual_seed(data.seed * 1000 + t)  # not the training's
     for j in range(t):
         y = torch.tensor(data.tasks[j], device=device).repeat_interleave(n)
         z = torch.randn(len(y), LATENT, generator=rng, device=device)
-        x = torch.cat([x, to_uint8(generate(G, j, y, z))])  # bytes (Deviation 8)
-        label = torch.cat([label, data.label[y]])
-    return x, label
+        old = torch.cat([old, to_uint8(generate(G, j, y, z))])  # bytes (Deviation 8)
+        old_y = torch.cat([old_y, y])
+    return old, old_y
 
 
 @torch.no_grad()
-def generate(G: Any, t: int, y: Tensor, z: Tensor, chunk: int = 500) -> Tensor:
+def generate(G: Any, t: int, y: Tensor, z: Tensor) -> Tensor:
     """Images float [N, C, S, S] of task t's classes y [N] from the noise z [N, 128].
 
     Always in chunks of one size, the last one filled up, so that equal noise gives equal bits.
     """
     masks, images = [m.float() for m in G.masks[t]], []
-    for a, b in zip(z.split(chunk), y.split(chunk)):
+    for a, b in zip(z.split(500), y.split(500)):
         n = len(a)
-        a, b = F.pad(a, (0, 0, 0, chunk - n)), F.pad(b, (0, chunk - n))
+        a, b = F.pad(a, (0, 0, 0, 500 - n)), F.pad(b, (0, 500 - n))
         images.append(G(a, b, t, masks)[:n])
     return torch.cat(images)
+
+
+@dataclass
+class Method:
+    """What the rows of the tables exchange, each default the paper's; and the flags."""
+
+    args: argparse.Namespace
+    masking: type[DGMw] | type[DGMa] = DGMw
+    annealing: Callable = local_annealing  # Eq. (4)
+    veto: Callable = veto  # Eq. (5)
+    replay: Callable = replay  # what stands for earlier classes
+    generator: type = Generator
+    features: Callable = dcgan_features  # D's layers
+    begin: Callable = lambda D, kept: D  # the task's critic, from a new one
+    set_rates: Callable = lambda *_: None  # Adam's, before a step
+    finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
+    lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
+    store: Callable = lambda *_: None  # real images of the task (Table 2)
+    put_real: Callable = lambda *_: None  # among the replayed ones (Table 2)
+
+
+def task_data(data: Data, t: int, kept: Kept, method: Method) -> Task:
+    """The real images of task t, and generated ones of the classes before."""
+    args = method.args
+    index = common.indices_of(data.y, data.tasks[t])
+    x, y = data.x[index], data.y[index]  # [N, C, S, S], [N]
+    seen = sum(map(len, data.tasks[: t + 1]))
+    n = len(x) // len(data.tasks[t])
+    B = min(args.batch_size, len(x))
+    old, old_y = method.replay(kept, data, t, n)  # [M, C, S, S], [M]
+    method.put_real(old, old_y, kept.stored, data, n, args)
+    old_B = (args.replay_batch_size or B) if len(old) and args.critic_replay else 0
+    share = (seen - len(data.tasks[t])) / seen
+    return Task(t=t, data=data, kept=kept, x=x, y=y, seen=seen, n=n, B=B, steps=len(x) // B,
+                old=old, old_y=old_y, old_B=old_B, share=share)  # fmt: skip
+
+
+def batch_of(task: Task, index: Tensor) -> Batch:
+    """The task's images of these indices [B], and as many replayed ones as belong to a step."""
+    chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=index.device)
+    old, old_y = task.old[chosen], task.old_y[chosen]
+    return Batch(to_float(task.x[index]), task.y[index], to_float(old), old_y, task.share)
 
 
 @torch.no_grad()
@@ -522,12 +541,6 @@ class Gan:
         """All that a step changes."""
         return {"G": self.G, "D": self.D, "opt_G": self.opt_G, "opt_D": self.opt_D}
 
-    def set_rates(self, i: int, b: int, steps: int) -> None:
-        """Adam's rate in batch b of `steps` of epoch i, both from 1."""
-        left = 1 - ((i - 1) * steps + b - 1) / (self.args.epochs * steps)
-        for opt in (self.opt_D, self.opt_G):
-            opt.param_groups[0]["lr"] = self.args.lr * self.method.rate(left)
-
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """L_gp = E(||∇_x D(x)|| - 1)², x between real and fake [B, C, S, S] (Gulrajani 2017, Eq. 3)."""
@@ -539,25 +552,27 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
     """L_c of logits [2B + M, K_t]: real, fake, replayed images. All classes weigh the same."""
-    B, of_fakes = len(batch.label), 0.5 if aux_fakes else 0.0  # Deviation 7
-    new = (1 - of_fakes) * F.cross_entropy(logits[:B], batch.label)
-    new = new + of_fakes * F.cross_entropy(logits[B : 2 * B], batch.label)
-    if not len(batch.old):  # the first task
-        return new
-    return (1 - batch.share) * new + batch.share * F.cross_entropy(logits[2 * B :], batch.old_label)
+    B = len(batch.y)
+    real, fake, old = logits.split([B, B, len(batch.old)])
+    L_new = F.cross_entropy(real, batch.y)
+    if aux_fakes:  # Deviation 7
+        L_new = 0.5 * L_new + 0.5 * F.cross_entropy(fake, batch.y)
+    if not len(old):  # the first task
+        return L_new
+    return (1 - batch.share) * L_new + batch.share * F.cross_entropy(old, batch.old_y)
 
 
 def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     """One step of D on L_D = w L_c + L_s + λ_GP L_gp, w = 1 in the paper; the loss, a scalar.
 
-    fake [B, C, S, S] are of the same labels as the batch's real images, one by one.
+    fake [B, C, S, S] are of the same classes as the batch's real images, one by one.
     """
     D, args, B = gan.D, gan.args, len(fake)
     score, logits = D.judge(batch.real, fake, batch.old)  # [2B + M], [2B + M, K_t]
     L_c = class_loss(logits, batch, args.aux_fakes)
     L_s = score[B : 2 * B].mean() - score[:B].mean()  # of a Wasserstein critic
     n = args.gp_batch_size or B
-    with statistics_kept(D):
+    with running_statistics_frozen(D):
         L_gp = gradient_penalty(D, batch.real[:n], fake[:n])
     loss = args.aux_weight * L_c + L_s + args.gp * L_gp
     gan.opt_D.zero_grad()
@@ -566,19 +581,20 @@ def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     return loss.detach()
 
 
-def generator_step(gan: Gan, fake: Tensor, label: Tensor, masks: list[Tensor]) -> Tensor:
+def generator_step(gan: Gan, fake: Tensor, y: Tensor, masks: list[Tensor]) -> Tensor:
     """One step of G and its masks on L_G = L_s + L_c + λ_RU α R^t; the loss, a scalar.
 
-    fake [B, C, S, S] are images that G has just generated with `masks`, of these labels [B]. R^t:
-    Eq. (6), `sparsity`.
+    fake [B, C, S, S] are images that G has just generated with `masks`, of these classes y [B].
     """
     G = gan.G
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
-    with statistics_kept(gan.D):
+    with running_statistics_frozen(gan.D):
         score, logits = gan.D(fake)
-    L_c = F.cross_entropy(logits, label)  # added: Sec. 3.3 prints a minus (Deviation 1)
-    loss = -score.mean() + L_c + gan.args.lambda_ru * gan.alpha * sparsity(masks, G.used)
+    L_c = F.cross_entropy(logits, y)  # added: Sec. 3.3 prints a minus (Deviation 15)
+    R_t = sparsity(masks, G.used)  # Eq. (6)
+    loss = -score.mean() + L_c + gan.args.lambda_ru * gan.alpha * R_t
     gan.opt_G.zero_grad()
+    # gradients of W, e and the task's own layers only
     loss.backward(inputs=gan.opt_G.param_groups[0]["params"])
     for W, used in zip(G.W, G.used):
         W.grad = gan.method.veto(W.grad, used)  # Eq. (5)
@@ -596,36 +612,20 @@ def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     order = torch.randperm(len(task.x), device=device)
     s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)  # Eq. (3)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
-        gan.set_rates(i, b, task.steps)
-        s = gan.method.masking.local_annealing(b, task.steps, s_i)  # Eq. (4)
+        gan.method.set_rates(gan, i, b, task.steps)
+        s = gan.method.annealing(b, task.steps, s_i)  # Eq. (4)
         masks = [soft_mask(e, s) for e in gan.G.e]  # Eq. (2)
 
         fake = gan.G(torch.randn(task.B, LATENT, device=device), task.y[index], task.t, masks)
         batch = batch_of(task, index)
         losses[b - 1, 0] = critic_step(gan, batch, fake.detach())
-        losses[b - 1, 1] = generator_step(gan, fake, batch.label, masks)
+        losses[b - 1, 1] = generator_step(gan, fake, batch.y, masks)
     return [losses[:, 0].mean().item(), losses[:, 1].mean().item()]
 
 
 # --------------------------------------------------------------------------------------------
 # The sequence of tasks (Sec. 3.3)
 # --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Method:
-    """What the rows of the tables exchange, each default the paper's; and the flags."""
-
-    args: argparse.Namespace
-    masking: type[DGMw] | type[DGMa] = DGMw
-    veto: Callable = veto  # Eq. (5)
-    replay: Callable = replay  # what stands for earlier classes
-    generator: type = Generator
-    features: Callable = dcgan_features  # D's layers
-    rate: Callable = lambda left: 1.0  # factor of Adam's rate; left of the task: 1 to 0
-    finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
-    lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
-    store: Callable = lambda *_: None  # real images of the task (Table 2)
 
 
 @dataclass
@@ -641,7 +641,7 @@ class Record:
 
 def start_record(data: Data, method: Method) -> Record:
     """With row 0 of R, of an untrained net."""
-    return Record(R=[evaluate(new_critic(data, len(data.order), method), data)])
+    return Record(R=[evaluate(new_critic(data, len(data.owner), method), data)])
 
 
 def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator, nn.Module]:
@@ -651,11 +651,11 @@ def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generato
     kept = Kept(G)
     # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        G.grow()  # as many weights (units) are free as in the first task (Sec. 3.2)
+        G.grow()  # at least as many weights (units) are free as in the first task (Sec. 3.2)
         task = task_data(data, t, kept, method)
 
         # D is new in every task; the paper adds outputs to one D (Deviation 1)
-        gan = Gan(G, new_critic(data, len(task.seen), method), method)
+        gan = Gan(G, method.begin(new_critic(data, task.seen, method), kept), method)
         for i in run.epochs("gan", method.args.epochs, **gan.parts(), record=record):
             losses = train_gan(gan, task, i + 1)
             run.check_finite("lower --lr or raise --gp", *losses)
@@ -667,6 +667,7 @@ def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generato
 
         solver = method.finish(gan.D, task, method, run)  # the paper's: D itself
         method.store(solver, task, method.args)
+        kept.D = gan.D.state_dict()
         record.R.append(evaluate(solver, data))
         note_result(record, solver, task, run)
     return record, G, solver
@@ -690,11 +691,11 @@ class ResidualGenerator(Generator):
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
         projection, *layers = self.layers(t, masks)
         layer = self.masking.layer
-        h = layer(self.told(z, y), *projection, up)  # [B, p, base, base]
+        h = layer(self.with_class(z, y), *projection)  # [B, p, base, base]
         for first, second in zip(layers[::2], layers[1::2]):  # a block: twice the side
             shortcut = F.interpolate(h, scale_factor=2)
-            h = layer(shortcut, *first, convolve)
-            h = layer(h, *second, convolve, functools.partial(add_shortcut, shortcut))
+            h = layer(shortcut, *first, product=convolve)
+            h = layer(h, *second, functools.partial(add_shortcut, shortcut), convolve)
         return torch.tanh(self.own[t].last(h))
 
 
@@ -712,10 +713,10 @@ def add_shortcut(shortcut: Tensor, x: Tensor) -> Tensor:
 class Block(nn.Module):
     """[B, n, S, S] -> [B, p, S/stride, S/stride]: two convolutions and a shortcut (He 2016)."""
 
-    def __init__(self, n: int, p: int, stride: int, norm: str):
+    def __init__(self, n: int, p: int, stride: int, norm_kind: str):
         super().__init__()
-        first = [nn.Conv2d(n, p, 3, stride, 1), *normalise(norm, p), nn.LeakyReLU(0.2)]
-        self.path = nn.Sequential(*first, nn.Conv2d(p, p, 3, 1, 1), *normalise(norm, p))
+        first = [nn.Conv2d(n, p, 3, stride, 1), *normalise(norm_kind, p), nn.LeakyReLU(0.2)]
+        self.path = nn.Sequential(*first, nn.Conv2d(p, p, 3, 1, 1), *normalise(norm_kind, p))
         self.shortcut = nn.Conv2d(n, p, 1, stride) if stride > 1 or n != p else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -723,12 +724,13 @@ class Block(nn.Module):
 
 
 def residual_features(
-    first: int, blocks: list[tuple[int, int]], shape: tuple[int, int, int], width: int, norm: str
+    first: int, blocks: list[tuple[int, int]], shape: tuple[int, int, int], width: int,
+    norm_kind: str,
 ) -> tuple[list, int]:
     """A convolution of stride `first`, then blocks (stride, times as wide): [B, p, 1, 1], p."""
     layers, p = [nn.Conv2d(shape[0], width, 3, first, 1), nn.LeakyReLU(0.2)], width
     for stride, wider in blocks:
-        layers.append(Block(p, wider * p, stride, norm))
+        layers.append(Block(p, wider * p, stride, norm_kind))
         p *= wider
     return [*layers, nn.AdaptiveAvgPool2d(1)], p
 
@@ -752,11 +754,26 @@ NETS: dict[str, tuple[Any, Callable]] = {
 ROUND = 100  # steps between two chances of a checkpoint
 
 
+def add_outputs(D: Critic, kept: Kept) -> Critic:
+    """--keep-critic: the new D with the weights of the last task's; its new outputs stay fresh."""
+    if kept.D:
+        grown = [(k, v, kept.D[k]) for k, v in D.state_dict().items() if k.startswith("aux.")]
+        D.load_state_dict(kept.D | {k: torch.cat([old, v[len(old) :]]) for k, v, old in grown})
+    return D
+
+
+def decay_rates(gan: Any, i: int, b: int, steps: int) -> None:
+    """--lr-decay: Adam's rate in batch b of `steps` of epoch i, both from 1."""
+    left = 1 - ((i - 1) * steps + b - 1) / (gan.args.epochs * steps)
+    for opt in (gan.opt_D, gan.opt_G):
+        opt.param_groups[0]["lr"] = gan.args.lr * min(1.0, 2 * left)
+
+
 def train_classifier(
-    net: nn.Module, x: Tensor, label: Tensor, steps: int, lr: float, decay: bool, B: int,
+    net: nn.Module, x: Tensor, y: Tensor, steps: int, lr: float, decay: bool, B: int,
     args: argparse.Namespace, run: common.Run,
 ) -> None:
-    """`steps` steps of B images of x uint8 [N, C, S, S], of classes label [N]; D's score rests."""
+    """`steps` steps of B images of x uint8 [N, C, S, S], of classes y [N]; D's score rests."""
     used = [p for name, p in net.named_parameters() if not name.startswith("adv")]
     opt = torch.optim.Adam(used, lr, fused=True)
     for i in run.epochs("classifier", -(-steps // ROUND), net=net, opt=opt):
@@ -766,7 +783,7 @@ def train_classifier(
             opt.param_groups[0]["lr"] = lr * (1 - step / steps) if decay else lr
             index = torch.randint(len(x), (B,), device=x.device)
             logits = net(distort(to_float(x[index]), args))[1]
-            loss = F.cross_entropy(logits, label[index], label_smoothing=args.label_smoothing)
+            loss = F.cross_entropy(logits, y[index], label_smoothing=args.label_smoothing)
             opt.zero_grad()
             loss.backward(inputs=used)
             opt.step()
@@ -778,12 +795,12 @@ def finish(D: nn.Module, task: Task, method: Method, run: common.Run) -> nn.Modu
     """--classifier-steps more, of D's auxiliary output or of a net of its own."""
     args, net = method.args, D
     if args.separate_classifier:
-        net = own_classifier(task.data, len(task.seen), method)
-    x, label = method.lesson(task, args)
+        net = own_classifier(task.data, task.seen, method)
+    x, y = method.lesson(task, args)
     if task.alike:  # then there is nothing for negatives and noise to hide
         args = argparse.Namespace(**vars(args) | {"jitter": 0.0})
     steps, lr = args.classifier_steps, args.classifier_lr
-    train_classifier(net, x, label, steps, lr, True, 2 * task.B, args, run)
+    train_classifier(net, x, y, steps, lr, True, 2 * task.B, args, run)
     return net
 
 
@@ -794,17 +811,17 @@ def own_classifier(data: Data, K: int, method: Method) -> Critic:
 
 
 def real_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """The task's real images and the replayed ones: uint8 [N + M, C, S, S], labels [N + M]."""
-    return torch.cat([task.x, task.old]), torch.cat([task.label, task.old_label])
+    """The task's real images and the replayed ones: uint8 [N + M, C, S, S], classes [N + M]."""
+    return torch.cat([task.x, task.old]), torch.cat([task.y, task.old_y])
 
 
 def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """The task's own classes generated, too, so that looking real tells nothing about the class."""
-    x, label = replay(task.kept, task.data, task.t + 1, task.n)
+    x, y = replay(task.kept, task.data, task.t + 1, task.n)
     if args.real_ratio or args.memory_size:
         real = task.kept.stored + same_share(task, args)
-        put_real(x, label, real, task.data, task.n, args)
-    return x, label
+        put_real(x, y, real, task.data, task.n, args)
+    return x, y
 
 
 def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
@@ -819,37 +836,44 @@ def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
     """The images [B, C, S, S] as the classifier sees them in these steps."""
     if args.augment:
         x = common.augment(x, args.augment)
-    x = flip(x) if args.flip else x
+    if args.flip:  # a random half of them
+        x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
     return common.jitter(x, args.jitter) if args.jitter else x
 
 
-def flip(x: Tensor) -> Tensor:
-    """Mirror a random half of the images [B, C, S, S]."""
-    mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(mirrored, x.flip(3), x)
+def no_replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
+    """Of no class, in any task."""
+    return replay(kept, data, 0, n)
 
 
-def nothing(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
-    """No replay: no images, no labels."""
-    x = torch.empty(0, *data.shape, dtype=torch.uint8, device=data.x.device)
-    return x, torch.empty(0, dtype=torch.int64, device=data.x.device)
+def learn_from_task(D: Critic, task: Task, method: Method, run: common.Run) -> Critic:
+    """--replay none, the lower bound: the classifier sees a task's images alone."""
+    args, steps = method.args, method.args.epochs * task.steps
+    train_classifier(D, task.x, task.y, steps, args.lr, args.lr_decay, task.B, args, run)
+    return D
 
 
-def learn_alone(data: Data, method: Method, run: common.Run) -> tuple[Record, nn.Module]:
-    """--replay none, the lower bound: the classifier sees a task's images alone. No GAN."""
-    G = new_generator(data, method)  # not used: random numbers are the same as in learn
+def learn_without_gan(
+    data: Data, method: Method, run: common.Run
+) -> tuple[Record, Generator, nn.Module]:
+    """--replay none; or --generator: only the classifiers, on what another run's has learned."""
+    G, kept_by = new_generator(data, method), method.args.generator
+    if kept_by:
+        G.load_state_dict(read_generator(method.args, data))
     record = start_record(data, method)
     kept = Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        G.grow()
+        if not kept_by:
+            G.grow()  # not used: random numbers are the same as in learn
         task = task_data(data, t, kept, method)
         record.tasks.append({"trace": [], "losses": []})
-        args, net = method.args, new_critic(data, len(task.seen), method)
-        steps = args.epochs * task.steps
-        train_classifier(net, task.x, task.label, steps, args.lr, args.lr_decay, task.B, args, run)
-        record.R.append(evaluate(net, data))
-        note_result(record, net, task, run)
-    return record, net
+        if kept_by:
+            note_task(record, task, method, iterations=0)
+        solver = method.finish(new_critic(data, task.seen, method), task, method, run)
+        method.store(solver, task, method.args)
+        record.R.append(evaluate(solver, data))
+        note_result(record, solver, task, run)
+    return record, G, solver
 
 
 def learn_joint(
@@ -861,42 +885,30 @@ def learn_joint(
     metrics: dict[str, float] = {}
     for j in run.tasks(len(ks), metrics=metrics):
         k = ks[j]
-        index = common.indices_of(data.y, data.order[:k])
-        x, label = data.x[index], data.label[data.y[index]]
+        index = common.indices_of(data.y, range(k))
+        x, y = data.x[index], data.y[index]
         if args.separate_classifier:
             net, B = own_classifier(data, k, method), 2 * args.batch_size
             steps, lr, decay = args.classifier_steps * len(data.tasks), args.classifier_lr, True
         else:
             net, B = new_critic(data, k, method), min(args.batch_size, len(x))
             steps, lr, decay = args.epochs * (len(x) // B), args.lr, args.lr_decay
-        train_classifier(net, x, label, steps, lr, decay, B, args, run)
-        accuracy = statistics.fmean(evaluate(net, data)[: last_task(data, k) + 1])
+        train_classifier(net, x, y, steps, lr, decay, B, args, run)
+        accuracy = statistics.fmean(evaluate(net, data)[: data.owner[k - 1] + 1])
         metrics |= {"ACC": accuracy, f"A_{k} (%)": 100 * accuracy}
-        if len(data.order) > 10:
+        if len(data.owner) > 10:
             metrics[f"top-5 A_{k} (%)"] = 100 * top5(net, data)
     return metrics, net
 
 
 # --------------------------------------------------------------------------------------------
-# Beyond the strict setup: real images among the replayed ones (Table 2, Deviation 12).
-# r = n_r / N of a class's N, or K in all
+# Beyond the strict setup: real images among the replayed ones (Table 2, Deviation 12)
 # --------------------------------------------------------------------------------------------
 
 
 def quota(n: int, n_classes: int, args: argparse.Namespace) -> int:
     """Real images kept of each of n_classes classes, where n of a class are replayed."""
-    n_r = round(args.real_ratio * n) if args.real_ratio else n
-    return min(n_r, args.memory_size // n_classes) if args.memory_size else n_r
-
-
-def random_choice(net: nn.Module, x: Tensor, m: int, rng: torch.Generator) -> Tensor:
-    """Indices of m of the images x [N, C, S, S], the first ones to be kept longest."""
-    return torch.randperm(len(x), generator=rng)[:m].to(x.device)
-
-
-def herded_choice(net: Any, x: Tensor, m: int, rng: torch.Generator) -> Tensor:
-    """As iCaRL does, what Sec. 4 suggests: by the features in front of the classifier's last."""
-    return herding(torch.cat([net.features(to_float(part)) for part in x.split(2000)]), m)
+    return min(n, args.memory_size // n_classes) if args.memory_size else round(args.real_ratio * n)
 
 
 @torch.no_grad()
@@ -915,23 +927,25 @@ def herding(h: Tensor, m: int) -> Tensor:
 
 
 @torch.no_grad()
-def store_real(choice: Callable, net: nn.Module, task: Task, args: argparse.Namespace) -> None:
+def store_real(net: Any, task: Task, args: argparse.Namespace) -> None:
     """After a task: keep images of its classes, as indices, the best first, and fewer of others."""
     rng = torch.Generator().manual_seed(task.data.seed * 1000 + 700 + task.t)
     data, stored, classes = task.data, task.kept.stored, task.data.tasks[task.t]
-    m = quota(task.n, len(stored) + len(classes), args)
+    # K / |Y^t| of each class; t is the task in which they are replayed, the next
+    m = quota(task.n, sum(map(len, data.tasks[: task.t + 2])), args)
     stored[:] = [index[:m] for index in stored]
     net.eval()
     for c in classes:
         index = common.indices_of(data.y, [c])
-        stored.append(index[choice(net, data.x[index], m, rng)])
+        chosen = torch.randperm(len(index), generator=rng)[:m].to(index.device)
+        if args.choice == "herding":  # by the features in front of the classifier's last layer
+            h = [net.features(to_float(data.x[i])) for i in index.split(2000)]
+            chosen = herding(torch.cat(h), m)
+        stored.append(index[chosen])
 
 
 def same_share(task: Task, args: argparse.Namespace) -> list[Tensor]:
-    """Of each of the task's own classes as many real images as are stored of an old one, indices.
-
-    Where the classifier sees the new classes generated: else looking real would mean being old.
-    """
+    """Of each of the task's own classes as many real images as are stored of an old one: indices"""
     rng = torch.Generator().manual_seed(task.data.seed * 1000 + 800 + task.t)
     stored, classes = task.kept.stored, task.data.tasks[task.t]
     m = len(stored[0]) if stored else quota(task.n, len(classes), args)
@@ -940,34 +954,14 @@ def same_share(task: Task, args: argparse.Namespace) -> list[Tensor]:
 
 
 def put_real(
-    x: Tensor, label: Tensor, stored: list[Tensor], data: Data, n: int, args: argparse.Namespace
+    x: Tensor, y: Tensor, stored: list[Tensor], data: Data, n: int, args: argparse.Namespace
 ) -> None:
     """Put stored images in the place of some of the replayed ones, n of which are of each class."""
-    for place, index in enumerate(stored):
+    for c, index in enumerate(stored):
         many = round(args.real_ratio * n) if args.real_ratio else len(index)
-        rows = (label == place).nonzero().squeeze(1)[:many]
-        if len(index):  # repeated where K is less than r asks for
+        rows = (y == c).nonzero().squeeze(1)[:many]
+        if len(index):  # repeated where classes have grown
             x[rows] = data.x[index[torch.arange(len(rows), device=index.device) % len(index)]]
-
-
-def learn_classifiers(
-    data: Data, method: Method, run: common.Run
-) -> tuple[Record, Generator, nn.Module]:
-    """--generator: only the classifiers, on what the generator of another run has learned."""
-    G = new_generator(data, method)
-    G.load_state_dict(read_generator(method.args, data))
-    record = start_record(data, method)
-    kept = Kept(G)
-    for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        task = task_data(data, t, kept, method)
-        record.tasks.append({"trace": [], "losses": []})
-        note_task(record, task, method, iterations=0)
-        D = new_critic(data, len(task.seen), method)  # keeps the random numbers the same
-        solver = method.finish(D, task, method, run)
-        method.store(solver, task, method.args)
-        record.R.append(evaluate(solver, data))
-        note_result(record, solver, task, run)
-    return record, G, solver
 
 
 def method_of(args: argparse.Namespace) -> Method:
@@ -976,11 +970,15 @@ def method_of(args: argparse.Namespace) -> Method:
     method = Method(args, generator=generator, features=features, veto=veto, replay=replay)
     if args.memory == "dgma":
         method.masking = DGMa
+    if args.annealing == "global":
+        method.annealing = lambda b, n_b, s_i: s_i
+    if args.keep_critic:
+        method.begin = add_outputs
     if not args.veto:
         method.veto = lambda gradient, used: gradient
     complete(method)
     if args.replay == "none":
-        method.replay = nothing
+        method.replay, method.finish = no_replay, learn_from_task
     return method
 
 
@@ -988,16 +986,15 @@ def complete(method: Method) -> None:
     """What the flags exchange that other generators have, too (beyond/generators.py)."""
     args = method.args
     if args.lr_decay:
-        method.rate = lambda left: min(1.0, 2 * left)
+        method.set_rates = decay_rates
     if args.classifier_steps:
         method.finish = finish
     method.lesson = {"real": real_lesson, "generated": generated_lesson,
                      "auto": chosen_lesson}[args.classifier_images]
     if args.real_ratio or args.memory_size:
-        choice = herded_choice if args.choice == "herding" else random_choice
-        method.store = functools.partial(store_real, choice)
+        method.store, method.put_real = store_real, put_real
     if not args.critic_replay and args.classifier_images == "generated":
-        method.replay = nothing  # nobody would see it
+        method.replay = no_replay  # nobody would see it
 
 
 # --------------------------------------------------------------------------------------------
@@ -1018,24 +1015,33 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
                                f"use at most {LATENT - 1}")  # fmt: skip
     if torch.bincount(data.y_train).min() < 2:
         raise common.Unfit("a class has a single training image: use more images")
-    order = common.class_order(K, args.seed, args.shuffle_classes)
-    tasks = common.split_classes(order, args.classes_per_task)
+    return cut(data, args, device)
+
+
+def cut(data: common.Dataset, args: argparse.Namespace, device: torch.device) -> Data:
+    """Tasks of a data set; class 0 is the one that is met first."""
+    order = common.class_order(len(data.classes), args.seed, args.shuffle_classes)
+    tasks = common.split_classes(range(len(order)), args.classes_per_task)
     if args.tasks > len(tasks):
         raise common.Unfit(f"--tasks {args.tasks}: there are {len(tasks)}")
-    tasks = tasks[: args.tasks or None]
-    order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
-    train, test = (common.indices_of(y, order) for y in (data.y_train, data.y_test))
-    label = torch.zeros(K, dtype=torch.int64)
-    label[order] = torch.arange(len(order))
+    tasks = tasks[: args.tasks or None]  # the classes of later tasks do not exist
+    names = [[data.classes[order[c]] for c in task] for task in tasks]
     owner = common.task_of_class(tasks)
-    return Data(data.x_train[train].to(device), data.y_train[train].to(device),
-                data.x_test[test].to(device), data.y_test[test].to(device), tasks, order,
-                label.to(device), owner, K, shape, common.about_data(data), args.seed)  # fmt: skip
+    place = torch.tensor(order).argsort()  # of each class of the data set
+    y, y_test = place[data.y_train], place[data.y_test]
+    met, met_test = y < len(owner), y_test < len(owner)
+    tensors = data.x_train[met], y[met], data.x_test[met_test], y_test[met_test]
+    x, y, x_test, y_test = (v.to(device) for v in tensors)
+    return Data(x, y, x_test, y_test, tasks, owner, len(order), data.shape, names,
+                common.about_data(data), args.seed)  # fmt: skip
 
 
 def new_generator(data: Data, method: Method) -> Generator:
     """Without masks and layers of a task, which `grow` makes."""
-    return method.generator(method.masking, data.shape, data.K, method.args.ngf, data.x.device)
+    G = method.generator(method.masking, data.shape, data.K, method.args.ngf, data.x.device)
+    if not method.args.growth:
+        G.goal = [0] * len(G.W)  # nothing need be free
+    return G
 
 
 def new_critic(data: Data, K: int, method: Method) -> Critic:
@@ -1046,12 +1052,9 @@ def new_critic(data: Data, K: int, method: Method) -> Critic:
 
 def evaluate(net: Critic, data: Data) -> list[float]:
     """A row of R: the accuracy on every task; classes not met yet are never answered."""
-    seen = torch.tensor(data.order[: net.aux.out_features], device=data.x.device)
-
     def logits(x: Tensor) -> Tensor:
-        out = torch.full((len(x), data.K), -math.inf, device=x.device)
-        out[:, seen] = net(to_float(x))[1]  # [B, classes so far], in the order they were met
-        return out
+        known = net(to_float(x))[1]  # [B, classes so far]
+        return F.pad(known, (0, data.K - known.shape[1]), value=-math.inf)
 
     net.eval()
     return common.accuracy_by_task(logits, data.x_test, data.y_test, data.owner)
@@ -1060,11 +1063,11 @@ def evaluate(net: Critic, data: Data) -> list[float]:
 def top5(net: Critic, data: Data) -> float:
     """Share of the test images of the classes so far that are of one of the five best guesses."""
     n_seen = net.aux.out_features
-    index = common.indices_of(data.y_test, data.order[:n_seen])
+    index = (data.y_test < n_seen).nonzero().squeeze(1)
     net.eval()
     with torch.no_grad():
         logits = torch.cat([net(to_float(data.x_test[i]))[1] for i in index.split(2000)])
-    return common.top_k_accuracy(logits, data.label[data.y_test[index]], min(5, n_seen))
+    return common.top_k_accuracy(logits, data.y_test[index], min(5, n_seen))
 
 
 def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()) -> None:
@@ -1077,11 +1080,11 @@ def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()
 
 def mask_values(gan: Gan, task: Task, i: int) -> list[float]:
     """At the end of epoch i: the mean of a layer's masks, and 24 of them (Figure 3(b))."""
-    e, masking = gan.G.e, gan.method.masking
+    e, method = gan.G.e, gan.method
     # the first layer where units are masked, else the second
-    traced = e[min(1, len(e) - 1) if masking is DGMw else 0].detach()
+    traced = e[min(1, len(e) - 1) if method.masking is DGMw else 0].detach()
     s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)
-    s = masking.local_annealing(task.steps, task.steps, s_i)
+    s = method.annealing(task.steps, task.steps, s_i)
     m = soft_mask(traced, s).flatten()
     some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
     return [round(v, 3) for v in [m.mean().item(), *m[some].tolist()]]
@@ -1095,28 +1098,27 @@ def note_task(record: Record, task: Task, method: Method, **more: Any) -> None:
     record.tasks[-1].update(drift=drift(kept, task.data, method.args.veto), widths=G.widths(),
                             disc=disc_bytes(G), base=G.size(t), **more)  # fmt: skip
     kept.snapshots.append(snapshot(G, task.data, t))
-    if method.replay is replay:  # the images have classes (DGR's get theirs later)
+    # not of DGR, whose images are named later, nor where nothing is replayed in the GAN
+    if method.replay is replay:
         task.quality = quality(task, method)
         record.quality.append(task.quality)
 
 
 def quality(task: Task, method: Method) -> dict:
     """How good the images are that G generates after a task; a line if they are poor."""
-    data, t, K = task.data, task.t, len(task.seen)
+    data, t = task.data, task.t
     n = -(-common.QUALITY_PER_TASK // len(data.tasks[t]))
-    x, label = method.replay(task.kept, data, t + 1, n)
-    classes = torch.tensor(data.order, device=label.device)
-    found = common.memory_quality((x, classes[label]), (task.x, task.y),
-                                  (data.x_test, data.y_test), data.owner, data.seed)  # fmt: skip
+    generated, test = method.replay(task.kept, data, t + 1, n), (data.x_test, data.y_test)
+    found = common.memory_quality(generated, (task.x, task.y), test, data.owner, data.seed)
     what = "train the GAN longer (--epochs, --steps), or take --preset improved"
-    common.tell_quality(found, f"task {t + 1}", K, what)
+    common.tell_quality(found, f"task {t + 1}", task.seen, what)
     return found
 
 
 def note_result(record: Record, net: Critic, task: Task, run: common.Run) -> None:
     """After a task: what else is measured, and a line for whoever waits."""
     data = task.data
-    if len(data.order) > 10:
+    if len(data.owner) > 10:
         record.top5.append(top5(net, data))
     memory = common.peak_memory(data.x.device)
     record.memory_mb.append(memory["peak_device_memory_mb"] or memory["peak_memory_mb"])
@@ -1158,23 +1160,18 @@ def disc_bytes(G: Generator) -> dict[str, int]:
 
 def marks(data: Data) -> list[int]:
     """Class counts that the paper reports at, 5 and 10 or 30 and 50, where a task ends there."""
-    K = len(data.order)
+    K = len(data.owner)
     ends = list(itertools.accumulate(map(len, data.tasks)))
     return [k for k in ((K // 2, K) if K <= 10 else (3 * K // 5, K)) if k in ends]
-
-
-def last_task(data: Data, k: int) -> int:
-    """The task of the k-th class."""
-    return int(data.owner[data.order[k - 1]])
 
 
 def metrics_of(record: Record, data: Data) -> dict[str, float]:
     """Those of all scripts, and A_k of the paper."""
     metrics = common.summarise(record.R)
     for k in marks(data):
-        metrics[f"A_{k} (%)"] = 100 * metrics["A"][last_task(data, k)]
+        metrics[f"A_{k} (%)"] = 100 * metrics["A"][data.owner[k - 1]]
     for k in marks(data) if record.top5 else ():
-        metrics[f"top-5 A_{k} (%)"] = 100 * record.top5[last_task(data, k)]
+        metrics[f"top-5 A_{k} (%)"] = 100 * record.top5[data.owner[k - 1]]
     return metrics
 
 
@@ -1186,10 +1183,7 @@ def about_generator(args: argparse.Namespace, data: Data) -> dict:
 
 
 def read_generator(args: argparse.Namespace, data: Data) -> dict:
-    """The state that a run with --keep-generator has left in the file --generator.
-
-    UserError when there is none, or when it is of other classes, sizes or orders than asked for.
-    """
+    """What a run with --keep-generator has left; UserError if it does not fit what is asked for."""
     if not Path(args.generator).is_file():
         raise common.UserError(f"--generator: there is no file {args.generator}; make it with "
                                "--keep-generator")  # fmt: skip
@@ -1201,8 +1195,7 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     """What each run begins with: the first entries of the result, the data, the checkpoint."""
     device, environment = common.start(args)
     data = load_data(args, device)
-    names = [[data.about["classes"][c] for c in task] for task in data.tasks]
-    common.tell_classes(names)
+    common.tell_classes(data.names)
     args.epochs = epochs_of(data, args)
     if args.steps:
         print(f"{args.steps} steps per class: {args.epochs} epochs")
@@ -1210,13 +1203,13 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     environment["machines"] = here.machines
     if args.preset == "paper" and not (args.steps or args.train_size):
-        common.tell_fewer_steps(len(data.x) / len(data.order), 6000)
-    return {"classes": names, "data": data.about, "environment": environment}, data, here
+        common.tell_fewer_steps(len(data.x) / len(data.owner), 6000)
+    return {"classes": data.names, "data": data.about, "environment": environment}, data, here
 
 
 def epochs_of(data: Data, args: argparse.Namespace) -> int:
     """--epochs, or as many as come close to --steps for a class of average size."""
-    per_class = len(data.x) / len(data.order)
+    per_class = len(data.x) / len(data.owner)
     return max(1, round(args.steps * args.batch_size / per_class)) if args.steps else args.epochs
 
 
@@ -1247,18 +1240,12 @@ def run(args: argparse.Namespace) -> dict:
         return result | {"metrics": metrics, "R": [[metrics["ACC"]] * len(data.tasks)],
                          "tasks": [], "timing": {"wall_s": here.wall_s()},
                          "kept": keep(None, solver, data)}  # fmt: skip
-    if args.replay == "none":
-        record, solver = learn_alone(data, method, here)
-        result["kept"] = keep(None, solver, data)
-        return conclude(result, record, [], data, here)
-    if args.generator:
-        record, G, solver = learn_classifiers(data, method, here)
-    else:
-        record, G, solver = learn(data, method, here)
+    without = args.replay == "none" or args.generator
+    record, G, solver = (learn_without_gan if without else learn)(data, method, here)
     if args.keep_generator and not args.generator:
         path = Path(args.out).with_suffix(".generator")
         common.save_checkpoint(path, about_generator(args, data), G.state_dict(), data.x.device)
-    images = [snapshot(G, data, t) for t in range(len(data.tasks))]  # as G generates them now
+    images = [snapshot(G, data, t) for t in range(len(G.masks))]  # as G generates them now
     result["kept"] = keep(G, solver, data)
     return conclude(result, record, images, data, here)
 
@@ -1270,8 +1257,8 @@ def run(args: argparse.Namespace) -> dict:
 
 def keep(G: Generator | None, solver: nn.Module, data: Data) -> dict:
     """G with the masks of all tasks, if there is one, and the last classifier."""
-    state = G.state_dict() if G else {}
-    if G:  # mask embeddings are for training alone
+    state = G.state_dict() if G and G.masks else {}
+    if state:  # mask embeddings are for training alone
         state["net"] = {k: v for k, v in state["net"].items() if not k.startswith("e.")}
     return {"G": state, "solver": solver, "tasks": data.tasks,
             "pixels": "the nets see bytes x as x / 127.5 - 1"}  # fmt: skip
@@ -1280,21 +1267,17 @@ def keep(G: Generator | None, solver: nn.Module, data: Data) -> dict:
 def rebuild(model: common.Model, device: torch.device) -> tuple[Generator, nn.Module, Data]:
     """The nets of a model, and what is known of its data without images."""
     args, kept, (x, y) = model.args, model.kept, model.no_images(device)
-    K, tasks, (C, H, W) = len(model.data["classes"]), kept["tasks"], model.data["shape"]
-    data = Data(x, y, x, y, tasks, sum(tasks, []), y, y, K, (C, H, W), model.data, args.seed)
+    tasks, K, shape = kept["tasks"], len(model.data["classes"]), tuple(model.data["shape"])
+    owner = common.task_of_class(tasks)
+    data = Data(x, y, x, y, tasks, owner, K, shape, model.classes, model.data, args.seed)
     method = method_of(args)
     G = new_generator(data, method)
     if kept["G"]:
         G.load_state_dict(kept["G"])
     own = args.separate_classifier and (args.joint or args.replay == "gan")
-    solver = (own_classifier if own else new_critic)(data, len(data.order), method)
+    solver = (own_classifier if own else new_critic)(data, len(owner), method)
     solver.load_state_dict(kept["solver"])
     return G, solver, data
-
-
-def test_again(nets: tuple, data: Data, args: argparse.Namespace) -> list[float]:
-    """The accuracy on each task."""
-    return evaluate(nets[1], data)
 
 
 def draw_classes(nets: tuple, model: common.Model, n: int) -> dict[str, Tensor]:
@@ -1312,7 +1295,7 @@ def draw_classes(nets: tuple, model: common.Model, n: int) -> dict[str, Tensor]:
     rows: dict[str, Tensor] = {}
     for t in range(after):
         x = to_uint8(snapshot(G, data, t, n)).split(n)
-        rows |= {model.data["classes"][c]: own for c, own in zip(data.tasks[t], x)}
+        rows |= dict(zip(data.names[t], x))
     return rows
 
 
@@ -1337,6 +1320,14 @@ ROWS = {
     "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0",
             "DGMw, laptop, the classifier as the GAN leaves it"),
     "no-veto": ("Eq. (5)", "--preset laptop --no-veto", "DGMw, laptop, without the veto"),
+    "no-growth": ("Sec. 4", "--preset laptop --no-growth", "DGMw, laptop, without expansion"),
+    "no-aux-fakes": ("Fig. 1", "--preset laptop --no-aux-fakes", "DGMw, laptop, L_c without fakes"),
+    "kept-critic": ("Sec. 4", "--preset laptop --keep-critic", "DGMw, laptop, one critic for all"),
+    "dgma-local": ("Sec. 3.1", "--preset laptop --method dgma --annealing local",
+                   "DGMa, laptop, with local annealing"),
+    "dgmw-order": ("–", "--preset laptop --shuffle-classes", "DGMw, laptop, another class order"),
+    "dgma-order": ("–", "--preset laptop --method dgma --shuffle-classes",
+                   "DGMa, laptop, another class order"),
     "improved": ("–", "--preset improved", "DGMw, improved"),
     "improved-plain": ("–", "--preset improved --augment 0 --jitter 0",
                        "improved, no augmentation"),
@@ -1347,24 +1338,27 @@ ROWS = {
     "split-improved": ("–", "--preset improved --classes-per-task 2", "DGMw, improved"),
     "split-joint": ("–", "--preset laptop --classes-per-task 2 --joint", "joint training, laptop"),
     # On ImageNet-50 alone: classifiers on what the generator of the row dgmw generates.
-    "k1000": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=1000, laptop"),
-    "k2000": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, K=2000, laptop"),
-    "k1000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 1000 --choice herding "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
-        "DGMw, K=1000, herded, laptop"),
-    "k2000-herding": ("Table 2, Figure 2", "--preset laptop --memory-size 2000 --choice herding "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator",
-        "DGMw, K=2000, herded, laptop"),
-    "r75": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.75 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.75, laptop"),
-    "r50": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.5 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.5, laptop"),
-    "r25": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.25 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.25, laptop"),
-    "r10": ("Table 2, Figure 2", "--preset laptop --real-ratio 0.1 "
-        "--generator results/imagenet50/dgm/dgmw-seed{seed}.generator", "DGMw, r=0.1, laptop"),
+    "k1000": ("Table 2", "--preset laptop --memory-size 1000 --generator dgmw", "DGMw, K=1000"),
+    "k2000": ("Table 2", "--preset laptop --memory-size 2000 --generator dgmw", "DGMw, K=2000"),
+    "k1000-herding": ("Table 2", "--preset laptop --memory-size 1000 --choice herding "
+                      "--generator dgmw", "DGMw, K=1000, herded"),
+    "k2000-herding": ("Table 2", "--preset laptop --memory-size 2000 --choice herding "
+                      "--generator dgmw", "DGMw, K=2000, herded"),
+    "r75": ("Table 2", "--preset laptop --real-ratio 0.75 --generator dgmw", "DGMw, r=0.75"),
+    "r50": ("Table 2", "--preset laptop --real-ratio 0.5 --generator dgmw", "DGMw, r=0.5"),
+    "r25": ("Table 2", "--preset laptop --real-ratio 0.25 --generator dgmw", "DGMw, r=0.25"),
+    "r10": ("Table 2", "--preset laptop --real-ratio 0.1 --generator dgmw", "DGMw, r=0.1"),
+    # The same, but with the new classes' real images, and for as many steps as iCaRL takes.
+    "real-k1000": ("Table 2", "--preset laptop --memory-size 1000 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, K=1000, real new images"),
+    "real-k2000": ("Table 2", "--preset laptop --memory-size 2000 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, K=2000, real new images"),
+    "real-r75": ("Table 2", "--preset laptop --real-ratio 0.75 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, r=0.75, real new images"),
+    "real-r10": ("Table 2", "--preset laptop --real-ratio 0.1 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, r=0.1, real new images"),
+    "real-r0": ("Table 2", "--preset laptop --generator dgmw "
+        "--classifier-images real --classifier-steps 1800", "DGMw, r=0, real new images"),
 }  # fmt: skip
 # Which rows a figure or table needs: `make dgm/table1`; with PRESET=paper the rows of that preset.
 ITEMS = {
@@ -1372,14 +1366,17 @@ ITEMS = {
                "generators:mergan-align", "generators:dgr", "generators:ewc",
                "episodic:icarl", "episodic:ewc", "episodic:rwalk", "episodic:pi"),
     "table2": ("@imagenet50", "joint", "dgmw", "k1000", "k2000", "k1000-herding", "k2000-herding",
-               "r75", "r50", "r25", "r10", "episodic:icarl-k1000", "episodic:icarl-k2000"),
+               "r75", "r50", "r25", "r10", "real-k1000", "real-k2000", "real-r75", "real-r10",
+               "real-r0", "episodic:icarl-k1000", "episodic:icarl-k2000"),
     "table3": ("dgmw", "dgma", "generators:mergan", "generators:mergan-align"),
     "table4": ("dgmw", "dgma"),
-    "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10"),
+    "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10", "none"),
     "figure3a": ("dgmw", "dgma"), "figure3b": ("dgmw", "dgma"), "figure4": ("dgmw", "dgma"),
     "figure5": ("dgmw", "dgma", "improved", "generators:mergan-align", "no-veto"),
     "quality": ("dgmw", "dgma", "improved"),
-    "ablations": ("joint-raw", "raw", "no-veto"),
+    "ablations": ("joint-raw", "raw", "no-veto", "no-growth", "no-aux-fakes", "kept-critic",
+                  "dgma-local"),
+    "orders": ("dgmw-order", "dgma-order"),
     "residual": ("@cifar10", "dgmw-residual"),
     "improved": ("improved", "improved-plain", "joint-improved"),
     "split": ("split-none", "split-dgmw", "split-dgma", "split-improved", "split-joint"),
@@ -1398,16 +1395,11 @@ DEMO = {  # the same in miniature
 # --------------------------------------------------------------------------------------------
 
 # What --preset, --method and the data set (digits: all that are not photographs) give the flags.
-# A "*" is for all. Rows that apply at the same time never set the same flag, so their order does
-# not matter.
-# The sizes of the paper's generators: "10 % of MeRGAN's size for DGMw, and 44 % for DGMa". Sec. 4
-# takes residual nets for photographs; at laptop size they learn less in the same time than MNIST's
-# nets, and the classifier learns from generated images alone, so that looking real tells nothing.
-# Without old images in the GAN one generator serves all rows of Table 2 (imagenet50).
+# A "*" is for all. Rows that apply at the same time never set the same flag.
 PHOTOS = "cifar10 imagenet50"
 PRESETS = (
     ("*", "dgmw", "*", dict(s_max=1e4)),
-    ("*", "dgma", "*", dict(s_max=1e5)),
+    ("*", "dgma", "*", dict(s_max=1e5, annealing="global")),
     ("*", "*", "imagenet50", dict(classes_per_task=10)),
     ("paper laptop", "dgmw", "*", dict(lambda_ru=0.08)),
     ("paper laptop", "dgma", "*", dict(lambda_ru=0.01)),
@@ -1464,35 +1456,33 @@ def paper_flags(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, default=101,
         help="I, epochs per task (Eq. 3; our choice); given, a preset has no --steps")
     add("--steps", type=int, default=0,
-        help="steps for each class, on average, instead of --epochs, so that few images mean more "
-        "epochs")
+        help="steps for each class, on average, instead of --epochs: few images, more epochs")
     add("--batch-size", type=int, default=64, help="images per step (our choice)")
     add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
         help="resnet: residual G and D; resnet18: with ResNet-18 as D. --preset paper takes "
         "resnet for cifar10, resnet18 for imagenet50, dcgan for the others (Sec. 4)")
-    add("--ngf", type=int, default=6, help="units of G's last masked layer; each earlier "
-        "one has twice as many. In residual nets: units of every layer. (Sec. 4: 10 %% of MeRGAN's "
-        "size for DGMw, 44 %% for DGMa)")
+    add("--ngf", type=int, default=6, help="units of G's last masked layer (Sec. 4: 10 %% of "
+        "MeRGAN's size, DGMa 44 %%); each earlier one has twice as many. Residual: of every layer")
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
-        help="normalisation in D's layers 2 and 3 (our choice)")
+        help="normalisation in D's layers 2 and 3 (Deviation 13)")
     add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
     add("--lr-decay", action=yes_no, default=False,
         help="the rate falls to 0: the GAN's over the second half of a task (our choice)")
     add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3; our choice)")
     add("--gp-batch-size", type=int, default=32,
-        help="images per step that it is measured on; 0: the batch (our choice)")
+        help="images per step for the gradient penalty; 0: the whole batch (our choice)")
     add("--replay-batch-size", type=int, default=32,
         help="replayed images per step; 0: the batch (our choice)")
     add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3)")
-    add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (our choice)")
+    add("--aux-fakes", action=yes_no, default=True,
+        help="D classifies fakes too (the paper's Fig. 1: without; Deviation 7)")
     add("--critic-replay", action=yes_no, default=True,
-        help="D classifies replayed images in every step; without, the GAN sees a task alone, and "
-        "only --classifier-steps see all classes")
+        help="D classifies replayed images in every step; else only --classifier-steps do")
     add("--real-ratio", type=float, default=0.0,
         help="r, share of stored real images among the replayed ones (Table 2)")
-    add("--memory-size", type=int, default=0, help="K, real images stored in all, K / classes of "
-        "each (Table 2); 0: as many as --real-ratio asks for")
+    add("--memory-size", type=int, default=0,
+        help="instead: K, real images stored in all (Table 2)")
     add("--choice", choices=["random", "herding"], default="random",
         help="which real images are stored; herding: as iCaRL does, what Sec. 4 suggests")
 
@@ -1527,16 +1517,21 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     shared_flags(parser)
     yes_no = argparse.BooleanOptionalAction
     add = parser.add_argument_group("DGM and its bounds").add_argument
-    add("--method", "--memory", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
+    add("--method", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
         help="masks on weights (DGMw) or activations (DGMa)")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the lower bound, no GAN")
     add("--joint", action="store_true", help="JT, the upper bound: D's classifier on all")
     add("--lambda-ru", type=float, default=0.08,
         help="λ_RU, sparsity of the masks (Sec. 3.3; our choice)")
     add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
+    add("--annealing", choices=["local", "global"], default="local",
+        help="of s: also in each epoch (Eq. 4), or over the epochs alone, as in DGMa")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
-    add("--generator", default="", metavar="FILE", help="learn only the classifiers, on what the "
-        "generator has learned that a run with --keep-generator has left in FILE ({seed}: --seed)")
+    add("--growth", action=yes_no, default=True, help="G gets new units (Sec. 3.2)")
+    add("--keep-critic", action=yes_no, default=False,
+        help="D goes on from task to task, with new outputs, as in the paper (Deviation 1)")
+    add("--generator", default="", metavar="FILE", help="train only the classifiers, on images "
+        "from the generator in FILE, which a run with --keep-generator wrote; or a row's name")
     add("--keep-generator", action=yes_no, default=False,
         help="also write the generator, beside --out, as .generator instead of .json")
     model_flags(parser)
@@ -1568,14 +1563,10 @@ def what_presets_ask_for(argv: list[str], memory: str) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
-    check_shared(args, {"lambda_ru": 0, "s_max": 1})
     bound = args.replay == "none" or args.joint
+    check_shared(args, {"lambda_ru": 0, "s_max": 1}, bound)
     if bound:
         args.jitter = 0.0  # nothing generated is seen
-    distorts = args.augment or args.flip or args.jitter or args.label_smoothing
-    if distorts and not (args.classifier_steps or bound):
-        raise common.UserError("--augment, --flip, --jitter, --label-smoothing: for the images of "
-                               "--classifier-steps: give some, or --joint")  # fmt: skip
     if bound and (args.real_ratio or args.memory_size):
         raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
     if args.generator and (args.critic_replay or not args.separate_classifier):
@@ -1583,10 +1574,12 @@ def check(args: argparse.Namespace) -> None:
                                "so that no other part of the run depends on what is replayed")
     if args.generator and bound:
         raise common.UserError("--generator is what --replay none and --joint have no use for")
-    args.generator = args.generator.replace("{seed}", str(args.seed))
+    if args.generator in ROWS:  # of the same data and seed, where make puts it
+        place = f"results/{Path(args.dataset).name}/dgm"
+        args.generator = f"{place}/{args.generator}-seed{args.seed}.generator"
 
 
-def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
+def check_shared(args: argparse.Namespace, more: dict[str, float], bound: bool = False) -> None:
     """`check` of the flags that other generators have, too; `more`: least values of others."""
     least = {"threads": 0, "augment": 0, "gp": 0, "aux_weight": 0, "seed": 0,
              "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
@@ -1595,10 +1588,16 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
     common.check_ranges(args, least | more)
     if not (0 < args.lr < 1 and 0 < args.classifier_lr < 1 and 0 <= args.label_smoothing < 1):
         raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")
+    distorts = args.augment or args.flip or args.jitter or args.label_smoothing
+    if distorts and not (args.classifier_steps or bound):
+        raise common.UserError("--augment, --flip, --jitter, --label-smoothing: for the images of "
+                               "--classifier-steps: give some, or --joint")  # fmt: skip
     if args.separate_classifier and not args.classifier_steps:
         raise common.UserError("--separate-classifier learns in --classifier-steps: give some")
     if not 0 <= args.real_ratio <= 1:
         raise common.UserError("--real-ratio: from 0 to 1")
+    if args.real_ratio and args.memory_size:
+        raise common.UserError("--real-ratio or --memory-size, not both")
     if args.choice != "random" and not (args.real_ratio or args.memory_size):
         raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     if not args.critic_replay and not args.classifier_steps:
@@ -1608,8 +1607,8 @@ def check_shared(args: argparse.Namespace, more: dict[str, float]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train as the command line says and write the result; or use a trained model (--load)."""
     argv = sys.argv[1:] if argv is None else argv
-    if common.use_model(argv, "dgm", parse_args, rebuild, load_data, test_again, draw_classes,
-                        model_flags):  # fmt: skip
+    if common.use_model(argv, "dgm", parse_args, rebuild, load_data,
+                        lambda nets, data, _: evaluate(nets[1], data), draw_classes, model_flags):
         return
     argv = common.with_row(argv, ROWS, DEMO)
     common.carry_out(run, parse_args(argv), argv, "dgm")
@@ -1617,51 +1616,46 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """What differs from the paper, and choices where it is silent.
 
-1. Nets and rates. The paper gives a "3-layer DCGAN", its relative size and 32×32 pixels. Our
-   generator has 128 inputs, the first K of which are the one-hot class (so the number of classes is
-   known from the start), and masked layers of 24, 12 and 6 units (DGMw) or 80, 40 and 20 (DGMa),
-   without biases: about the paper's sizes (5.58e4 weights; 44 % of 5.18e5). BatchNorm and the last
-   layer belong to one task each and are never masked. The critic (5×5 convolutions, 32, 64, 128
-   channels, BatchNorm) is new in every task, where the paper adds outputs to it. Rates, epochs and
-   weights of the losses are our choice, too (--help). Gradient penalty and replay take 32 images
-   per step: the same expected gradients in less time. L_c is added to L_G; Sec. 3.3 prints a minus,
-   which would have G generate what D does *not* recognise.
-2. The mask's gradient goes through σ(e) instead of σ(s·e). That is HAT's compensation, which the
-   paper adopts, up to a factor that Adam cancels; but where σ(s·e) saturates in float32, the
-   compensated gradient is 0/0 or 0, and masks would freeze early.
+1. Nets. The paper gives a "3-layer DCGAN", its relative size and 32×32 pixels. Our generator has
+   128 inputs, the first K of which are the one-hot class (so the number of classes is known from
+   the start; the paper conditions on "task labels"), three masked layers of 24, 12 and 6 units
+   (DGMw) or 80, 40 and 20 (DGMa), without biases: about the paper's sizes (5.58e4 weights; 44 % of
+   5.18e5). BatchNorm and a fourth layer belong to one task each and are never masked. The critic
+   (5×5 convolutions, 32, 64, 128 channels, BatchNorm) is new in every task, where the paper adds
+   outputs to it (--keep-critic). Gradient penalty and replay take 32 images per step, for time;
+   with D's BatchNorm this also changes the statistics they are normalised by.
+2. The mask's gradient goes through σ(e) instead of σ(s·e). This equals HAT's gradient compensation
+   (the paper, which adopts HAT's annealing, does not mention it) up to a factor that Adam cancels;
+   but where σ(s·e) saturates in float32, the compensated gradient is 0/0 or 0, and masks would
+   freeze early.
 3. In epoch 1, s is held at 1. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so that Eq.
    (4) would run down from s_max. Ours starts at s = 1, as the paper says elsewhere.
-4. DGMa masks behind BatchNorm and ReLU. In front of BatchNorm its shift β would leak through a
-   closed mask, and old images would change. Weights from new units into reserved ones stay 0.
+4. DGMa masks behind BatchNorm and ReLU. In front of BatchNorm a closed unit would still put out a
+   constant (the shift β), so it would not be closed. Weights from new units into reserved ones
+   start at 0, as the veto would keep them at random values for ever.
 5. A finished mask is binary (e > 0), not σ(s_max·e); BatchNorm's statistics are taken anew with
    it. The veto of Eq. (5) takes the union of the masks of all earlier tasks; as printed, max(m^t,
    m^{t-1}) would free what only older tasks need, and freeze what task t is learning.
-6. Growth of DGMw. When the layer below gets wider, a layer gains weights, too; they are counted
-   before units are added. With an unchanged fan-in n this is the paper's ⌈δ/n⌉.
+6. Growth of DGMw. We add units only until the free weights reach the first task's number again.
+   The paper adds ⌈δ/n⌉ units per task; we add fewer where rounding up has left weights free before,
+   or where the layer below has grown and has brought some. The first growth of layer 1 is the
+   paper's. Free weights keep the values that the last task has left them.
 7. D classifies fakes too, as in AC-GAN. Else it would learn to tell new classes from old by how
-   real an image looks. What it buys has not been measured (--no-aux-fakes is the paper's way).
-8. The last epoch counts. No run chooses anything on real images of old classes. What a task
-   replays, as many images of every old class as it has of its own, is generated once before it, as
-   bytes, and shown in all epochs. laptop and improved were tuned on 10,000 held-out training
-   images of *all* classes, never on test images (but for photographs, see 9), in runs that are not
-   kept, but for what improved changed since (docs/tuning.md). The generators of 10 got less: four
-   classes, one seed.
-9. laptop is smaller: 16×16 pixels, masked layers of 32 and 16 units (DGMw and DGMa alike start at
-   24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
-   epochs. --preset paper has not been run whole. Adam's rate falls to 0 in the second half of a
-   task, the critic has LayerNorm (BatchNorm makes the gradient penalty of an image depend on its
-   batch), 64 images are replayed a step, and L_c has weight 4 in L_D. When the generator is frozen,
-   the critic's classifier learns for 400 more steps, on images that are slightly turned, scaled and
-   shifted; without them it is a little worse (row "as the GAN leaves it"). Photographs (see
-   PRESETS) take these small nets, too, not Sec. 4's residual ones, and other settings: a classifier
-   of its own learns from generated images alone, mirrored too, and on ImageNet-50 the GAN sees no
-   old images, so that one generator serves all rows of Table 2; 24 and 48 units, no normalisation
-   in the critic, batches of 32; 8 epochs per class of CIFAR-10, 40 per task of ImageNet-50. Chosen
-   on the first task of ImageNet-50 and the first four classes of CIFAR-10, on test images. That the
-   GAN of CIFAR-10 does see old images makes its rows alike; it was changed after a run without,
-   whose test accuracy was lower. Where the classifier is a net of its own, joint training learns
-   for as many steps as all tasks together. improved takes the nets and the 13 epochs of MNIST for
-   all images, but counts them as steps per class, so that few images are seen more often.
+   real an image looks. --no-aux-fakes is the paper's way.
+8. The last epoch counts. What a task replays, as many images of every old class as it has of its
+   own, is generated once before it, as bytes, and shown in all epochs. No run chooses anything on
+   real images of old classes; but laptop and improved were tuned on 10,000 held-out training images
+   of *all* classes (most of these runs are not kept; the last: docs/tuning.md), and the generators
+   of 10 on four classes and one seed.
+9. laptop is smaller: 16×16 pixels, two masked layers of 32 and 16 units (DGMw and DGMa alike start
+   at 24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
+   epochs. Adam's rate falls to 0 in the second half of a task, the critic has LayerNorm (BatchNorm
+   makes the gradient penalty of an image depend on its batch), 64 images are replayed per step, and
+   L_c has weight 4 in L_D. When the generator is frozen, the critic's classifier learns for 400
+   more steps, on images slightly turned, scaled and shifted (row raw: without). Photographs take
+   these small nets, too, not Sec. 4's residual ones, and settings that were chosen on *test* images
+   (docs/dgm.md). improved takes the nets and the 13 epochs of MNIST for all images, but counts them
+   as steps per class, so that few images are seen more often.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
     (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution is
@@ -1669,17 +1663,23 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
     A generator's block first doubles the side, and its shortcut has no weights: channels are cut
     off or filled with zeros, so that every layer can be masked and grow on its own. DGMa's mask
     closes a unit behind the shortcut. Widths (128; ResNet-18: 64), Adam at 2e-4 and strides in the
-    critics are our choice. ResNet-18 has not been run at the paper's size.
+    critics are our choice.
 12. Real images (Table 2). Of the N images replayed of a class, rN are real (--real-ratio), or K
-    divided by the classes to be replayed (--memory-size); with both, rN images are repeated from
-    the K. N is the number of images of a class in the current task. --choice herding takes them by
-    iCaRL's Algorithm 4 on the features in front of the classifier's last layer, when their class
-    has just been learned.
-13. WGAN-GP. The gradient penalty has weight 1, the critic one step for each of G's, Adam (0.5,
-    0.999). The paper gives none of these; Gulrajani et al. (2017), whom it cites, have 10, five
-    steps and (0, 0.9).
+    divided by the classes so far, the task's own too (--memory-size). N is the number of images of
+    a class in the current task. --choice herding takes them by iCaRL's Algorithm 4, when their
+    class has just been learned. Where a classifier sees the task's own classes generated, as many
+    images of them are real as of an old class: else looking real would mean being old.
+13. WGAN-GP. The gradient penalty has weight 1, the critic one step for each of G's, on the same
+    fakes, Adam (0.5, 0.999). The paper gives none of these; Gulrajani et al. (2017), whom it cites,
+    have 10, five steps, (0, 0.9), and no BatchNorm in the critic. --preset paper has DCGAN's there
+    for digits; real, fake and replayed images then go through it one kind after the other.
 14. Data. ImageNet-50 is 50 classes of Tiny ImageNet, 500 training images each (the paper: 1,300 of
     each class of ILSVRC-2012); CIFAR-10 is from JPEG copies; SVHN could not be had.
+15. Losses. L_c is added to L_G; Sec. 3.3 prints a minus, which would have G generate what D does
+    *not* recognise. In D's L_c all classes weigh the same, the new ones half in real images, half
+    in fakes. α counts weights (DGMw) or units (DGMa) of the masked layers. Rates, epochs, s_max and
+    the losses' weights are our choice; s_max and λ_RU differ between DGMw and DGMa, so the growth
+    of the two cannot be compared for itself. Adam is new in every task.
 """
 
 

@@ -278,8 +278,7 @@ def scorer(net: "Net", memory: list[Tensor], data: Data, args: argparse.Namespac
     if args.classify == "head":
         return lambda x: net(x)[:, :n_seen]
     index = torch.cat(memory)
-    label = data.label[data.y[index]]
-    means = class_means(in_chunks(net.features, data.x[index]), label, n_seen)
+    means = class_means(in_chunks(net.features, data.x[index]), data.y[index], n_seen)
     return lambda x: nearness(net.features(x), means)
 
 
@@ -293,7 +292,7 @@ class Task:
     """What a task is learned from: its own images, then the stored ones, N in all."""
 
     index: Tensor  # int64 [N], their numbers in data.x
-    label: Tensor  # int64 [N], the place of their class in the class order: the net's output for it
+    y: Tensor  # int64 [N], their classes, numbered in the order in which they are met
     q: Tensor  # float [N, n_old], what the net answered before the task (iCaRL); else [N, 0]
     n_new: int  # images that are the task's own
     n_old: int  # classes of earlier tasks
@@ -313,7 +312,7 @@ def begin(
         # Alg. 3: q_i^y = g_y(x_i), y = 1 ... s - 1, before the net changes
         q = in_chunks(lambda x: net(x)[:, :n_old].sigmoid(), data.x[index])
     n_seen = n_old + len(data.tasks[t])
-    return Task(index, data.label[data.y[index]], q, len(new), n_old, n_seen)
+    return Task(index, data.y[index], q, len(new), n_old, n_seen)
 
 
 def epoch_size(task: Task, args: argparse.Namespace) -> tuple[int, int, int]:
@@ -353,7 +352,7 @@ def train_epoch(
         if args.lr_decay:
             left = 1 - (step - 1) / (args.epochs * steps)
             optimizer.param_groups[0]["lr"] = args.lr * left
-        x, label = to_float(data.x[task.index[position]]), task.label[position]
+        x, label = to_float(data.x[task.index[position]]), task.y[position]
         logits = net(x)[:, :n_seen]
         if args.method == "icarl":
             losses = icarl_losses(logits, label, task.q[position])
@@ -381,7 +380,7 @@ def learn(
 ) -> tuple[list, list[dict]]:
     """All tasks in turn: R [T + 1, T], and a note on each task."""
     memory: list[Tensor] = []  # of every class met, which images are stored
-    R = [evaluate(net.eval(), data, len(data.order))[0]]  # row 0: untrained
+    R = [evaluate(net.eval(), data, len(data.owner))[0]]  # row 0: untrained
     notes: list[dict] = []
     state = {"net": net, "regulariser": regulariser, "memory": memory, "R": R, "notes": notes}
     for t in run.tasks(len(data.tasks), **state):
@@ -415,15 +414,12 @@ def kept(memory: list[Tensor], regulariser: Regulariser, data: Data) -> dict[str
 
 def evaluate(score: Callable, data: Data, n_seen: int) -> tuple[list[float], float]:
     """A row of R, and top-5 on the classes met (-1 for fewer than ten); others are not answered."""
-    seen = torch.tensor(data.order[:n_seen], device=data.x.device)
-    part = in_chunks(score, data.x_test)  # [N, n_seen], in the class order
-    scores = part.new_full((len(part), data.K), -math.inf)
-    scores[:, seen] = part
-    y = data.y_test
+    known, y = in_chunks(score, data.x_test), data.y_test  # [N, n_seen], [N]
+    scores = F.pad(known, (0, data.K - n_seen), value=-math.inf)
     row = common.accuracy_by_task(lambda s: s, scores, y, data.owner)
     if n_seen < 10:
         return row, -1.0
-    met = common.indices_of(y, data.order[:n_seen])
+    met = y < n_seen
     return row, common.top_k_accuracy(scores[met], y[met])
 
 
@@ -508,25 +504,14 @@ def in_chunks(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device, cut into tasks; Unfit where it does not fit the flags."""
     data = common.load_chosen(args)
-    K, shape = len(data.classes), data.shape
-    if args.net != "mlp" and min(shape[1:]) < 8:
-        raise common.Unfit(f"images of {shape[1]}x{shape[2]} are too small: --image-size 16")
-    order = common.class_order(K, args.seed, args.shuffle_classes)
-    tasks = common.split_classes(order, args.classes_per_task)
-    if args.tasks > len(tasks):
-        raise common.Unfit(f"--tasks {args.tasks}: there are {len(tasks)}")
-    tasks = tasks[: args.tasks or None]
-    order = sum(tasks, [])  # with --tasks, the classes of later tasks do not exist
-    if args.classify == "means" and args.memory_size < len(order):
+    if args.net != "mlp" and min(data.shape[1:]) < 8:
+        raise common.Unfit(f"images of {data.shape[1]}x{data.shape[2]} are too small: "
+                           "--image-size 16")  # fmt: skip
+    found = dgm.cut(data, args, device)
+    if args.classify == "means" and args.memory_size < len(found.owner):
         raise common.Unfit(f"--classify means needs an image per class: --memory-size "
-                           f"{len(order)} or more")  # fmt: skip
-    train, test = (common.indices_of(y, order) for y in (data.y_train, data.y_test))
-    label = torch.zeros(K, dtype=torch.int64)
-    label[order] = torch.arange(len(order))
-    owner = common.task_of_class(tasks)
-    return Data(data.x_train[train].to(device), data.y_train[train].to(device),
-                data.x_test[test].to(device), data.y_test[test].to(device), tasks, order,
-                label.to(device), owner, K, shape, common.about_data(data), args.seed)  # fmt: skip
+                           f"{len(found.owner)} or more")  # fmt: skip
+    return found
 
 
 def joint(data: Data, args: argparse.Namespace, run: common.Run) -> dict[str, float]:
@@ -535,10 +520,10 @@ def joint(data: Data, args: argparse.Namespace, run: common.Run) -> dict[str, fl
     at = dgm.marks(data)
     for t in run.tasks(len(at), metrics=metrics):
         k = at[t]
-        net = Net(args, data.shape, len(data.order)).to(data.x.device)
-        index = common.indices_of(data.y, data.order[:k])
+        net = Net(args, data.shape, len(data.owner)).to(data.x.device)
+        index = common.indices_of(data.y, range(k))
         nothing = torch.empty(len(index), 0, device=index.device)
-        task = Task(index, data.label[data.y[index]], nothing, len(index), n_old=0, n_seen=k)
+        task = Task(index, data.y[index], nothing, len(index), n_old=0, n_seen=k)
         regulariser = Regulariser(net, args)
         optimizer = torch.optim.Adam(net.parameters(), args.lr, fused=True)
         for i in run.epochs("joint", args.epochs, net=net, optimizer=optimizer):
@@ -546,8 +531,7 @@ def joint(data: Data, args: argparse.Namespace, run: common.Run) -> dict[str, fl
             run.check_finite("lower --lr", loss)
         net.eval()
         row, top5 = evaluate(lambda x, net=net, k=k: net(x)[:, :k], data, k)
-        met = [a for a, classes in zip(row, data.tasks) if set(classes) <= set(data.order[:k])]
-        metrics["ACC"] = statistics.fmean(met)
+        metrics["ACC"] = statistics.fmean(row[: data.owner[k - 1] + 1])
         metrics[f"A_{k} (%)"] = 100 * metrics["ACC"]
         if top5 >= 0:
             metrics[f"top-5 A_{k} (%)"] = 100 * top5
@@ -571,19 +555,18 @@ def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
     device, environment = common.start(args)
     data = load_data(args, device)
-    names = [[data.about["classes"][c] for c in task] for task in data.tasks]
-    common.tell_classes(names)
+    common.tell_classes(data.names)
     identity = common.identity(args, data.about)
     here = common.Run(args.out, identity, device, args.checkpoint_every)
     if args.joint:
         metrics: dict = joint(data, args, here)
         R, notes = [[metrics["ACC"]] * len(data.tasks)], list[dict]()
     else:
-        net = Net(args, data.shape, len(data.order)).to(device)
+        net = Net(args, data.shape, len(data.owner)).to(device)
         R, notes = learn(net, Regulariser(net, args), data, args, here)
         metrics = metrics_of(R, notes, data)
     return {
-        "classes": names, "data": data.about,
+        "classes": data.names, "data": data.about,
         "metrics": metrics, "R": R, "tasks": notes,
         "timing": {"wall_s": here.wall_s(), "tasks": here.seconds},
         "environment": environment | {"machines": here.machines} | common.peak_memory(device),

@@ -56,13 +56,13 @@ def ewc_penalty(G: nn.Module, before: nn.Module, F_sum: list[Tensor]) -> Tensor:
     return total
 
 
-def fisher(G: nn.Module, D: nn.Module, z: Tensor, y: Tensor, label: Tensor) -> list[Tensor]:
+def fisher(G: nn.Module, D: nn.Module, z: Tensor, y: Tensor) -> list[Tensor]:
     """What D's judgement of the classes y [n] depends on: as G's parameters, n images of z."""
     total = [torch.zeros_like(p) for p in G.parameters()]
     D.eval()
-    for one in zip(z.split(1), y.split(1), label.split(1)):
-        score, logits = D(G(*one[:2]))
-        loss = F.cross_entropy(logits, one[2]) - score.mean()
+    for one in zip(z.split(1), y.split(1)):
+        score, logits = D(G(*one))
+        loss = F.cross_entropy(logits, one[1]) - score.mean()
         # Kirkpatrick et al. 2017: F_i = E (∂L/∂θ_i)², here of L_G, image by image
         for sums, g in zip(total, torch.autograd.grad(loss, list(G.parameters()))):
             sums += g.square() / len(z)
@@ -151,7 +151,7 @@ class Past(dgm.Kept):
 
     before: nn.Module  # G_{t-1}, frozen
     fisher: list[Tensor]  # EWC: as G's parameters
-    names: Tensor  # DGR: int64 [M], what the classifier calls the images that are replayed
+    names: Tensor  # DGR: int64 [M], the classes that its classifier gives to replayed images
 
 
 class Gan(dgm.Gan):
@@ -176,8 +176,8 @@ def together(task: Task, index: Tensor) -> Batch:
     chosen = torch.randint(len(task.old), (total - new,), device=index.device)
     order = torch.randperm(total, device=index.device)  # L_gp looks at the first few
     x = torch.cat([task.x[index], task.old[chosen]])[order]
-    label = torch.cat([task.label[index], task.old_label[chosen]])[order]
-    return Batch(to_float(x), label, to_float(task.old[:0]), task.old_label[:0], task.share)
+    y = torch.cat([task.y[index], task.old_y[chosen]])[order]
+    return Batch(to_float(x), y, to_float(task.old[:0]), task.old_y[:0], task.share)
 
 
 def aligned(gan: Gan, past: Past, old_y: Tensor) -> Tensor:
@@ -201,17 +201,17 @@ class Memory:
     end: Callable = lambda *_: None  # after the GAN has learned a task
 
 
-def generator_step(gan: Gan, fake: Tensor, label: Tensor, old_y: Tensor, past: Past) -> Tensor:
+def generator_step(gan: Gan, fake: Tensor, y: Tensor, old_y: Tensor, past: Past) -> Tensor:
     """One step of G on L_G = -E[D(G)] + L_c and what the memory adds; the loss, a scalar.
 
-    fake [B, C, S, S] are of classes label [B]; old_y [n] are old classes, none in the first task.
+    fake [B, C, S, S] are of classes y [B]; old_y [n] are old classes, none in the first task.
     """
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
-    with dgm.statistics_kept(gan.D):
+    with dgm.running_statistics_frozen(gan.D):
         score, logits = gan.D(fake)
     loss = -score.mean()
     if gan.memory.told:
-        loss = loss + F.cross_entropy(logits, label)
+        loss = loss + F.cross_entropy(logits, y)
     if gan.memory.more and len(old_y):
         loss = loss + gan.memory.more(gan, past, old_y)
     gan.opt_G.zero_grad()
@@ -224,20 +224,18 @@ def generator_step(gan: Gan, fake: Tensor, label: Tensor, old_y: Tensor, past: P
 def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     """Epoch i (from 1) of the GAN on a task; mean losses [D, G]."""
     device, memory = task.x.device, gan.memory
-    seen = torch.tensor(task.seen, device=device)
-    n_old = round(task.share * len(task.seen))
+    n_old = task.seen - len(task.data.tasks[task.t])
     some_old = n_old and memory.batch is dgm.batch_of
     held = (gan.args.replay_batch_size or task.B) if some_old else 0
     losses = torch.zeros(task.steps, 2, device=device)
     order = torch.randperm(len(task.x), device=device)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
-        gan.set_rates(i, b, task.steps)
+        gan.method.set_rates(gan, i, b, task.steps)
         batch = memory.batch(task, index)
-        label = batch.label
-        fake = gan.G(torch.randn(len(label), LATENT, device=device), seen[label])
+        fake = gan.G(torch.randn(len(batch.y), LATENT, device=device), batch.y)
         losses[b - 1, 0] = dgm.critic_step(gan, batch, fake.detach())
-        old_y = seen[torch.randint(max(n_old, 1), (held,), device=device)]
-        losses[b - 1, 1] = generator_step(gan, fake, label, old_y, task.kept)
+        old_y = torch.randint(max(n_old, 1), (held,), device=device)
+        losses[b - 1, 1] = generator_step(gan, fake, batch.y, old_y, task.kept)
     return [losses[:, 0].mean().item(), losses[:, 1].mean().item()]
 
 
@@ -246,19 +244,19 @@ def consolidate(gan: Gan, task: Task, n: int = 500) -> None:
     data, past = task.data, task.kept
     y = torch.tensor(data.tasks[task.t], device=task.x.device).repeat(n)[:n]
     z = torch.randn(n, LATENT, device=y.device)
-    now = fisher(gan.G, gan.D, z, y, data.label[y])
+    now = fisher(gan.G, gan.D, z, y)
     past.fisher = [old + new for old, new in zip(past.fisher, now)]
 
 
 def replay_named(past: Past, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
     """DGR's replay: generated images, with the names that the last task's classifier gave them."""
-    x, label = dgm.replay(past, data, t, n)
-    return x, past.names if t else label
+    x, y = dgm.replay(past, data, t, n)
+    return x, past.names if t else y
 
 
 @torch.no_grad()
 def name(solver: nn.Module, task: Task) -> Tensor:
-    """What the solver of task t calls the images that task t + 1 will replay: labels [M]."""
+    """What the solver of task t calls the images that task t + 1 will replay: classes [M]."""
     past, data, t = task.kept, task.data, task.t
     if t + 1 == len(data.tasks):
         return past.names[:0]
@@ -291,7 +289,7 @@ def learn(
         past.before.load_state_dict(G.state_dict())
         task = dgm.task_data(data, t, past, method)
 
-        D = dgm.new_critic(data, len(task.seen), method)
+        D = dgm.new_critic(data, task.seen, method)
         gan = Gan(G, D, memory, method)
         for i in run.epochs("gan", epochs, **gan.parts(), record=record):
             losses = train_gan(gan, task, i + 1)
@@ -394,10 +392,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
     dgm.check_shared(args, {"align_weight": 0, "ewc_lambda": 0})
-    distorts = args.augment or args.flip or args.jitter or args.label_smoothing
-    if distorts and not args.classifier_steps:
-        raise common.UserError("--augment, --flip, --jitter, --label-smoothing: for the images of "
-                               "--classifier-steps: give some")  # fmt: skip
     if args.memory == "dgr" and (args.aux_fakes or args.classifier_images != "real"):
         flag = "--aux-fakes" if args.aux_fakes else f"--classifier-images {args.classifier_images}"
         raise common.UserError(f"{flag}: the images that DGR generates have no class")

@@ -177,7 +177,7 @@ def dgm_judge(seed: int, folder: Path, flags: str) -> Callable[[nn.Module], floa
     args = dgm.parse_args([*(DGM + flags).split(), "--seed", str(seed)])
     torch.manual_seed(seed)
     data = dgm.load_data(args, CPU)
-    judge = dgm.Critic(data.shape, 16, len(data.order), "batch")
+    judge = dgm.Critic(data.shape, 16, len(data.owner), "batch")
     run = common.Run(str(folder / "judge"), {}, CPU, every=math.inf)
     dgm.train_classifier(judge, data.x, data.y, 300, 1e-3, True, 64, args, run)
     judge.eval()

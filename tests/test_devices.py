@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 ALSO = {  # with these flags too
     "gan_replay": ["--preset improved --gan-steps 10 --solver-steps 5", "--balance"],
     "dgm": ["--method dgma --norm batch",
-            "--real-ratio 0.5 --memory-size 20 --choice herding", "--preset paper"],
+            "--memory-size 20 --choice herding --keep-critic", "--preset paper"],
     "synthetic_meta": ["--preset improved --init learned", "--source gan", "--bn running"],
     "grad_predict": ["--preset improved", "--boundaries detect", "--method ewc"],
     "episodic": ["--method icarl", "--method rwalk"],

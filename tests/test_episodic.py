@@ -153,14 +153,10 @@ def small_data(n=8, classes=5):
     return data_of(x, y, [[c] for c in range(classes)])
 
 
-def data_of(x, y, tasks, order=None):
-    """The same images for training and for tests; every class's label is its place in `order`."""
-    K = len(sum(tasks, []))
-    order = order or list(range(K))
-    label = torch.zeros(K, dtype=torch.int64)
-    label[order] = torch.arange(K)
+def data_of(x, y, tasks):
+    """The same images for training and for tests."""
     owner = common.task_of_class(tasks)
-    return dgm.Data(x, y, x, y, tasks, order, label, owner, K, tuple(x.shape[1:]), {}, 0)
+    return dgm.Data(x, y, x, y, tasks, owner, len(owner), tuple(x.shape[1:]), [], {}, 0)
 
 
 def test_distillation_targets_are_the_old_nets_answers():
@@ -168,7 +164,7 @@ def test_distillation_targets_are_the_old_nets_answers():
     memory = [torch.tensor([0, 3]), torch.tensor([9])]
     task = episodic.begin(net, memory, data, 2, parse("--method", "icarl"))
     assert task.index.tolist() == [*range(16, 24), 0, 3, 9]
-    assert task.label.tolist() == [2] * 8 + [0, 0, 1]
+    assert task.y.tolist() == [2] * 8 + [0, 0, 1]
     with torch.no_grad():
         for i, q in zip(task.index, task.q):
             g = net(data.x[i : i + 1].float() / 127.5 - 1)[0, :2]
@@ -176,17 +172,6 @@ def test_distillation_targets_are_the_old_nets_answers():
     assert (task.n_new, task.n_old, task.n_seen) == (8, 2, 3)
     for flags in (["--method", "samples"], ["--method", "icarl", "--no-distill"]):
         assert episodic.begin(net, memory, data, 2, parse(*flags)).q.shape == (11, 0)
-
-
-def test_labels_are_places_in_the_class_order():
-    """Classes 3 and 1 are met first: their images are answered by outputs 0 and 1."""
-    y = torch.tensor([0, 1, 2, 3, 3])
-    x = torch.zeros(5, 1, 16, 16, dtype=torch.uint8)
-    data = data_of(x, y, [[3, 1], [0, 2]], order=[3, 1, 0, 2])
-    first = episodic.begin(make_net(), [], data, 0, parse())
-    assert first.index.tolist() == [1, 3, 4] and first.label.tolist() == [1, 0, 0]
-    second = episodic.begin(make_net(), [torch.tensor([4]), torch.tensor([1])], data, 1, parse())
-    assert second.index.tolist() == [0, 2, 4, 1] and second.label.tolist() == [2, 3, 0, 1]
 
 
 # ----------------------------------------------------------------------------------- regularisers

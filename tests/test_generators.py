@@ -82,16 +82,15 @@ def test_the_generator_against_modules():
 
 def test_fisher_against_the_gradient_of_every_image():
     G, D = generator(), dgm.Critic((1, 16, 16), 2, 3, "layer")
-    z, y = torch.randn(4, 128), torch.tensor([7, 7, 2, 7])
-    label = torch.tensor([2, 2, 0, 2])
+    z, y = torch.randn(4, 128), torch.tensor([2, 2, 0, 2])
     weights = {k: v.detach() for k, v in G.named_parameters()}
 
-    def loss(weights, z, y, label):
+    def loss(weights, z, y):
         score, logits = D(torch.func.functional_call(G, weights, (z[None], y[None])))
-        return nn.functional.cross_entropy(logits, label[None]) - score[0]
+        return nn.functional.cross_entropy(logits, y[None]) - score[0]
 
-    each = [torch.func.grad(loss)(weights, *one) for one in zip(z, y, label)]
-    for (key, p), f in zip(G.named_parameters(), generators.fisher(G, D, z, y, label)):
+    each = [torch.func.grad(loss)(weights, *one) for one in zip(z, y)]
+    for (key, p), f in zip(G.named_parameters(), generators.fisher(G, D, z, y)):
         squares = torch.stack([g[key] ** 2 for g in each])
         assert torch.allclose(f, squares.mean(0), rtol=1e-3, atol=1e-9), key
         assert f.shape == p.shape and f.max() > 0
@@ -150,23 +149,23 @@ def test_what_each_memory_adds_to_the_generators_loss(memory):
 def test_what_the_critic_is_shown_as_real(memory):
     """Joint retraining: every class as often, each image with its class, as many as in DGM."""
     task = SimpleNamespace(
-        x=torch.full((16, 1, 1, 1), 3, dtype=torch.uint8), label=torch.full((16,), 3),
+        x=torch.full((16, 1, 1, 1), 3, dtype=torch.uint8), y=torch.full((16,), 3),
         old=torch.arange(3, dtype=torch.uint8).repeat(40).view(-1, 1, 1, 1),
-        old_label=torch.arange(3).repeat(40), old_B=16, share=3 / 4,
+        old_y=torch.arange(3).repeat(40), old_B=16, share=3 / 4,
     )  # fmt: skip
     batch = generators.MEMORY[memory].batch
     shown = batch(task, torch.arange(16))
-    real, label, old, old_label = shown.real, shown.label, shown.old, shown.old_label
-    assert torch.equal(dgm.to_uint8(real).flatten(), label.to(torch.uint8))
-    assert torch.equal(dgm.to_uint8(old).flatten(), old_label.to(torch.uint8))
+    real, y, old, old_y = shown.real, shown.y, shown.old, shown.old_y
+    assert torch.equal(dgm.to_uint8(real).flatten(), y.to(torch.uint8))
+    assert torch.equal(dgm.to_uint8(old).flatten(), old_y.to(torch.uint8))
     if memory in ("mergan", "dgr"):
-        assert len(real) == 24 and len(old) == 0 and (label == 3).sum() == 24 / 4
-        assert (label[:12] != 3).any() and (label[:12] == 3).any()  # mixed: L_gp sees the first
+        assert len(real) == 24 and len(old) == 0 and (y == 3).sum() == 24 / 4
+        assert (y[:12] != 3).any() and (y[:12] == 3).any()  # mixed: L_gp sees the first
     else:
-        assert (label == 3).all() and len(real) == 16 and len(old) == 16 and (old_label < 3).all()
-    task.old, task.old_label, task.old_B = task.old[:0], task.old_label[:0], 0  # the first task
+        assert (y == 3).all() and len(real) == 16 and len(old) == 16 and (old_y < 3).all()
+    task.old, task.old_y, task.old_B = task.old[:0], task.old_y[:0], 0  # the first task
     shown = batch(task, torch.arange(16))
-    sizes = [len(part) for part in (shown.real, shown.label, shown.old, shown.old_label)]
+    sizes = [len(part) for part in (shown.real, shown.y, shown.old, shown.old_y)]
     assert sizes == [16, 16, 0, 0]
 
 
@@ -184,7 +183,7 @@ def test_the_old_classifier_names_what_dgr_generates(tmp_path, monkeypatch):
 
     def spy(*rest):
         task = begin(*rest)
-        seen.append((task.old, task.old_label))
+        seen.append((task.old, task.old_y))
         return task
 
     monkeypatch.setattr(generators, "name", remember)
@@ -246,7 +245,7 @@ def test_what_is_still_generated_of_the_first_class(tmp_path, monkeypatch):
     data = dgm.load_data(parse(*flags), CPU)
     torch.manual_seed(0)
     judge = dgm.Critic(data.shape, 8, 2, "batch")
-    train(judge, data.x, data.label[data.y], 100, 64, *flags)
+    train(judge, data.x, data.y, 100, 64, *flags)
     judge.eval()
     assert test_dgm.run(tmp_path / "none.json", *flags, "--replay", "none")["metrics"]["ACC"] == 0.5
     kept, seen, learn = {}, [], generators.learn
@@ -304,7 +303,7 @@ def test_stored_images_take_their_share_beside_names(tmp_path):
         def forget(kept, data, task, solver):
             gone = torch.ones(len(data.x), dtype=torch.bool)
             gone[torch.cat(kept.stored)] = False
-            gone &= data.label[data.y] <= task.t
+            gone &= data.y <= task.t
             data.x[gone] = 0
             stored[:] = kept.stored
 

@@ -47,7 +47,8 @@ def rows_with(text, words):
 
 def test_every_claim_names_runs_that_exist():
     for script, some in claims.CLAIMS.items():
-        known = {f"{other}/{name}" for other in runs.SCRIPTS for name in runs.rows_of(other)}
+        known = {f"{other}{data}/{name}" for other in runs.SCRIPTS for name in runs.rows_of(other)
+                 for data in ("", "-glyphs-rgb", "-cifar10", "-imagenet50")}  # fmt: skip
         known |= runs.rows_of(script).keys()
         for claim in some:
             assert set(claim.runs) | set(claim.whole) <= known, claim.says
@@ -243,6 +244,43 @@ def costs(run, *seconds):
     tasks.append({"solver_images": 100, "gan_images": 0})  # no GAN after the last
     times.append({"solver_s": 5.0, "gan_s": 0.0})
     return {"tasks": tasks, "args": args, "timing": {"tasks": times}}
+
+
+def test_what_is_free_and_what_learning_takes_are_counted_from_layers():
+    layers = [dict(size=100, used=30, new=20, reused=9), dict(size=300, used=0, new=50, reused=0)]
+    task = {"layers": layers, "disc": {"weights": 4 * 500_000}}
+    run = {"tasks": [{"layers": layers[:1], "disc": {"weights": 4 * 100}}, task],
+           "metrics": {"A_10 (%)": 7.0}}  # fmt: skip
+    assert claims.room(run) == {"A_10 (%)": 7.0, "free (%)": 75.0}
+    first, last = claims.while_training(run).values()
+    assert first == 16 * 200 / 1e6 and last == pytest.approx(16 * 500_400 / 1e6)
+
+
+def test_a_transition_is_where_masks_are_decided():
+    """Half of the masks are open; all are decided at the same epoch of 71."""
+    for decided, parts in ((50, (1, 1, 0)), (30, (1, 0, 0)), (69, (1, 1, 1))):
+        trace = [[0.5, 0.5, 0.5] if i < decided else [0.5, 0.0, 1.0] for i in range(71)]
+        found = claims.transition({"tasks": [{}, {"trace": trace}]})
+        assert tuple(found.values()) == parts
+    (claim,) = (c for c in claims.CLAIMS["dgm"] if c.measure is claims.transition)
+    much, little = (claim.holds(1.0, v, 0.2)["more than half"] for v in (1.0, 0.6))
+    assert much > 0 > little
+
+
+@pytest.mark.parametrize(
+    "parts, ours",
+    [
+        (claims.without_real, ("dgmw", "dgmw")),
+        (claims.with_a_tenth, ("dgmw", "r10", "dgmw", "r10")),
+        (claims.with_equal_memory, ("k1000", "k2000", "k1000", "k2000")),
+    ],
+)
+def test_table_2s_claims_hold_of_the_papers_own_numbers(parts, ours):
+    """And not where DGM's and iCaRL's are exchanged."""
+    some, icarl = ([v for name in names for v in dgm.TABLE_2[name]]
+                   for names in (ours, ("icarl-k1000", "icarl-k2000")))  # fmt: skip
+    assert min(parts(*some, *icarl).values()) > 0
+    assert min(parts(*icarl * (len(some) // 8), *some[:8]).values()) < 0
 
 
 def test_the_cost_of_a_task_is_taken_in_as_many_epochs_everywhere():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import common
-from tools.tables import fill_between_markers, mean_sd, unpack_images
+from tools.tables import fill_between_markers, mean_sd, numbered_list, unpack_images
 
 
 def test_images_survive_json():
@@ -28,3 +28,8 @@ def test_markers_are_filled_and_required(tmp_path):
     assert page.read_text() == "a\n<!-- begin t -->\n| new |\n<!-- end t -->\nb\n"
     with pytest.raises(common.UserError, match="once each"):
         fill_between_markers(page, "other", "x")
+
+
+def test_a_list_of_deviations_becomes_a_line_each():
+    text = "Words before.\n\n 1. One,\n    over two lines of 3.5.\n 2. Two.\n\nWords behind.\n"
+    assert numbered_list(text) == "1. One, over two lines of 3.5.\n2. Two."

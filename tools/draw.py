@@ -19,7 +19,7 @@ import common
 from tools import runs as results
 from tools.runs import figures_of
 from tools.style import new_figure, save_figure
-from tools.tables import Runs, fill_between_markers
+from tools.tables import Runs, fill_between_markers, numbered_list
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -81,9 +81,12 @@ def draw(
 
 def renew(page: str, script: str, tables: dict[str, str], run: dict[str, Any]) -> None:
     """The tables of a page, between its marks SCRIPT NAME; of other data than MNIST those alone
-    that have marks SCRIPT DATA NAME there."""
+    that have marks SCRIPT DATA NAME there. Between SCRIPT deviations stands the script's list."""
     data = results.data_of(run)[0]
-    text = Path(page).read_text(encoding="utf-8") if data != "mnist" else ""
+    text = Path(page).read_text(encoding="utf-8") if Path(page).is_file() else ""
+    if data == "mnist" and f"<!-- begin {script} deviations -->" in text:
+        module = importlib.import_module(results.SCRIPTS[script][0])
+        tables = tables | {"deviations": numbered_list(module.DEVIATIONS)}
     for name, table in tables.items():
         mark = f"{script} {name}" if data == "mnist" else f"{script} {data} {name}"
         if data == "mnist" or f"<!-- begin {mark} -->" in text:

@@ -91,7 +91,7 @@ class Plan:
                 lines.append(f"figures/{self.data}/{script}/tables.md: {' '.join(wanted)}")
         for data, script, row in runs:
             flags = self.tables[script]["ROWS"][row][1]
-            kept = re.search(r"--generator \S*/([\w-]+)-seed", flags)
+            kept = re.search(r"--generator ([\w-]+)", flags)
             for seed in self.seeds:
                 first = self.result(data, script, kept[1], seed) if kept else ""
                 words = [folder(script), row, seed, data, start(script), first]

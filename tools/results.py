@@ -12,7 +12,6 @@ import argparse
 import importlib
 import inspect
 import os
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ import common
 from tools import benchmark, race, speed, table1
 from tools.claims import CLAIMS, RULES, Claim, Verdict, judge
 from tools.contents import CONTENTS, contents_table
-from tools.runs import SCRIPTS, figures_of, read_all
+from tools.runs import SCRIPTS, figures_of, for_claims, read_all
 from tools.style import BLACK, look, new_figure, save_figure
 from tools.tables import (
     Runs,
@@ -33,6 +32,7 @@ from tools.tables import (
     markdown_table,
     metric,
     metric_digits,
+    numbered_list,
 )  # fmt: skip
 
 TITLES = {
@@ -79,9 +79,7 @@ def link_to(path: str | Path, base: str | Path) -> str:
 
 def claims_of(script: str, folder: str, base: str) -> str:
     """A paper's claims as a table, and what each verdict rests on."""
-    every = {f"{other}/{name}": some for other in SCRIPTS
-             for name, some in read_all(folder, other).items()}  # fmt: skip
-    runs = every | read_all(folder, script)
+    runs = for_claims(folder, script)
     rows, folded = [], []
     for i, claim in enumerate(CLAIMS[script], 1):
         verdict, anchor = judge(claim, runs), f"{script}-{i}"
@@ -109,14 +107,6 @@ def evidence(
             spent = sum(r["timing"]["wall_s"] for r in runs[name]) / len(runs[name])
             links.append(f"[{name}]({link_to(run['path'], base)}) {spent:.0f} s")
     return "\n".join([*lines, "", " · ".join(links), "", "</details>"])
-
-
-def deviations(script: str) -> str:
-    """The numbered deviations of a script, as Markdown."""
-    text = importlib.import_module(SCRIPTS[script][0]).DEVIATIONS
-    block = re.split(r"^(?= *1\. )", text, maxsplit=1, flags=re.M)[1].split("\n\n")[0]
-    items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
-    return "\n".join(" ".join(item.split()) for item in items if item.strip())
 
 
 # --------------------------------------------------------------------------------------------
@@ -254,7 +244,8 @@ def page(folder: str, figures: str, base: str) -> str:
         "Where a script departs from its paper, or the paper is silent; docs/ has the reasons.",
     ]
     for script in SCRIPTS:
-        out += [f"### {file_of(script)}", deviations(script)]
+        text = importlib.import_module(SCRIPTS[script][0]).DEVIATIONS
+        out += [f"### {file_of(script)}", numbered_list(text)]
     machines = {run["environment"]["device"] for script in SCRIPTS
                 for some in read_all(folder, script).values() for run in some}  # fmt: skip
     out.append(f"Machines: {', '.join(sorted(machines))}.")
@@ -275,7 +266,7 @@ HEADLINES = {
 
 def verdicts_of(script: str, folder: str) -> list[Verdict]:
     """The verdicts on a paper's own claims, in their order."""
-    return [judge(claim, read_all(folder, script)) for claim in CLAIMS[script]
+    return [judge(claim, for_claims(folder, script)) for claim in CLAIMS[script]
             if "control" not in claim.item]  # fmt: skip
 
 

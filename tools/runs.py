@@ -215,6 +215,18 @@ def say_missing(runs: Runs, wanted: list[str], script: str, folder: str | Path) 
               f"(python {start_of(script)} --rows)", file=sys.stderr)  # fmt: skip
 
 
+def for_claims(folder: str, script: str) -> Runs:
+    """A script's runs by row; those of all scripts by SCRIPT/ROW, of other data than MNIST by
+    SCRIPT-DATA/ROW."""
+    found: Runs = {}
+    for other in SCRIPTS:
+        for place in Path(folder).glob(f"{other}*"):
+            data = place.name.removeprefix(other).lstrip("-") or "mnist"
+            some = read_all(folder, other, data)
+            found |= {f"{place.name}/{name}": runs for name, runs in some.items()}
+    return found | read_all(folder, script)
+
+
 @cache
 def read_all(folder: str, script: str, data: str = "mnist") -> Runs:
     """`read` of FOLDER/SCRIPT, or FOLDER/SCRIPT-DATA for other data; {} where there are none."""

@@ -81,6 +81,13 @@ def results_table(runs: Runs, metrics: Sequence[str], paper: dict[str, dict[str,
     return markdown_table(header, rows)
 
 
+def numbered_list(text: str) -> str:
+    """The items "1. ...", "2. ..." of a script's DEVIATIONS as Markdown, a line each."""
+    block = re.split(r"^(?= *1\. )", text, maxsplit=1, flags=re.M)[1].split("\n\n")[0]
+    items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
+    return "\n".join(" ".join(item.split()) for item in items if item.strip())
+
+
 def unpack_images(packed: dict[str, Any]) -> np.ndarray:
     """Undo `common.pack_images`: uint8 [N, C, H, W]."""
     data = zlib.decompress(base64.b64decode(packed["zlib"]))
