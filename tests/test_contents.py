@@ -32,10 +32,10 @@ def test_what_is_said_of_the_code_is_there(script):
 
 
 @pytest.mark.parametrize("script", contents.CONTENTS)
-def test_every_beginning_of_a_claim_is_that_of_one(script):
+def test_every_beginning_of_a_claim_is_one(script):
     for item in contents.CONTENTS[script]:
         for start in item.claims:
-            assert sum(claim.says.startswith(start) for claim in CLAIMS[script]) == 1, start
+            assert any(claim.says.startswith(start) for claim in CLAIMS[script]), start
 
 
 def test_figures_named_here_are_drawn():
