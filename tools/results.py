@@ -318,11 +318,11 @@ def draw_overview(folder: str) -> Figure:
         above.set_xlabel(numbers[0][2])
         verdicts = [verdict.held for verdict in verdicts_of(script, folder)]
         for x, held in enumerate(verdicts):
-            below.plot(x, 0, "o" if held in fill else ".", ms=10, color=BLACK, mec=BLACK,
+            below.plot(x, 0, "o" if held in fill else ".", ms=8, color=BLACK, mec=BLACK,
                        markerfacecoloralt="white", fillstyle=fill.get(held, "full"))  # fmt: skip
-        below.text(len(verdicts), 0, f"{verdicts.count('✅')} of {len(verdicts)} claims held, "
+        below.text(0, -1.4, f"{verdicts.count('✅')} of {len(verdicts)} claims held, "
                    f"{verdicts.count('partly')} in part", va="center")  # fmt: skip
-        below.set(xlim=(-1, 24), ylim=(-1, 1))
+        below.set(xlim=(-1, 36), ylim=(-2, 1))
         below.set_axis_off()
     marks = [Line2D([], [], marker="o", color=BLACK),
              Line2D([], [], marker="D", ls="", mfc="none", mec="k", ms=9)]  # fmt: skip
