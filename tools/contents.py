@@ -182,13 +182,15 @@ def contents_table(script: str, figures: str) -> str:
     for item in CONTENTS[script]:
         code = [f"`{rest}`" if file == f"{script}.py" else f"`{rest}` in {file}"
                 for file, rest in (file_of(script, name) for name in item.code)]  # fmt: skip
-        out = [f"[{i}](#{script}-{i})" for i in numbers_of(script, item)]
-        out = [f"claim{'s' * (len(out) > 1)} {', '.join(out)}"] if out else []
+        numbers = numbers_of(script, item)
+        out = [f"claim{'s' * (len(numbers) > 1)} [{', '.join(map(str, numbers))}]"
+               f"(#{script}-{numbers[0]})"] if numbers else []  # fmt: skip
         if item.figure:
             out.append(f"[figure]({Path(figures, item.figure).as_posix()})")
-        if item.test:
-            out.append(f"[test](tests/test_{script}.py) {item.test.removeprefix('test_')}")
-        rows.append([item.where, item.what, ", ".join(code) or "–",
-                     " · ".join([*out, *[item.note] * bool(item.note)])])  # fmt: skip
-    header = ["in the paper", "what", "in the code", "checked, and what came out"]
+        out += [item.note] * bool(item.note)
+        test = item.test.removeprefix("test_").replace("_", " ")
+        checked = f"[{test}](tests/test_{script}.py)" if test else "–"
+        rows.append([item.where, item.what, ", ".join(code) or "–", checked,
+                     " · ".join(out) or "–"])  # fmt: skip
+    header = ["in the paper", "what", "in the code", "checked", "what came out"]
     return markdown_table(header, rows)
