@@ -4,8 +4,8 @@ A classifier S (the *learner*) meets the digits two at a time, for a few steps o
 never sees a finished task again. On real digits, says the paper, it forgets. Here a generator G
 makes its data, with one aim: that a learner trained on them *in sequence* knows all ten digits at
 the end. So G is trained by the learner's final loss on real images, back-propagated through every
-step that the learner has taken. The learner is new each time, and so is the order of the tasks,
-hence the images cannot rely on either. They need not look like digits, and do not.
+step that the learner has taken. Each meta-step has a new learner and a new order of the tasks, so G
+cannot fit its images to one of them. They need not look like digits, and do not.
 
     z, y ─► G ─► x ─► task t_1: 5 steps ─► ... ─► task t_5: 5 steps ─► w_m ─► L(S(x_r; w_m), y_r)
             ▲         v <- μ v + ∇L(S(x; w), y),  w <- w - α v                       │
@@ -17,19 +17,20 @@ S, w             call(S, w, x), dict w     images -> logits [B, K], one head for
 t = t_1 ... t_n  tasks                     int64 [T, 2], random order and pairing
 x_r, y_r         x_r, y_r                  real training images of all classes, --real-batch
 m                T * --steps               SGD steps of the learner, 25
-p = 250          --pool                    images per class from which each learner's are taken
+p = 250          --pool                    images per class of a tested learner (Deviation 5)
 η                --gen-lr                  G's learning rate; Adam instead of Eq. (1)'s plain step
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
 the paper gives no sizes and no rates; the learner's loss is over all ten classes, not over the two
 of its task; and S is evaluated, in the meta-loss and in the test, with BatchNorm's statistics of a
-batch of images, which hides forgetting (--bn running does not; a result holds both).
+batch of images, which hides forgetting. --bn running takes running statistics instead; every
+result with BatchNorm holds both.
 
-    python synthetic_meta.py --seed 0  # the paper's, on MNIST; eight minutes; numbers: RESULTS.md
+    python synthetic_meta.py --seed 0  # the paper's, on MNIST; numbers, times: RESULTS.md
     python synthetic_meta.py --preset improved --dataset glyphs --image-size 16 --train-size 5000 \\
         --test-size 2000 --meta-steps 150 --learner-seeds 4 --horizons 5 75 --batches 40
     # our preset, on small drawn digits; 40 seconds: ACC 0.79 to 0.82 in five steps per task, 0.42
-    # to 0.49 on real images with the same start and rates. Both on one core of an AMD EPYC.
+    # to 0.49 on real images with the same start and rates. One core of an AMD EPYC.
 """
 
 import argparse
@@ -64,7 +65,8 @@ def sgd_step(
 ) -> tuple[Tensors, Tensors]:
     """v <- μ v + ∇L, w <- w - α v, out of place, so that gradients flow through both.
 
-    v names what is trained; w also holds running statistics.
+    v names what is trained; w also holds running statistics and frozen weights. `graph`: the
+    gradients keep their own graph, so that second derivatives reach G, α and μ.
     """
     grads = torch.autograd.grad(loss, [w[name] for name in v], create_graph=graph)
     v = {name: momentum * v[name] + g for name, g in zip(v, grads)}
@@ -78,8 +80,8 @@ def learn(
 ) -> Iterator[Tensors]:
     """SGD on one task after the other; yields the weights after each. Nothing is replayed.
 
-    tasks [T, C]; `batches` holds for each task its batches x [B, C, H, W], y [B]. The weights that
-    have a rate are trained.
+    tasks [T, C]: C classes per task. For each task `batches` holds its batches x [B, C, H, W] (here
+    C is channels), y [B]. The weights that have a rate are trained.
     """
     v = {name: torch.zeros_like(w[name]) for name in rates}
     for task, own in zip(tasks, batches):
@@ -109,7 +111,7 @@ def loss_over_all(logits: Tensor, y: Tensor, task: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------
 
 CLIP = 1.0  # largest norm of a parameter group's meta-gradient (Deviation 1)
-MAX_LR = 0.3  # the learner's rates stay below (Deviation 2)
+MAX_LR = 0.3  # the learner's rates are at most this (Deviation 2)
 
 
 @dataclass
@@ -149,7 +151,7 @@ class Nets:
     log_rates: Tensor  # [tensors of S]: α = exp(log_rates); [1] with --rates one
     logit_momentum: Tensor  # []: μ = sigmoid(logit_momentum)
     opt: torch.optim.Adam  # of G, log_rates, logit_momentum and, if learned, init
-    # beyond the paper: empty or None there
+    # not the paper's own method: empty or None there
     frozen: nn.Sequential  # layers below S that keep w_0 (--frozen-convs)
     init: Tensors  # the part of w_0 that is not drawn anew (--init)
     gan: Any  # Gan (--source gan); G is None then, and with real images
@@ -158,17 +160,17 @@ class Nets:
 def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> Tensor:
     """L(S(x_r; w_m), y_r) of Eq. (1): a number, with the graph back to G, α and μ.
 
-    At the end of a line stands what the paper has for `method`.
+    A comment at a `method.` names what the paper has there.
     """
     # Images per class in this learner's course: steps * 20 = 100. The paper makes p = 250 and draws
     # from them; we make only those used (Deviation 5). --pool is the 250 of the test.
     per_class = args.steps * args.batch_size // args.classes_per_task
-    w = method.start(nets, method)  # fresh_start: w_0, "the network is replaced with a new one"
+    w = method.start(nets, method)  # fresh_start: w_0; "the learning network is replaced"
     x = method.images(per_class, nets, data)  # generated: [K * per_class, C, H, W], by class
     y = labels(per_class, data)  # [K * per_class]
     chosen = torch.randint(len(data.y), (args.real_batch,), device=data.y.device)
     x_r, y_r = data.standard(data.x[chosen]), data.y[chosen]
-    x, x_r = call(nets.frozen, w, x), call(nets.frozen, w, x_r)  # no layers: unchanged
+    x, x_r = call(nets.frozen, w, x), call(nets.frozen, w, x_r)  # the paper: no frozen layers
     rates, momentum = hyperparameters(nets)
 
     tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # shuffled: [T, C]
@@ -176,6 +178,7 @@ def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) 
     rows = method.batches(tasks, per_class, args.steps, args.batch_size)
     # x_t [steps, B, C, H, W], y_t [steps, B]: one gather, then views
     batches = [zip(x_t, y_t) for x_t, y_t in zip(x[rows], y[rows])]
+    # w_m: what learn yields last. w_0 goes in with new running statistics (BatchNorm) beside it.
     *_, w_m = learn(nets.S, w | buffers(nets.S, x.device), tasks, batches, rates, momentum,
                     method.inner_loss)  # loss_over_all  # fmt: skip
     # In train mode, not to train: BatchNorm then takes x_r's own statistics (Deviation 4).
@@ -237,6 +240,7 @@ def meta_train(
 ) -> None:
     """Train G, α and μ, at each step with a new learner and a new order of the tasks."""
     show(nets, data, method, 0, record, args)
+    # 0 ... meta_steps - 1; a checkpoint keeps nets and record, so that a killed run goes on
     for step in run.epochs("meta-training", args.meta_steps, "step", nets=nets, record=record):
         loss = meta_loss(nets, data, method, args)  # L(S(x_r; w_m), y_r), after m steps of SGD
         loss = update(nets, loss, step, args)  # Eq. (1): θ <- θ - η ∇_θ L
@@ -306,7 +310,7 @@ def kaiming(shape: torch.Size, device: torch.device, scale: float = 1.0) -> Tens
 def initial_weights(
     shapes: dict[str, torch.Size], device: torch.device, filters: Callable, last: float, bias: float
 ) -> Tensors:
-    """Random weights: Kaiming's normal, `last` times it in the last layer."""
+    """Convolutions by `filters` (kaiming), linear ones too, the last times `last` (0.1)."""
     w: Tensors = {}
     linear = [name for name, shape in shapes.items() if len(shape) == 2]
     for name, shape in shapes.items():
@@ -370,7 +374,7 @@ def new_learner(
 ) -> Tested:
     """Train one on x [K * n, C, H, W], by class; test it after each task, or else at the end.
 
-    Its weights and tasks are drawn from `seed`.
+    Its weights, tasks and batches are drawn from `seed`.
     """
     torch.manual_seed(seed)
     S, n, device = nets.S, len(x) // data.K, x.device
@@ -378,7 +382,7 @@ def new_learner(
     w_0 = {name: v.detach().requires_grad_(name in trained(S)) for name, v in start.items()}
     tasks = method.tasks(data.K, args.classes_per_task).to(device)  # [T, C]
     rows, y = method.batches(tasks, n, steps, batch_size), labels(n, data)
-    take, data = through_frozen(nets, w_0, x, data)  # the paper: unchanged
+    take, data = through_frozen(nets, w_0, x, data)  # the paper: x as it is
     batches = (((take(r), y[r]) for r in of_task) for of_task in rows)
     plain = PlainMean(running(w_0))
     # yields w after each task; w_0 first
@@ -522,8 +526,14 @@ def fixed_noise(n: int, nets: Nets, data: Data) -> Tensor:
 
 
 def in_turn(*shape: int, device: torch.device) -> Tensor:
-    """0, 1, 2 ... in place of random numbers: each step takes the images after the last step's."""
+    """0, 1, 2 ... in place of random numbers: each step takes the images after the last step's.
+
+    If the class has too few, every step takes its first ones; a batch above n is random.
+    """
     return torch.arange(math.prod(shape), device=device).view(shape)
+
+
+RATE = 0.1  # of BatchNorm's running statistics
 
 
 class RunningNorm(nn.BatchNorm2d):
@@ -588,7 +598,8 @@ def learned_start(nets: Nets, method: Method) -> Tensors:
 def through_frozen(nets: Nets, w: Tensors, x: Tensor, data: Data) -> tuple[Callable, Data]:
     """What S sees of a pool x [K * n, ...], as a function of rows, and of the test images.
 
-    Frozen layers are the same from the first task to the last, so their features are computed once.
+    Frozen layers are the same from the first task to the last, so their features are computed
+    once (of pools above 10,000 images, at each step).
     """
     features = torch.no_grad()(functools.partial(call, nets.frozen, w))
     parts = [features(data.standard(part)) for part in data.x_test.split(2000)]
@@ -724,7 +735,6 @@ def judge(pool: Tensor, data: Data) -> dict[str, float]:
 # Beyond the paper's own method: controls
 # --------------------------------------------------------------------------------------------
 
-RATE = 0.1  # of BatchNorm's running statistics
 CONTROLS = ["mean", "own", "all"]  # other statistics to test with (Deviation 4)
 
 
@@ -1201,10 +1211,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="S normalises behind ReLU, not before: features without a common offset")
     add("--filters", choices=["gaussian", "mirrored"], default="gaussian",
         help="S's initial convolutions: independent, or orthogonal, each with its negative")
-    add("--bias", type=float, default=0.0, help="S's initial last bias (without --bn-logits)")
+    add("--bias", type=float, default=0.0,
+        help="S's initial last bias (without --bn-logits; not the MLP's)")
     common.add_data_flags(parser)
     add = common.add_run_flags(parser, "synthetic_meta")
-    add("--learner-seeds", type=int, default=10, help="new learners that the result is measured on")
+    add("--learner-seeds", type=int, default=10,
+        help="new learners that R is measured on; half of them, or three, for the rest")
     add("--horizons", type=int, nargs="+", default=[5, 10, 15, 25, 50, 75],
         help="steps per task to measure (Fig. 5)")
     add("--batches", type=int, nargs="+", default=[40, 80, 200, 400, 600],
@@ -1251,20 +1263,22 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md has more):
 
- 1. Not given: sizes, rates. S: 3x3 convolutions of stride 2, 16 and 32 channels. G: two linear
-    layers, two transposed convolutions. Adam (0.9, 0.99), 4e-3 falling to 0 on a cosine, 667
+ 1. Not given: sizes, rates. S: 3x3 convolutions of stride 2, 16 and 32 channels, Kaiming's
+    weights, a tenth of them in the last layer. G: two linear layers, two transposed convolutions.
+    Adam (0.9, 0.99), 4e-3 falling to 0 on a cosine, 667
     meta-steps, gradients clipped to norm 1; the learner's rates and momentum by Adam at 5e-3.
- 2. The learner has a rate for each tensor, learned as a logarithm and held below 0.3, because
-    otherwise they diverge. --rates one has a single one.
+ 2. The learner has a rate for each tensor, learned as a logarithm and held at 0.3 or less,
+    because otherwise they diverge. --rates one has a single one.
  3. "Binary classification tasks" can mean a loss over the task's two classes (--inner-loss task) or
     all ten (all). Our default is all: it had the higher test accuracy, one seed, 5 steps per task.
  4. "Each layer is followed by a batch normalisation layer", the logits too. S is evaluated with
-    statistics of a batch of 2,000 images. They tell that all classes are about as frequent, which
-    hides forgetting; and after task t a batch holds only the 2t classes seen, as in Fig. 4, so that
-    accuracy can rise only because the batch has changed. --bn running does neither, but 41 % of its
-    moving mean comes from the last task's five batches. A result holds both, the plain mean over
-    the learner's batches ("mean"), statistics of its own images of the classes looked at ("own",
-    which it would have to keep), and those of batches that always hold all classes ("all").
+    the statistics of a batch: the 500 images of the meta-loss, up to 2,000 in the test. They tell
+    that all classes are about as frequent, which hides forgetting; and after task t a batch holds
+    only the 2t classes seen, as in Fig. 4, so that accuracy may rise for no other reason than the
+    changed batch. --bn running does neither, but 41 % of its moving mean comes from the last task's
+    five batches. A result holds both, and three controls. "mean": the plain mean over the learner's
+    batches. "own": its own images of the classes looked at, which it would have to keep. "all":
+    test batches that always hold all classes.
  5. G generates the images of a meta-step in one call and never in eval mode, so its BatchNorm sees
     all classes at once. One learner uses 100 images per class; in meta-training they are generated
     directly, not from 250. Real images are 250 per class in the test, too; row real-pool has more.
