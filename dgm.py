@@ -3,9 +3,10 @@
 A classifier must learn one class after another, and no image may be kept. So a generator learns
 each class, and the classifier is shown generated images of the classes before. But a generator
 forgets too, unless what an old class needs is frozen. DGM learns, with the weights, a mask that
-says which weights (DGMw) or units (DGMa) a task needs. When a task ends its mask is binary, what
-it covers never changes again, and the net grows by as much. So the images of an old class stay
-the same, bit for bit (checked after each task). The classifier is D's answer to "which class?".
+says which weights (DGMw) or units (DGMa) a task needs. When a task ends its mask becomes binary,
+and what it covers never changes again: so the images of an old class stay the same, bit for bit
+(checked after each task). Then the net grows, until as much is free as at first. The classifier is
+D's answer to "which class?".
 
     task t:  z, y ─► G under mask m_t ───► fakes ─► D: real or fake? which class?
              the task's images ──────────────────► D: real or fake? which class?
@@ -13,8 +14,8 @@ the same, bit for bit (checked after each task). The classifier is D's answer to
 
 paper            here                 shape
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of layer l
-e_l^t, s         G.e[l], s            as m; a number; rises in each epoch (DGMw, Eq. 4) and over
-                                      the epochs (Eq. 3)
+e_l^t            G.e[l]               as m; of the task that is being learned
+s                annealing(...)       a number: rises in each epoch (DGMw, Eq. 4), over all (Eq. 3)
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
 m_l^{<t}         G.used[l]            as m, bool: what earlier tasks have reserved
 D                gan.D                images -> score [B], logits [B, classes so far]
@@ -115,7 +116,7 @@ def local_annealing(b: int, n_b: int, s_i: float) -> float:
 
 def veto(gradient: Tensor, used: Tensor) -> Tensor:
     """A layer's gradient [n, p, k, k] where nothing is reserved yet; used: as the mask, bool."""
-    # Eq. (5): g' = [1 - m] g, m: what earlier tasks have reserved; not t's own, so that t can learn
+    # Eq. (5): g' = [1 - m^{<t}] g; with t's own mask in it, as printed, t could not learn (Dev. 5)
     return gradient * ~used
 
 
@@ -224,10 +225,12 @@ class Generator(nn.Module):
             n = norm.num_features
 
     def units_to_add(self, layer: int, added_below: int) -> int:
-        """After a task, each layer gets new units until at least as much is free as at first.
+        """Before a task, each layer gets new units until at least as much is free as at first.
 
         DGMa: one unit per reserved unit. DGMw: a new unit brings n k² weights (n units below,
-        kernel k); the layer also gains weights when the layer below grows (Deviation 6).
+        kernel k); the layer also gains weights when the layer below grows (Deviation 6). MNIST:
+        task 1 reserves 5000 weights of layer 1 and 1000 of layer 2. Layer 1 gets ⌈5000 / (128·16)⌉
+        = 3 units, which bring layer 2 3·12·16 = 576; it gets ⌈424 / (27·16)⌉ = 1.
         """
         n, p, k, _ = self.W[layer].shape
         free, per_unit = count_free([self.used[layer]]), 1
@@ -273,8 +276,10 @@ class Generator(nn.Module):
         self.own[-1].requires_grad_(False).eval()
         return counts
 
+    # ---- checkpoints: on a first reading, go on at dcgan_features ----
+
     def state_dict(self) -> dict:  # type: ignore[override]
-        """Parameters and buffers, and the masks: for checkpoints, to skip on a first reading."""
+        """Parameters and buffers, and the masks."""
         return {"net": super().state_dict(), "used": self.used, "masks": self.masks}
 
     def load_state_dict(self, state: dict) -> None:  # type: ignore[override]
@@ -298,7 +303,7 @@ class Generator(nn.Module):
 
 
 def dcgan_features(shape: tuple[int, int, int], width: int, norm_kind: str) -> tuple[list, int]:
-    """Layers [B, C, S, S] -> [B, 4 width, S/8, S/8], and how many numbers that is per image."""
+    """Layers [B, C, S, S] -> [B, 4 width, ⌈S/8⌉, ⌈S/8⌉], and how many numbers that is per image."""
     n, S, _ = shape
     layers: list[nn.Module] = []
     for i, p in enumerate((width, 2 * width, 4 * width)):
@@ -399,7 +404,7 @@ class Kept:
 
 @dataclass
 class Task:
-    """What task t is learned from."""
+    """What task t is learned from: t, x, y, old and old_y; the rest is bookkeeping."""
 
     t: int  # 0 is the first
     data: Data
@@ -459,7 +464,7 @@ def generate(G: Any, t: int, y: Tensor, z: Tensor) -> Tensor:
 
 @dataclass
 class Method:
-    """What the rows of the tables exchange, each default the paper's; and the flags."""
+    """What the rows of the tables exchange, and the flags. Defaults: those of --preset paper."""
 
     args: argparse.Namespace
     masking: type[DGMw] | type[DGMa] = DGMw
@@ -497,24 +502,6 @@ def batch_of(task: Task, index: Tensor) -> Batch:
     chosen = torch.randint(max(len(task.old), 1), (task.old_B,), device=index.device)
     old, old_y = task.old[chosen], task.old_y[chosen]
     return Batch(to_float(task.x[index]), task.y[index], to_float(old), old_y, task.share)
-
-
-@torch.no_grad()
-def renew_statistics(G: Generator, task: Task, B: int) -> None:
-    """BatchNorm's mean and variance of a task, taken anew with its binary mask (Deviation 5).
-
-    They are averages over 50 batches of B generated images.
-    """
-    classes = torch.tensor(task.data.tasks[task.t], device=task.x.device)
-    masks, own = [m.float() for m in G.masks[task.t]], G.own[task.t]
-    for norm in own.norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over the batches
-    own.train()
-    for _ in range(50):
-        y = classes[torch.randint(len(classes), (B,), device=classes.device)]
-        G(torch.randn(len(y), LATENT, device=y.device), y, task.t, masks)
-    own.eval()
 
 
 # --------------------------------------------------------------------------------------------
@@ -557,7 +544,7 @@ def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
     L_new = F.cross_entropy(real, batch.y)
     if aux_fakes:  # Deviation 7
         L_new = 0.5 * L_new + 0.5 * F.cross_entropy(fake, batch.y)
-    if not len(old):  # the first task
+    if not len(old):  # the first task, or --no-critic-replay
         return L_new
     return (1 - batch.share) * L_new + batch.share * F.cross_entropy(old, batch.old_y)
 
@@ -623,6 +610,24 @@ def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     return [losses[:, 0].mean().item(), losses[:, 1].mean().item()]
 
 
+@torch.no_grad()
+def renew_statistics(G: Generator, task: Task, B: int) -> None:
+    """BatchNorm's mean and variance of a task, taken anew with its binary mask (Deviation 5).
+
+    They are averages over 50 batches of B generated images.
+    """
+    classes = torch.tensor(task.data.tasks[task.t], device=task.x.device)
+    masks, own = [m.float() for m in G.masks[task.t]], G.own[task.t]
+    for norm in own.norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the batches
+    own.train()
+    for _ in range(50):
+        y = classes[torch.randint(len(classes), (B,), device=classes.device)]
+        G(torch.randn(len(y), LATENT, device=y.device), y, task.t, masks)
+    own.eval()
+
+
 # --------------------------------------------------------------------------------------------
 # The sequence of tasks (Sec. 3.3)
 # --------------------------------------------------------------------------------------------
@@ -649,7 +654,7 @@ def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generato
     G = new_generator(data, method)
     record = start_record(data, method)
     kept = Kept(G)
-    # t = 0 ... T - 1: common.Run only adds checkpoints
+    # t = 0 ... T - 1 is the paper's task t + 1; common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()  # at least as many weights (units) are free as in the first task (Sec. 3.2)
         task = task_data(data, t, kept, method)
@@ -967,6 +972,7 @@ def put_real(
 def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
     generator, features = NETS[args.net]
+    # veto and replay are looked up now: a test replaces them
     method = Method(args, generator=generator, features=features, veto=veto, replay=replay)
     if args.memory == "dgma":
         method.masking = DGMa
@@ -1465,7 +1471,7 @@ def paper_flags(parser: argparse.ArgumentParser) -> None:
         "MeRGAN's size, DGMa 44 %%); each earlier one has twice as many. Residual: of every layer")
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
-        help="normalisation in D's layers 2 and 3 (Deviation 13)")
+        help="normalisation in D: layers 2 and 3, or every residual block (Deviation 13)")
     add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
     add("--lr-decay", action=yes_no, default=False,
         help="the rate falls to 0: the GAN's over the second half of a task (our choice)")
@@ -1500,7 +1506,8 @@ def classifier_flags(parser: argparse.ArgumentParser) -> None:
         "replayed ones, so that real against generated is no cue; auto: real if they are hardly "
         "told apart")
     add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
-    add("--classifier-lr", type=float, default=1e-3, help="Adam's rate in these steps")
+    add("--classifier-lr", type=float, default=1e-3,
+        help="Adam's first rate in these steps; it falls to 0")
     add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
         "--replay none (Szegedy et al. 2016)")
     add("--augment", type=float, default=0.0,
@@ -1520,7 +1527,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--method", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
         help="masks on weights (DGMw) or activations (DGMa)")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the lower bound, no GAN")
-    add("--joint", action="store_true", help="JT, the upper bound: D's classifier on all")
+    add("--joint", action="store_true",
+        help="JT, the upper bound: the classifier alone, on all real images")
     add("--lambda-ru", type=float, default=0.08,
         help="λ_RU, sparsity of the masks (Sec. 3.3; our choice)")
     add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
@@ -1652,18 +1660,18 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    epochs. Adam's rate falls to 0 in the second half of a task, the critic has LayerNorm (BatchNorm
    makes the gradient penalty of an image depend on its batch), 64 images are replayed per step, and
    L_c has weight 4 in L_D. When the generator is frozen, the critic's classifier learns for 400
-   more steps, on images slightly turned, scaled and shifted (row raw: without). Photographs take
+   more steps, on images turned, scaled, sheared and shifted (row raw: without). Photographs take
    these small nets, too, not Sec. 4's residual ones, and settings that were chosen on *test* images
    (docs/dgm.md). improved takes the nets and the 13 epochs of MNIST for all images, but counts them
    as steps per class, so that few images are seen more often.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
-    (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution is
-    followed by BatchNorm (in D LayerNorm, see 9); ReLU comes behind the shortcut (He et al. 2016).
-    A generator's block first doubles the side, and its shortcut has no weights: channels are cut
-    off or filled with zeros, so that every layer can be masked and grow on its own. DGMa's mask
-    closes a unit behind the shortcut. Widths (128; ResNet-18: 64), Adam at 2e-4 and strides in the
-    critics are our choice.
+    (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution of
+    a block is followed by BatchNorm (in D LayerNorm, see 9); ReLU (in D leaky) comes behind the
+    shortcut (He et al. 2016). A generator's block first doubles the side, and its shortcut has no
+    weights: channels are cut off or filled with zeros, so that every layer can be masked and grow
+    on its own. DGMa's mask closes a unit behind the shortcut. Widths (128; ResNet-18: 64), Adam at
+    2e-4 and strides in the critics are our choice.
 12. Real images (Table 2). Of the N images replayed of a class, rN are real (--real-ratio), or K
     divided by the classes so far, the task's own too (--memory-size). N is the number of images of
     a class in the current task. --choice herding takes them by iCaRL's Algorithm 4, when their
