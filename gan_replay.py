@@ -1,11 +1,11 @@
 """Generative continual learning: a GAN replays what a classifier would forget (Montagna, 2024).
 
 A classifier (the *solver*) meets the ten digits two at a time and is always asked to tell all the
-classes met so far apart. Trained naively it forgets at once: after "4 or 5?" it answers 4 or 5 to
-everything. Storing old images would help, but here nothing real is kept. A GAN learns to generate
-the images seen so far; before the next task it generates n_gen of them, the old solver labels them,
-and the new task is learned from the mix. Then a fresh GAN is trained on the mix, so it learns the
-oldest digits from copies of copies.
+classes met so far apart. Trained naively it forgets at once: after the task of 4 and 5 it calls
+every image a 4 or a 5. Storing old images would help, but here nothing real is kept. A GAN learns
+to generate the images seen so far; before the next task it generates n_gen for each earlier one,
+the old solver labels them, and the new task is learned from the mix. Then a fresh GAN is trained on
+the mix, so it learns the oldest digits from copies of copies.
 
     task t:  real images ─┐                          ┌─► solver (keeps its weights) ─► R[t]
                           ├─► the mix (x, target) ───┤
@@ -50,8 +50,8 @@ from torch import Tensor
 # --------------------------------------------------------------------------------------------
 # The mix (Sec. 2): what task t is learned from
 # --------------------------------------------------------------------------------------------
-# `method` is what the rows exchange (class Method, below); the paper's is: generate,
-# label_by_solver, take_first, Generator, Discriminator.
+# Read `mix`, below, first. In the paper's method method.replay is generate, method.label is
+# label_by_solver and method.take is take_first; flags exchange them (class Method, below).
 
 CHUNK = 1000  # images generated at a time
 LATENT = 100  # numbers in z
@@ -86,7 +86,7 @@ class Mix(NamedTuple):
 
     x: Tensor  # uint8 [n, C, H, W]
     target: Tensor  # float [n, K], what the solver shall answer: one-hot, or probabilities
-    y: Tensor  # int64 [n]
+    y: Tensor  # int64 [n], classes: for counts, and for a GAN that is told them
     new: int
 
 
@@ -94,11 +94,12 @@ class Mix(NamedTuple):
 def generated(data: Data, seen: list[int], nets: Nets, method: "Method", seed: int) -> Iterator:
     """Endless chunks of 1,000 generated images: x uint8 [1000, C, H, W], target [1000, K], y.
 
-    `seen` are the classes of earlier tasks. Has its own random numbers, so that changing n_gen
-    changes nothing else in a run.
+    `seen` are the classes of earlier tasks. Has its own random numbers: from the same nets, a
+    larger n_gen only adds images.
     """
     rng = torch.Generator(data.x.device).manual_seed(seed)
-    asked = torch.tensor((seen * CHUNK)[:CHUNK], device=data.x.device)  # --conditional alone
+    # The classes in turn, 1,000 in all; the paper's G and label_by_solver ignore them.
+    asked = torch.tensor((seen * CHUNK)[:CHUNK], device=data.x.device)
     while True:
         z = torch.randn(CHUNK, LATENT, generator=rng, device=data.x.device)
         x = to_uint8(nets.G(z, asked))
@@ -248,6 +249,7 @@ def train_solver(
     for step, index in enumerate(batches, 1):
         image = method.view(to_float(mixed.x[index]), args)  # [B, C, H, W]
         loss = F.cross_entropy(solver(image), mixed.target[index])
+        # constant in the paper: method.rate is 1 but for --solver-decay
         opt.param_groups[0]["lr"] = args.solver_lr * method.rate((epoch + step / n) / epochs)
         opt.zero_grad()
         loss.backward()
@@ -303,12 +305,12 @@ def gan_step(gan: Gan, real: Tensor, y: Tensor) -> Tensor:
     z = torch.randn(len(y), LATENT, device=y.device)
     fake = gan.G(z, y)  # [B, C, H, W]
     score = gan.D(torch.cat([real, fake.detach()]), torch.cat([y, y]))  # [2B]
-    loss_D = discriminator_loss(*score.chunk(2))
+    loss_D = discriminator_loss(*score.chunk(2))  # scores of real [B], of fake [B]
     gan.opt_D.zero_grad()
     loss_D.backward()
     gan.opt_D.step()
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
-    loss_G = generator_loss(gan.D(fake, y))
+    loss_G = generator_loss(gan.D(fake, y))  # the same images, with gradients; the new D
     gan.opt_G.zero_grad()
     loss_G.backward()
     gan.opt_G.step()
@@ -356,9 +358,10 @@ def learn(
     # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), nets=nets, record=record):
         mixed = mix(data, t, nets, method, args)
-        lesson = mixed  # what the solver learns from; --solver-images exchanges it
+        lesson = mixed  # what the solver learns from: the mix, but for --solver-images
+        # epochs of the GAN: gan_epochs[t], unless --gan-steps is given (so n_solver, below)
         n_gan = repeats(gan_epochs[t], args.gan_steps, mixed.x, args.gan_batch_size)
-        if method.gan_first:  # beyond the paper: the solver sees images of G_t, not of G_{t-1}
+        if method.gan_first:  # not in the paper: G_t first, then the solver from its images
             learn_gan(data, t, mixed, nets, n_gan, record, method, args, run)
             lesson = from_new_gan(data, t, mixed, nets, record.quality[-1], method, args)
         n_solver = repeats(args.solver_epochs, args.solver_steps, lesson.x, args.batch_size)
@@ -382,6 +385,7 @@ def learn_gan(
     args: argparse.Namespace, run: common.Run,
 ) -> None:
     """G_t: "the generator is reset and trained on the combined dataset" (Sec. 2)."""
+    # The paper: both anew in every task; --keep-gan goes on with those of the last one.
     G, D = (nets.G.train(), nets.D) if args.keep_gan and t else new_nets(data, method, args)
     gan = Gan(G, D, args)
     for _ in run.epochs("gan", epochs, G=gan.G, D=gan.D, opt_G=gan.opt_G, opt_D=gan.opt_D):
@@ -397,7 +401,7 @@ def learn_gan(
 # Beyond the paper's own method
 # --------------------------------------------------------------------------------------------
 
-MAX_GENERATED = 20  # --balance gives up after this many times n_gen
+MAX_GENERATED = 20  # --balance gives up after so many images for each one wanted
 
 
 def repeats(epochs: int, steps: int, x: Tensor, B: int) -> int:
@@ -490,7 +494,7 @@ def from_new_gan(
     data: Data, t: int, mixed: Mix, nets: Nets, quality: dict, method: Method,
     args: argparse.Namespace,
 ) -> Mix:
-    """The solver's images for task t from G_t: as many of old classes as of new ones.
+    """The solver's images for task t from G_t, about equally many of each class.
 
     If new classes were real and old ones generated, the solver would learn to tell real from
     generated. `auto` allows it where that can hardly be told. Old classes keep the targets of
@@ -724,8 +728,10 @@ def test_again(model: tuple[Nets, Data], data: Data, args: argparse.Namespace) -
 
 
 def draw_classes(learned: tuple[Nets, Data], model: common.Model, n: int) -> dict[str, Tensor]:
-    """n images uint8 [n, C, H, W] of each class that G has learned, as a next task would be shown
-    them; without --conditional those that the solver takes for it."""
+    """n images uint8 [n, C, H, W] of each class that G has learned (fewer if they do not come).
+
+    Without --conditional a class is what the solver takes for it.
+    """
     (nets, data), seen = learned, learned[1].tasks[0]
     if not seen:
         raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
@@ -859,17 +865,18 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--keep-gan", action=yes_no, default=False,
         help="the GAN of the last task is trained on instead of being reset")
     add("--gan-steps", type=int, default=0,
-        help="steps of the GAN per task instead of epochs, so that few images mean more epochs")
+        help="about so many GAN steps per task (whole epochs), so that few images mean more epochs")
     add("--solver", choices=["mlp", "conv"], default="mlp", help="conv: two convolutions")
     add("--solver-images", choices=["real", "generated", "auto"], default="real",
         help="what the solver learns the new classes from. generated, auto: the GAN learns the "
         "task first; auto takes real images if a classifier cannot tell them from generated ones "
         "(needs --conditional)")
-    add("--solver-steps", type=int, default=0, help="steps per task instead of epochs")
+    add("--solver-steps", type=int, default=0,
+        help="about so many steps per task (whole epochs) instead of epochs")
     add("--augment", type=float, default=0.0,
         help="solver sees images turned, scaled, sheared and shifted by up to this")
     add("--jitter", type=float, default=0.0,
-        help="solver sees half of the images as negatives, all with noise of up to this")
+        help="solver sees half of the images as negatives, all with noise of up to this deviation")
     add("--solver-decay", action=yes_no, default=False,
         help="the solver's rate falls linearly to 0 within each task")
     common.add_data_flags(parser)
@@ -925,26 +932,28 @@ Deviations, and choices where the paper is silent:
  1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400 (--solver-hidden), 5
     epochs per task, batches of 128, Adam 1e-3, its moments new in each task. GAN: like DCGAN, of 64
     and 32 channels, without BatchNorm in D and with PyTorch's initial weights (the MLP: 256 and 512
-    units); z of 100 standard normal numbers, pixels in [-1, 1]; non-saturating loss, a step of D,
-    then one of G on the same images, batches of 64 (a last, smaller one is left out, as many
-    implementations do), Adam 1e-3, β₁ 0.5; 5, 6, 7, 8 epochs after tasks 1 to 4; D is reset with G.
-    All nets together are smaller than the paper's 5.7 MB.
+    units); z of 100 standard normal numbers, pixels in [-1, 1]; non-saturating loss; each batch
+    of 64 is a step of D on real and generated images, then one of G on the same generated ones (a
+    last, smaller batch is left out, as many implementations do); Adam 1e-3, β₁ 0.5; 5, 6, 7, 8
+    epochs after tasks 1 to 4; D is reset with G. All nets together are smaller than the paper's 5.7
+    MB.
  2. n_gen is per previous task. The paper says that the data grow linearly with the tasks "if we
     want to preserve the number of samples for each class". --n-gen-mode total fixes the sum.
  3. No GAN is trained after the last task, as nothing would be generated by it. --final-gan trains
-    it, and so does --preset improved, which uses it for the last task.
+    it, and so do --solver-images auto and generated (--preset improved), for the last task.
  4. "Validation" is the test set; nothing is chosen on it. Choices were made on training images held
     out (--validation); docs/tuning.md has those of --preset improved, earlier ones are not kept.
  5. Images are generated with BatchNorm's running statistics, so that an image does not depend on
-    its batch, and kept as bytes. One that the solver takes for a class still to come is kept.
+    its batch, and kept as bytes. One that the solver takes for a class still to come is kept
+    (--balance drops it).
  6. One head, K outputs from the start, a softmax over all of them in every task; classes 0 to 9 in
     pairs (row shuffled: another order).
  7. BWT and FWT, which the paper does not define, are Lopez-Paz & Ranzato's (2017). With one head
     no task is answered before it is learned, so FWT is what the untrained net knows, with a minus:
-    the same for all runs of a seed, whatever n_gen.
- 8. --balance, which the paper gave up, takes what has come after 20 times n_gen images. In bytes
-    and improved-bytes it repeats stored images until an old task has as many as when it was new:
-    1,787 take the bytes of our generator, 3,000 those of the improved one and its D.
+    the same for all runs of a seed with the same solver, images and class order, whatever n_gen.
+ 8. --balance, which the paper gave up, takes what has come after 20 images for each one wanted.
+    In rows bytes and improved-bytes it repeats stored images until an old task has as many as when
+    it was new: 1,787 take the bytes of our generator, 3,000 those of the improved one and its D.
 """
 
 
