@@ -13,7 +13,7 @@ for the old tasks.
 
 paper        here                      shape
 θ            theta, its views W        float [P]; W_l [out, in + 1], the last column is the bias
-f            measured, logits_of       images [B, D] -> logits [B, K]
+f            logits_of                 images [B, D] -> logits [B, K]; `measured` has its gradient
 ∇            grad, from `measured`     [P], of one minibatch
 h_i, φ_i     Predictor, past.old       θ_j [n] -> ∇_j [n], each coordinate on its own
 mean ∇^1:t   old, from past.predict    [P]
@@ -21,9 +21,9 @@ mean ∇^1:t   old, from past.predict    [P]
 g, μ         Distilled, its mu         one Predictor for all old tasks, Eqs. (6), (7)
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
-the paper gives h's loss, not its optimiser, rate or number of steps, and ours sees 256 coordinates
-a step, where it says "all θ_j"; the mean of all h_i is looked up in a table, which is thousands of
-times as fast; --preset improved is not the paper's.
+the paper gives h's loss, not its optimiser, rate or number of steps; our h learns from 256 random
+coordinates per step, where the paper says "all θ_j"; the mean of all h_i is looked up in a table,
+which is thousands of times as fast; --preset improved is not the paper's.
 
     python grad_predict.py --preset improved --dataset glyphs --image-size 14 --train-size 5000 \\
         --test-size 1000 --iterations 300 --lr 0.03 --n-pseudo 200
@@ -201,10 +201,11 @@ def draw(data: Data, task: Task, n: int) -> tuple[Tensor, Tensor]:
 
 @dataclass
 class Past:
-    """Base class: what is kept of old tasks (plain SGD: nothing)."""
+    """What stands for old tasks, and what learns to stand for the current one (here: nothing)."""
 
-    of: InitVar[Data]  # InitVar: an argument of the constructor, no field; fields are what a
-    flags: InitVar[argparse.Namespace]  # checkpoint keeps
+    # InitVar: arguments of the constructor, not fields; a checkpoint keeps the fields.
+    of: InitVar[Data]
+    flags: InitVar[argparse.Namespace]
 
     def __post_init__(self, of: Data, flags: argparse.Namespace) -> None:
         self.data, self.args = of, flags
@@ -242,7 +243,7 @@ class Predictors(Past):
     Runs use Tabulated, below: the same mean, looked up (Deviation 2).
     """
 
-    old: list[dict[str, Tensor]] = field(default_factory=list)  # φ of h_1 ... h_t
+    old: list[dict[str, Tensor]] = field(default_factory=list)  # φ of h_1 ... h_t, with their units
     h: Predictor = field(init=False)
     opt: torch.optim.Adam = field(init=False)
     steps: int = 0  # of h
@@ -260,7 +261,7 @@ class Predictors(Past):
         self.steps += 1
 
     def end(self, theta: Tensor, task: Task) -> None:
-        self.old.append(self.h.state_dict())
+        self.old.append(self.h.state_dict())  # not a copy: begin() makes a new h
 
     def each(self, theta: Tensor) -> Tensor:
         """h_1(θ) ... h_t(θ), [t, P]."""
@@ -282,10 +283,10 @@ class Predictors(Past):
 class Record:
     """What becomes JSON."""
 
-    R: list = field(default_factory=list)  # [T + 1, T]
+    R: list = field(default_factory=list)  # [T + 1, T]; row 0: untrained. --method joint: [1, T]
     answers: int = 0  # classes that f ever answers, when R was measured last
     curve: list = field(default_factory=list)  # rows of [iteration, accuracy on task 1 ... T]
-    left: list = field(default_factory=list)  # of [iteration, share of ∇'s coordinates in δ]
+    left: list = field(default_factory=list)  # of [iteration, share of ∇ != 0 that is in δ]
     signals: list = field(default_factory=list)  # Sec. 5.1: SIGNALS of every iteration
     since: list = field(default_factory=list)  # Sec. 5.1: the chosen one since the last alarm
     alarms: list = field(default_factory=list)  # Sec. 5.1: iterations
@@ -303,7 +304,7 @@ class State:
 
 @dataclass
 class Method:
-    """The parts in which the rows of the tables differ; each default is the paper's."""
+    """The parts in which the rows of the tables differ; defaults are the paper's."""
 
     past: Callable[[Data, argparse.Namespace], Past]  # what stands for old tasks: h_1 ... h_t
     combine: Callable | None = masked  # ∇, mean old ∇, number of old tasks -> δ; None: δ = ∇
@@ -315,7 +316,7 @@ def learn_tasks(
     state: State, data: Data, method: Method, args: argparse.Namespace, run: common.Run
 ) -> None:
     """All tasks in turn; where one ends is known. Changes `state`."""
-    theta, past = state.theta, state.past
+    theta, past = state.theta, state.past  # theta: the same tensor, changed in place
     add_row(state, data)  # of R: the untrained f
     follow(state, 0, data, args)  # the first point of the curves
     # t: how many old tasks there are; common.Run only adds checkpoints
@@ -325,8 +326,8 @@ def learn_tasks(
             x, y = draw(data, task, args.batch_size)  # [B, D], [B, K]
             grad, _ = measured(theta, x, y, data.shapes)  # ∇ of task t + 1, [P]
             delta = grad = method.update(grad, state)  # SGD: ∇ itself; others: Sec. 2.1
-            if not is_last:  # Deviation 1
-                past.learn(theta, grad, task)  # Eqs. (3), (4)
+            if not is_last:  # the last task needs no h
+                past.learn(theta, grad, task)  # the current h: Eqs. (3), (4)
             if t and method.combine:
                 old = past.predict(theta)  # the mean of h_1(θ) ... h_t(θ), [P]
                 delta = method.combine(grad, old, t)  # the paper: masked, Eq. (5)
@@ -416,7 +417,7 @@ class Tabulated(Predictors):
         self.table = tabulate(self.mean, theta)
 
     def mean(self, theta: Tensor) -> Tensor:
-        """What the table holds."""
+        """What the table holds: the mean of h_1 ... h_t; Pairs and Distilled put in their own."""
         return super().predict(theta)
 
     def predict(self, theta: Tensor) -> Tensor:
@@ -522,7 +523,7 @@ def learn_stream(
         record.signals.append(statistics_of(past.current(theta), grad, loss))
         record.since.append(record.signals[-1][SIGNALS.index(args.detector)])
         if alarm(record.since, args.threshold):
-            past.end(theta, task)
+            past.end(theta, task)  # the new task already, which no predictor allowed here looks at
             past.begin()
             record.alarms.append(i)
             record.since = []
@@ -1230,16 +1231,16 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--boundaries", choices=["known", "detect"], default="known",
         help="whether f is told that a task begins (Sec. 5.1)")
     add("--detector", choices=SIGNALS, default="predictor",
-        help="what signals a new task: the loss of h (Sec. 5.1), what it gains over predicting "
-        "nothing, the loss of f, or the norm of its gradient")
+        help="what signals a new task. predictor: the loss of h (Sec. 5.1); gain: how much worse "
+        "that is than predicting 0; loss: that of f; gradient: its norm")
     add("--threshold", type=float, default=1.5,
         help="--boundaries detect: standard deviations above the recent past (our choice)")
     beyond = parser.add_argument_group("beyond the paper (controls, and --preset improved)")
     add = beyond.add_argument
     add("--later-lr", type=float, default=1.0, help="times --lr from the second task on")
     add("--ema", type=float, default=0.0,
-        help="momentum: decay of a running mean of ∇, which all, h too, take in place of ∇ "
-        "(Sec. 2.1); it goes on from task to task")
+        help="momentum: decay of a running mean of ∇, which the rule and h take in place of ∇ "
+        "(Sec. 2.1), not the detector; it goes on from task to task")
     add("--loss-scale", type=float, default=1.0,
         help="--boundaries detect: what the loss of every second task is multiplied by (Sec. 5.1)")
     add("--ewc-lambda", type=float, default=100.0, help="EWC: weight λ of the penalty")
@@ -1253,7 +1254,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--curve-every", type=int, default=100, help="iterations between points of the curves")
     add("--curve-images", type=int, default=1000, help="test images for the curves; R takes all")
     add("--record-death", action=yes_no, default=False,
-        help="when a parameter becomes infinite, write a result that counts as dead, no error")
+        help="where f or its gradient is not finite, write a result that counts as dead, no error")
     common.add_model_flags(parser)
     if common.preset_of(argv) == "improved":
         parser.set_defaults(**IMPROVED)
@@ -1307,19 +1308,20 @@ Deviations, and choices where the paper is silent (docs/ measures those that mat
     are averaged. With --h-scale raw f died (one seed). The last task needs no h.
  2. h takes one number, so the mean of all h_i is tabulated once per task on 16,384 points and
     looked up, not computed for 335,114 coordinates.
- 3. Images are in [0, 1]; --inputs standardised has mean 0 and standard deviation 1, which SGD likes
-    better. Task 1 leaves the pixels in their places. f and h have ReLU and PyTorch's initial
-    weights, f the cross entropy; batches are drawn with replacement.
+ 3. Images are in [0, 1]; --inputs standardised has mean 0 and standard deviation 1 (of all pixels
+    of the first 10,000 training images), which SGD likes better. Task 1 leaves the pixels in their
+    places. f and h have ReLU and PyTorch's initial weights, f the cross entropy; batches are drawn
+    with replacement.
  4. g is distilled when a task ends, from the finished h, on random coordinates of θ as it is then,
-    in 1,000 steps of a new Adam.
+    in 1,000 steps of a new Adam; it keeps the units of h_1.
  5. --boundaries detect: log10 of h's loss over all coordinates, by a table of h renewed every 50
     iterations, signals a new task when the mean of 20 iterations is 1.5 deviations above the 200
     before them, chosen on permutations that no row has; so it is deaf for 220 after an alarm.
  6. --preset improved is not the paper's: it predicts the gradient by back-propagating a few learned
     inputs through f, so that the position and all related parameters count (the paper's future
     work), and adds the predictions as in Eq. (2), but without its factor 1 / T (--method mean has
-    it), so that its steps grow with the tasks: compare, roughly, SGD at three times the rate. Its
-    settings were chosen by test accuracy, with one other set of permutations, on standardised
+    it), so its steps add up 1 to 5 gradients, 3 on average: compare SGD at three times the rate.
+    Its settings were chosen by test accuracy, with one other set of permutations, on standardised
     pixels.
  7. Eq. (5) is applied to the mean of the old gradients, as the paper does "in practice"; to each
     with --predictor scalar-pairs and oracle-pairs.
