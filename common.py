@@ -1143,8 +1143,6 @@ def exit_in_one_line(main: Callable[[], None]) -> None:
         said = str(error).lower()
         if isinstance(error, MemoryError) or any(sign in said for sign in NO_MEMORY):
             stop("out of memory: use fewer or smaller images, nets or batches", 1)
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            stop(f"--compile failed, run without it: {str(error).strip()[:200]}", 1)
         raise
     except BrokenPipeError:  # `... | head` closed our output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

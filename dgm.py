@@ -831,7 +831,8 @@ def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tens
 
 def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """--classifier-images auto: real images where they can hardly be told from generated ones."""
-    task.alike = (task.quality.get("told apart") or 1) < common.ALIKE
+    apart = task.quality.get("told apart")  # None: not measured
+    task.alike = apart is not None and apart < common.ALIKE
     kind = "real" if task.alike else "generated"
     print(f"task {task.t + 1}: the classifier learns the new classes from {kind} images")
     return (real_lesson if task.alike else generated_lesson)(task, args)
