@@ -802,11 +802,10 @@ ITEMS = {
 DEMO = {
     "": "--dataset glyphs --train-size 2000 --test-size 1000 --gan-epochs 8 --gan-batch-size 16 "
         "--gan-width 32",
-    "ngen120000": "--n-gen 2000", "ngen12000": "--n-gen 400", "ngen1200": "--n-gen 40",
+    "ngen12000": "--n-gen 400", "ngen1200": "--n-gen 40",
     "none": "--replay none", "joint": "--joint", "real": "--replay real --n-gen 2000",
     "bytes": "--replay real --n-gen-mode total --n-gen 60 --balance",
-    "total300": "--n-gen-mode total --n-gen 10", "total1200": "--n-gen-mode total --n-gen 40",
-    "total4000": "--n-gen-mode total --n-gen 130", "total12000": "--n-gen-mode total --n-gen 400",
+    "total12000": "--n-gen-mode total --n-gen 400",
     "improved": "--preset improved --n-gen 400 --gan-steps 300 --solver-steps 100",
 }  # fmt: skip
 

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tools import benchmark, draw, runs, style
+from tools import benchmark, draw, race, runs, style
 
 ROOT = Path(__file__).parent.parent
 MANY = [(script, name, picture) for script in runs.SCRIPTS
         for name, picture in draw.figures_of(script).PICTURES.items()
-        if name in ("averages", "cost", "figure2", "figure4", "figure5")
+        if name in ("averages", "cost", "quality", "figure2", "figure4", "figure5")
         and len(picture.rows) > 1 and (script, name) != ("dgm", "figure5")]  # fmt: skip
 # linear RGB as people without green cones see it (Machado et al. 2009)
 DEUTERANOPIA = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
@@ -35,11 +35,12 @@ def test_lines_that_meet_differ_in_marker_and_in_colour_or_line(script, name, pi
         assert (a.marker, a.hollow, a.ls) != (b.marker, b.hollow, b.ls), (a, b)  # in grey
 
 
-def test_every_method_of_the_benchmark_has_a_name_that_is_no_rows():
-    for script, (_, rows) in benchmark.BENCHMARK.items():
-        for row in rows:
-            label = style.look(script, row).label
-            assert label not in runs.rows_of(script) and "split-" not in label
+def test_every_method_of_the_benchmark_and_the_race_has_a_name_that_is_no_rows():
+    every = [(script, row) for script, (_, rows) in benchmark.BENCHMARK.items() for row in rows]
+    every += [entry for ours, _ in race.RACES.values() for entry in ours]
+    for script, row in every:
+        label = style.look(script, row).label
+        assert label not in runs.rows_of(script) and "split-" not in label
 
 
 def test_tasks_go_from_dark_to_light():

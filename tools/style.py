@@ -49,6 +49,7 @@ LOOKS = {  # script -> row -> look
     "gan_replay": {
         "none": NONE, "joint": JOINT,
         "ngen12000": Look("GAN replay", BLUE), "digits": Look("GAN replay", BLUE),
+        "ngen1200": Look("GAN replay, {n_gen:,} images per task", SKY, "v", "-.", hollow=True),
         "total12000": Look("GAN replay, {n_gen:,} images in total", SKY, "^", "--"),
         "real": STORED._replace(label="all images stored", ls=":"),
         "bytes": Look("{n_gen:,} images stored", ORANGE, "v", "-."),
