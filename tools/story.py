@@ -46,8 +46,8 @@ STORIES = {
         "Meta-learned images can be learned in sequence, with less forgetting than real ones.",
         {"mlp": "real images, plain", "real": "real, learned rates", "synthetic": "the paper's",
          "improved": "our preset"}, "figure4",
-        "Left, a test image is normalised beside the others, as in the paper; right, it is not: see "
-        "how much of the advantage over real data is left. Our preset needs no such help.",
+        "Left, a test image is normalised beside the others, as in the paper; right, it is not: "
+        "see how much of the advantage over real data is left. Our preset needs no such help.",
         "in miniature, after so few meta-steps, only our preset is above learned rates"),
     "grad_predict": Story(
         "A veto by predicted gradients keeps old tasks, if only the predictions were right.",
@@ -144,7 +144,7 @@ def page(name: str, every: dict[str, Runs]) -> str:
             data = base64.b64encode(file.read_bytes()).decode()
             parts.append(f'<p><img alt="{html.escape(story.says)}" src="data:image/png;base64,'
                          f'{data}">')  # fmt: skip
-        small = f" ({story.small}.)" if name == "demo" and story.small else ""
+        small = f" {story.small.capitalize()}." if name == "demo" and story.small else ""
         parts.append(f"<p>{html.escape(story.see + small)}")
         row = next(row for row, words in story.rows.items() if words == "the paper's")
         if row in runs:
