@@ -3,9 +3,10 @@
 A classifier (the *solver*) meets the ten digits two at a time and is always asked to tell all the
 classes met so far apart. Trained naively it forgets at once: after the task of 4 and 5 it calls
 every image a 4 or a 5. Storing old images would help, but here nothing real is kept. A GAN learns
-to generate the images seen so far; before the next task it generates n_gen for each earlier one,
-the old solver labels them, and the new task is learned from the mix. Then a fresh GAN is trained on
-the mix, so it learns the oldest digits from copies of copies.
+to generate the images seen so far; before the next task it generates n_gen times as many images as
+there were tasks, of whatever digits come; the old solver labels them, and the new task is learned
+from the mix. Then a fresh GAN is trained on the mix: it learns the oldest digits from copies of
+copies.
 
     task t:  real images ─┐                          ┌─► solver (keeps its weights) ─► R[t]
                           ├─► the mix (x, target) ───┤
@@ -27,7 +28,7 @@ after the last task.
     python gan_replay.py --dataset glyphs --train-size 2000 --test-size 1000 --n-gen 400 \\
         --gan-epochs 10 --gan-batch-size 16 --gan-width 32 --solver-epochs 8
     # half a minute: ACC 0.47 to 0.70, with --replay none 0.10 to 0.15
-    python gan_replay.py --seed 0  # ten minutes; numbers: RESULTS.md
+    python gan_replay.py --seed 0  # eight minutes; numbers: RESULTS.md
     # Both on one core of an AMD EPYC.
 """
 
@@ -50,8 +51,8 @@ from torch import Tensor
 # --------------------------------------------------------------------------------------------
 # The mix (Sec. 2): what task t is learned from
 # --------------------------------------------------------------------------------------------
-# Read `mix`, below, first. In the paper's method method.replay is generate, method.label is
-# label_by_solver and method.take is take_first; flags exchange them (class Method, below).
+# Read `mix`, below, first. method.NAME is a part that a flag can exchange (class Method, below).
+# The paper's parts: replay = generate, label = label_by_solver, take = take_first.
 
 CHUNK = 1000  # images generated at a time
 LATENT = 100  # numbers in z
@@ -94,8 +95,8 @@ class Mix(NamedTuple):
 def generated(data: Data, seen: list[int], nets: Nets, method: "Method", seed: int) -> Iterator:
     """Endless chunks of 1,000 generated images: x uint8 [1000, C, H, W], target [1000, K], y.
 
-    `seen` are the classes of earlier tasks. Has its own random numbers: from the same nets, a
-    larger n_gen only adds images.
+    Endless, as --balance cannot know how many it will need. `seen`: classes of earlier tasks. Own
+    random numbers: from the same nets, a larger n_gen only adds images.
     """
     rng = torch.Generator(data.x.device).manual_seed(seed)
     # The classes in turn, 1,000 in all; the paper's G and label_by_solver ignore them.
@@ -124,7 +125,7 @@ def generate(
     data: Data, t: int, nets: Nets, method: "Method", args: argparse.Namespace
 ) -> tuple[Tensor, ...]:
     """n_gen images per earlier task from G_{t-1}: x uint8 [n, C, H, W], target [n, K], y [n]."""
-    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # Deviation 2
+    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # t tasks are done; Deviation 2
     seen = sum(data.tasks[:t], [])
     return method.take(generated(data, seen, nets, method, args.seed * 1000 + t), n, seen)
 
@@ -208,7 +209,7 @@ def mlp_features(shape: tuple[int, int, int], width: int) -> tuple[nn.Sequential
 BUILD = {"conv": (conv_generator, conv_features), "mlp": (mlp_generator, mlp_features)}  # Sec. 2
 
 
-# K and the classes y [B] are for nets that are told the class (ToldGenerator, below).
+# The paper's nets ignore y, the classes [B]. K and y are there for ToldGenerator, below.
 class Generator(nn.Module):
     """z [B, 100] -> images [B, C, H, W] in [-1, 1]."""
 
@@ -334,7 +335,7 @@ class Method:
     rate: Callable = lambda progress: 1.0  # factor of the solver's rate; progress in a task: 0 to 1
     nets: tuple = (Generator, Discriminator)
     gan_first: bool = False  # the GAN learns a task before the solver does
-    made: list[int] = field(default_factory=list)  # images generated for each --balance
+    made: list[int] = field(default_factory=list)  # --balance, by task: images to choose from
 
 
 @dataclass
@@ -353,15 +354,15 @@ def learn(
 ) -> tuple[Record, Nets]:
     """All tasks in turn; `gan_epochs` [T], 0 where no GAN is trained."""
     nets = Nets(new_solver(data, args), *new_nets(data, method, args))
-    nets.G.eval()  # a G of a checkpoint goes on generating with running statistics
+    nets.G.eval()  # a resumed run loads G's weights here; images are drawn in eval mode
     record = Record(R=[accuracies(nets.solver, data)])  # row 0: untrained
     # t = 0 ... T - 1: common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), nets=nets, record=record):
         mixed = mix(data, t, nets, method, args)
-        lesson = mixed  # what the solver learns from: the mix, but for --solver-images
-        # epochs of the GAN: gan_epochs[t], unless --gan-steps is given (so n_solver, below)
+        lesson = mixed  # the solver's images: in the paper the mix
+        # how many epochs each net trains (--gan-steps, --solver-steps: about so many steps)
         n_gan = repeats(gan_epochs[t], args.gan_steps, mixed.x, args.gan_batch_size)
-        if method.gan_first:  # not in the paper: G_t first, then the solver from its images
+        if method.gan_first:  # beyond the paper (skip at first): G_t, then the solver
             learn_gan(data, t, mixed, nets, n_gan, record, method, args, run)
             lesson = from_new_gan(data, t, mixed, nets, record.quality[-1], method, args)
         n_solver = repeats(args.solver_epochs, args.solver_steps, lesson.x, args.batch_size)
@@ -479,7 +480,8 @@ def stored(data: Data, t: int, nets: Nets, method: Method, args: argparse.Namesp
 def stored_index(data: Data, t: int, args: argparse.Namespace) -> list[Tensor]:
     """Which images of tasks 0 ... t - 1 are stored: a random choice, made once per task.
 
-    n_gen per task, or n_gen in all, of which every task then gives up a part when a new one comes.
+    n_gen per task; or n_gen in all, shared equally, so that each task stores fewer when one is
+    added.
     """
     share = args.n_gen if args.n_gen_mode == "per-task" else args.n_gen // t
     chosen = []
@@ -496,9 +498,9 @@ def from_new_gan(
 ) -> Mix:
     """The solver's images for task t from G_t, about equally many of each class.
 
-    If new classes were real and old ones generated, the solver would learn to tell real from
-    generated. `auto` allows it where that can hardly be told. Old classes keep the targets of
-    --soft-labels.
+    If new classes were real and old ones generated, the solver could tell old ones by their looking
+    generated. `auto` allows it if a small classifier gets fewer than 80 % right (common.ALIKE). Old
+    classes keep the targets of --soft-labels.
     """
     seen = sum(data.tasks[: t + 1], [])
     n = len(mixed.x) // len(seen) * len(seen)
@@ -868,12 +870,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--solver", choices=["mlp", "conv"], default="mlp", help="conv: two convolutions")
     add("--solver-images", choices=["real", "generated", "auto"], default="real",
         help="what the solver learns the new classes from. generated, auto: the GAN learns the "
-        "task first; auto takes real images if a classifier cannot tell them from generated ones "
-        "(needs --conditional)")
+        "task first; auto takes real images if a small classifier tells fewer than 80%% of images "
+        "apart (real or generated; 50%% is chance; needs --conditional)")
     add("--solver-steps", type=int, default=0,
         help="about so many steps per task (whole epochs) instead of epochs")
     add("--augment", type=float, default=0.0,
-        help="solver sees images turned, scaled, sheared and shifted by up to this")
+        help="solver sees images turned, scaled, sheared and shifted by up to this: radians, share "
+        "of the size, share of half a side")
     add("--jitter", type=float, default=0.0,
         help="solver sees half of the images as negatives, all with noise of up to this deviation")
     add("--solver-decay", action=yes_no, default=False,
@@ -931,28 +934,31 @@ Deviations, and choices where the paper is silent:
  1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400 (--solver-hidden), 5
     epochs per task, batches of 128, Adam 1e-3, its moments new in each task. GAN: like DCGAN, of 64
     and 32 channels, without BatchNorm in D and with PyTorch's initial weights (the MLP: 256 and 512
-    units); z of 100 standard normal numbers, pixels in [-1, 1]; non-saturating loss; each batch
-    of 64 is a step of D on real and generated images, then one of G on the same generated ones (a
+    units); z of 100 standard normal numbers, pixels in [-1, 1]; non-saturating loss; each batch of
+    64 is a step of D on real and generated images, then one of G on the same generated ones (a
     last, smaller batch is left out, as many implementations do); Adam 1e-3, β₁ 0.5; 5, 6, 7, 8
-    epochs after tasks 1 to 4; D is reset with G. All nets together are smaller than the paper's 5.7
-    MB.
+    epochs after tasks 1 to 4; D is reset with G, the solver keeps its weights. All nets together
+    are smaller than the paper's 5.7 MB; optimizers are not counted.
  2. n_gen is per previous task. The paper says that the data grow linearly with the tasks "if we
-    want to preserve the number of samples for each class". --n-gen-mode total fixes the sum.
+    want to preserve the number of samples for each class". --n-gen-mode total fixes the sum; new
+    tasks keep all their images, which the paper would have cut to stay balanced.
  3. No GAN is trained after the last task, as nothing would be generated by it. --final-gan trains
     it, and so do --solver-images auto and generated (--preset improved), for the last task.
  4. "Validation" is the test set; nothing is chosen on it. Choices were made on training images held
-    out (--validation); docs/tuning.md has those of --preset improved, earlier ones are not kept.
+    out (--validation); docs/tuning.md has the steps and --solver-images of --preset improved, the
+    other tries are not kept.
  5. Images are generated with BatchNorm's running statistics, so that an image does not depend on
-    its batch, and kept as bytes. One that the solver takes for a class still to come is kept
-    (--balance drops it).
+    its batch, and kept as bytes. Labels are the solver's most probable class. An image that it
+    takes for a class still to come is kept (--balance drops it).
  6. One head, K outputs from the start, a softmax over all of them in every task; classes 0 to 9 in
     pairs (row shuffled: another order).
- 7. BWT and FWT, which the paper does not define, are Lopez-Paz & Ranzato's (2017). With one head
+ 7. BWT and FWT, which the paper does not define, are Lopez-Paz & Ranzato's (2017). In all our runs
     no task is answered before it is learned, so FWT is what the untrained net knows, with a minus:
     the same for all runs of a seed with the same solver, images and class order, whatever n_gen.
- 8. --balance, which the paper gave up, takes what has come after 20 images for each one wanted.
-    In rows bytes and improved-bytes it repeats stored images until an old task has as many as when
-    it was new: 1,787 take the bytes of our generator, 3,000 those of the improved one and its D.
+ 8. --balance, which the paper gave up, stops after 20 images for each one wanted and uses what it
+    has. In rows bytes and improved-bytes it repeats stored images until an old task has as many as
+    when it was new: 1,787 take the bytes of our generator, 3,000 those of the improved one and its
+    D.
 """
 
 

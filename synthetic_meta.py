@@ -4,8 +4,9 @@ A classifier S (the *learner*) meets the digits two at a time, for a few steps o
 never sees a finished task again. On real digits, says the paper, it forgets. Here a generator G
 makes its data, with one aim: that a learner trained on them *in sequence* knows all ten digits at
 the end. So G is trained by the learner's final loss on real images, back-propagated through every
-step that the learner has taken. Each meta-step has a new learner and a new order of the tasks, so G
-cannot fit its images to one of them. They need not look like digits, and do not.
+step that the learner has taken. One update of G is a meta-step; each has a new learner and new
+tasks in a new order, so G cannot fit its images to one of them. They need not look like digits, and
+do not.
 
     z, y ─► G ─► x ─► task t_1: 5 steps ─► ... ─► task t_5: 5 steps ─► w_m ─► L(S(x_r; w_m), y_r)
             ▲         v <- μ v + ∇L(S(x; w), y),  w <- w - α v                       │
@@ -20,11 +21,11 @@ m                T * --steps               SGD steps of the learner, 25
 p = 250          --pool                    images per class of a tested learner (Deviation 5)
 η                --gen-lr                  G's learning rate; Adam instead of Eq. (1)'s plain step
 
-The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
-the paper gives no sizes and no rates; the learner's loss is over all ten classes, not over the two
-of its task; and S is evaluated, in the meta-loss and in the test, with BatchNorm's statistics of a
-batch of images, which hides forgetting. --bn running takes running statistics instead; every
-result with BatchNorm holds both.
+The deviations that matter most (the list: DEVIATIONS, at the end of this file; reasons:
+docs/synthetic_meta.md): the paper gives no sizes and no rates; the learner's loss is over all ten
+classes, not over the two of its task; and S is evaluated, in the meta-loss and in the test, with
+BatchNorm's statistics of a batch of images, which hides forgetting. --bn running takes running
+statistics instead; every result with BatchNorm holds both.
 
     python synthetic_meta.py --seed 0  # the paper's, on MNIST; numbers, times: RESULTS.md
     python synthetic_meta.py --preset improved --dataset glyphs --image-size 16 --train-size 5000 \\
@@ -65,8 +66,9 @@ def sgd_step(
 ) -> tuple[Tensors, Tensors]:
     """v <- μ v + ∇L, w <- w - α v, out of place, so that gradients flow through both.
 
-    v names what is trained; w also holds running statistics and frozen weights. `graph`: the
-    gradients keep their own graph, so that second derivatives reach G, α and μ.
+    v has one velocity per trained tensor. w may hold more (running statistics, frozen weights),
+    which stays as it is. `graph`: the gradients keep their own graph, so that second derivatives
+    reach G, α and μ.
     """
     grads = torch.autograd.grad(loss, [w[name] for name in v], create_graph=graph)
     v = {name: momentum * v[name] + g for name, g in zip(v, grads)}
@@ -80,8 +82,8 @@ def learn(
 ) -> Iterator[Tensors]:
     """SGD on one task after the other; yields the weights after each. Nothing is replayed.
 
-    tasks [T, C]: C classes per task. For each task `batches` holds its batches x [B, C, H, W] (here
-    C is channels), y [B]. The weights that have a rate are trained.
+    tasks [T, C]: C classes each. batches: for each task, its pairs x [B, channels, H, W], y [B].
+    Only weights with a rate are trained.
     """
     v = {name: torch.zeros_like(w[name]) for name in rates}
     for task, own in zip(tasks, batches):
@@ -131,7 +133,7 @@ class Data:
 
 @dataclass
 class Method:
-    """What the rows of the table exchange, and what the paper has there."""
+    """The parts that flags replace (`method_of`); a comment names the paper's own choice."""
 
     images: Callable  # n images of each class: generated
     tasks: Callable  # shuffled
@@ -144,9 +146,9 @@ class Method:
 
 @dataclass
 class Nets:
-    """The structure of S, and all that Eq. (1) changes."""
+    """The learner's structure, and what is meta-learned: G, α, μ (beyond the paper: a start)."""
 
-    S: nn.Sequential  # images [B, C, H, W] -> logits [B, K]; its weights come from outside
+    S: nn.Sequential  # images -> logits [B, K]; its own weights are never used: call(S, w, x)
     G: Any  # nn.Module, θ: z [B, 64], y [B] -> images [B, C, H, W]
     log_rates: Tensor  # [tensors of S]: α = exp(log_rates); [1] with --rates one
     logit_momentum: Tensor  # []: μ = sigmoid(logit_momentum)
@@ -162,8 +164,8 @@ def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) 
 
     A comment at a `method.` names what the paper has there.
     """
-    # Images per class in this learner's course: steps * 20 = 100. The paper makes p = 250 and draws
-    # from them; we make only those used (Deviation 5). --pool is the 250 of the test.
+    # 100 images per class: 5 steps of 20, each used once. The paper makes p = 250 and draws; we
+    # make only what is used (Deviation 5).
     per_class = args.steps * args.batch_size // args.classes_per_task
     w = method.start(nets, method)  # fresh_start: w_0; "the learning network is replaced"
     x = method.images(per_class, nets, data)  # generated: [K * per_class, C, H, W], by class
@@ -178,10 +180,11 @@ def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) 
     rows = method.batches(tasks, per_class, args.steps, args.batch_size)
     # x_t [steps, B, C, H, W], y_t [steps, B]: one gather, then views
     batches = [zip(x_t, y_t) for x_t, y_t in zip(x[rows], y[rows])]
-    # w_m: what learn yields last. w_0 goes in with new running statistics (BatchNorm) beside it.
+    # learn yields the weights after each task; the last are w_m. buffers: BatchNorm's running
+    # statistics, new for each learner.
     *_, w_m = learn(nets.S, w | buffers(nets.S, x.device), tasks, batches, rates, momentum,
                     method.inner_loss)  # loss_over_all  # fmt: skip
-    # In train mode, not to train: BatchNorm then takes x_r's own statistics (Deviation 4).
+    # train() only makes BatchNorm use x_r's own mean and variance (Deviation 4); no step follows.
     nets.S.train(args.bn != "running")
     return F.cross_entropy(call(nets.S, w_m, x_r), y_r)
 
@@ -257,7 +260,7 @@ HIDDEN = 256  # units of G's first layer
 
 
 class Generator(nn.Module):
-    """G: two linear and two convolutional layers, each followed by BatchNorm."""
+    """G: two linear, two transposed convolutional layers, each with BatchNorm (GAN: last tanh)."""
 
     def __init__(self, shape: tuple[int, int, int], K: int, width: int, last: nn.Module):
         """`width`: channels at a quarter of the size; `last`: BatchNorm, or the GAN's tanh."""
@@ -310,7 +313,7 @@ def kaiming(shape: torch.Size, device: torch.device, scale: float = 1.0) -> Tens
 def initial_weights(
     shapes: dict[str, torch.Size], device: torch.device, filters: Callable, last: float, bias: float
 ) -> Tensors:
-    """Convolutions by `filters` (kaiming), linear ones too, the last times `last` (0.1)."""
+    """Convolutions by `filters`; linear layers by kaiming, the last one times `last`."""
     w: Tensors = {}
     linear = [name for name, shape in shapes.items() if len(shape) == 2]
     for name, shape in shapes.items():
@@ -444,7 +447,9 @@ def accuracies(
 @torch.no_grad()
 def pool(n: int, seed: int, nets: Nets, data: Data, method: Method) -> Tensor:
     """The images of one learner, [K * n, C, H, W], by class."""
-    torch.manual_seed(seed + 2**32)  # not the numbers that the learner's weights come from
+    # Not the numbers that the learner's weights come from. (2**32 gives the same: a CPU's generator
+    # takes seeds modulo 2**32.)
+    torch.manual_seed(seed + 2**31)
     return method.images(n, nets, data)
 
 
@@ -519,8 +524,10 @@ def in_order(K: int, C: int) -> Tensor:
 
 
 def fixed_noise(n: int, nets: Nets, data: Data) -> Tensor:
-    """As `generated`, but each class has the same n images for every learner: a curriculum, as
-    GTN has (Such et al. 2020)."""
+    """As `generated`, but each class has the same n images for every learner: a fixed curriculum.
+
+    GTN (Such et al. 2020) learns its noise, too.
+    """
     z = torch.randn(n, data.K, LATENT, generator=torch.Generator().manual_seed(0)).transpose(0, 1)
     return nets.G(z.reshape(-1, LATENT).to(data.y.device), labels(n, data))
 
@@ -1263,30 +1270,35 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md has more):
 
- 1. Not given: sizes, rates. S: 3x3 convolutions of stride 2, 16 and 32 channels, Kaiming's
-    weights, a tenth of them in the last layer. G: two linear layers, two transposed convolutions.
-    Adam (0.9, 0.99), 4e-3 falling to 0 on a cosine, 667
-    meta-steps, gradients clipped to norm 1; the learner's rates and momentum by Adam at 5e-3.
- 2. The learner has a rate for each tensor, learned as a logarithm and held at 0.3 or less,
-    because otherwise they diverge. --rates one has a single one.
+ 1. Not given: sizes, rates. S: 3x3 convolutions of stride 2, 16 and 32 channels, Kaiming's initial
+    weights, in the last layer times 0.1. G: two linear layers, two transposed convolutions. ReLU
+    (G: leaky, 0.1) behind BatchNorm; images standardised. Adam (0.9, 0.99), 4e-3 falling to 0 on a
+    cosine, 667 meta-steps, gradients clipped to norm 1; the learner's rates and momentum by Adam at
+    5e-3. Each meta-loss: 500 new training images, drawn with replacement.
+ 2. The learner has a rate for each tensor, learned as a logarithm and held at 0.3 or less, because
+    without it they diverged (runs not kept); its velocity runs on from task to task. --rates one
+    has a single rate.
  3. "Binary classification tasks" can mean a loss over the task's two classes (--inner-loss task) or
     all ten (all). Our default is all: it had the higher test accuracy, one seed, 5 steps per task.
- 4. "Each layer is followed by a batch normalisation layer", the logits too. S is evaluated with
-    the statistics of a batch: the 500 images of the meta-loss, up to 2,000 in the test. They tell
-    that all classes are about as frequent, which hides forgetting; and after task t a batch holds
-    only the 2t classes seen, as in Fig. 4, so that accuracy may rise for no other reason than the
+ 4. "Each layer is followed by a batch normalisation layer", the logits too. S is evaluated with the
+    statistics of a batch: the 500 images of the meta-loss, up to 2,000 in the test. They tell that
+    all classes are about as frequent, which hides forgetting; and after task t a batch holds only
+    the 2t classes seen, as in Fig. 4, so that accuracy may rise for no other reason than the
     changed batch. --bn running does neither, but 41 % of its moving mean comes from the last task's
     five batches. A result holds both, and three controls. "mean": the plain mean over the learner's
     batches. "own": its own images of the classes looked at, which it would have to keep. "all":
     test batches that always hold all classes.
  5. G generates the images of a meta-step in one call and never in eval mode, so its BatchNorm sees
     all classes at once. One learner uses 100 images per class; in meta-training they are generated
-    directly, not from 250. Real images are 250 per class in the test, too; row real-pool has more.
+    directly, not from 250. Within a task none comes twice, while there are enough. Real images are
+    250 per class in the test, too (row real-pool has more); while rates are learned, they come from
+    all 60,000, the GAN's from its one pool. Pairs are drawn anew as well as their order, in the
+    test, too; the paper does not say which sequences its figures show.
  6. The MLP's rate and momentum are where all others begin. The GAN is a projection cGAN; its curve
     is drawn only if a classifier trained on real images agrees with nine of ten of its labels.
  7. --preset improved is not the paper's. Its settings were chosen on 10,000 held-out training
-    images, except G's rate: we halved it after one seed did badly on test images. The choosing
-    runs were not kept.
+    images, except G's rate: we halved it after one seed did badly on test images. The choosing runs
+    were not kept.
 """
 
 

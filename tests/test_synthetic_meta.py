@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -467,6 +468,22 @@ def test_initial_weights_are_new_or_not_as_asked():
         sm.update(nets, sm.meta_loss(nets, data, method, args), 0, args)
         moved = not torch.equal(old, method.start(nets, method)["conv1.weight"])
         assert moved == (init != "fixed")
+
+
+def test_a_learners_weights_and_the_noise_of_its_images_are_other_numbers():
+    nets, data, method, args = build()
+    drawn = []
+
+    def images(*of):
+        drawn.append(torch.randn(64))
+        return method.images(*of)
+
+    def start(*of):
+        drawn.append(torch.randn(64))
+        return method.start(*of)
+
+    sm.new_learners([7], nets, data, replace(method, images=images, start=start), args)
+    assert len(drawn) == 2 and not torch.equal(*drawn)
 
 
 # --------------------------------------------------------------------- the same bytes, always
