@@ -4,9 +4,9 @@ A classifier must learn one class after another, and no image may be kept. So a 
 each class, and the classifier is shown generated images of the classes before. But a generator
 forgets too, unless what an old class needs is frozen. DGM learns, with the weights, a mask that
 says which weights (DGMw) or units (DGMa) a task needs. When a task ends its mask becomes binary,
-and what it covers never changes again: so the images of an old class stay the same, bit for bit
-(checked after each task). Then the net grows, until as much is free as at first. The classifier is
-D's answer to "which class?".
+and what it covers never changes again: so old classes look the same for ever, bit for bit
+(checked after each task, on ten images per class). Then the net grows, until as much is free as at
+first. The classifier is D's answer to "which class?".
 
     task t:  z, y ─► G under mask m_t ───► fakes ─► D: real or fake? which class?
              the task's images ──────────────────► D: real or fake? which class?
@@ -14,8 +14,9 @@ D's answer to "which class?".
 
 paper            here                 shape
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of layer l
-e_l^t            G.e[l]               as m; of the task that is being learned
-s                annealing(...)       a number: rises in each epoch (DGMw, Eq. 4), over all (Eq. 3)
+e_l^t            G.e[l]               shape of the mask; of the task being learned only
+s                annealing(...)       a number: rises over the epochs (Eq. 3); in DGMw also within
+                                      each epoch (Eq. 4)
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
 m_l^{<t}         G.used[l]            as m, bool: what earlier tasks have reserved
 D                gan.D                images -> score [B], logits [B, classes so far]
@@ -29,7 +30,7 @@ The deviations that matter most (all of them, with reasons: DEVIATIONS, at the e
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
     # half a minute on one core of an AMD EPYC: A_3 97 to 100 %
-    python dgm.py --preset laptop  # MNIST, 8 minutes; numbers in RESULTS.md
+    python dgm.py --preset laptop  # MNIST, 7 to 14 minutes; numbers in RESULTS.md
 """
 
 import argparse
@@ -214,9 +215,9 @@ class Generator(nn.Module):
         return torch.cat([F.one_hot(y, self.K).to(z.dtype), z[:, self.K :]], dim=1)
 
     def layers(self, t: int, masks: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, nn.Module]]:
-        """W [n, p, k, k], mask and BatchNorm of each layer, W as wide as when task t ended.
+        """W [n, p, k, k], mask and BatchNorm of each layer, W cut to its size in task t.
 
-        So its sums have the same terms, in the same order, and its images the same bits.
+        With later units left out, the sums have the same terms in the same order: the same bits.
         """
         n = LATENT
         for W, m, norm in zip(self.W, masks, self.own[t].norms):
@@ -227,8 +228,8 @@ class Generator(nn.Module):
     def units_to_add(self, layer: int, added_below: int) -> int:
         """Before a task, each layer gets new units until at least as much is free as at first.
 
-        DGMa: one unit per reserved unit. DGMw: a new unit brings n k² weights (n units below,
-        kernel k); the layer also gains weights when the layer below grows (Deviation 6). MNIST:
+        DGMa: one unit per reserved unit. DGMw: one new unit brings n k² weights (n units below,
+        kernel k), and new units below bring weights, too (Deviation 6). MNIST, 32×32, width 6:
         task 1 reserves 5000 weights of layer 1 and 1000 of layer 2. Layer 1 gets ⌈5000 / (128·16)⌉
         = 3 units, which bring layer 2 3·12·16 = 576; it gets ⌈424 / (27·16)⌉ = 1.
         """
@@ -245,7 +246,8 @@ class Generator(nn.Module):
         n, p, k, _ = W.shape
         wider = 0.02 * torch.randn(n + added_below, p + added, k, k, device=W.device)
         if self.masking is DGMa:
-            # the veto keeps these weights as they start: at 0, not at random values (Deviation 4)
+            # new units below -> reserved units: the veto freezes these weights, so they start at 0
+            # (Deviation 4)
             wider[n:, :p] *= ~used
         wider[:n, :p] = W.detach()
         self.W[layer], self.used[layer] = nn.Parameter(wider), self.empty_mask(wider)
@@ -265,7 +267,7 @@ class Generator(nn.Module):
 
     def freeze(self) -> list[dict[str, int]]:
         """Make the masks binary, reserve what they cover; for each layer, how much that was."""
-        masks = [e.detach() > 0 for e in self.e]  # Deviation 5
+        masks = [e.detach() > 0 for e in self.e]  # where σ(s·e) > 0.5 (Deviation 5)
         counts = [
             dict(size=u.numel(), used=int(u.sum()), new=int((m & ~u).sum()),
                  reused=int((m & u).sum()))
@@ -464,7 +466,10 @@ def generate(G: Any, t: int, y: Tensor, z: Tensor) -> Tensor:
 
 @dataclass
 class Method:
-    """What the rows of the tables exchange, and the flags. Defaults: those of --preset paper."""
+    """The parts of the method that flags replace; read the defaults: they are DGMw, the paper's.
+
+    On a first reading skip begin ... put_real: by default they do nothing.
+    """
 
     args: argparse.Namespace
     masking: type[DGMw] | type[DGMa] = DGMw
@@ -530,7 +535,7 @@ class Gan:
 
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """L_gp = E(||∇_x D(x)|| - 1)², x between real and fake [B, C, S, S] (Gulrajani 2017, Eq. 3)."""
+    """E[(||∇_x D(x)|| - 1)²], x between real and fake [B, C, S, S] (Gulrajani 2017, Eq. 3)."""
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     x = (share * real + (1 - share) * fake).requires_grad_(True)
     gradient = torch.autograd.grad(D(x)[0].sum(), x, create_graph=True)[0]
@@ -1461,7 +1466,7 @@ def paper_flags(parser: argparse.ArgumentParser) -> None:
     add("--classes-per-task", type=int, default=1, help="classes in a task (Sec. 4)")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
     add("--epochs", type=int, default=101,
-        help="I, epochs per task (Eq. 3; our choice); given, a preset has no --steps")
+        help="I, epochs per task (Eq. 3; our choice); overrides a preset's --steps")
     add("--steps", type=int, default=0,
         help="steps for each class, on average, instead of --epochs: few images, more epochs")
     add("--batch-size", type=int, default=64, help="images per step (our choice)")
@@ -1475,7 +1480,7 @@ def paper_flags(parser: argparse.ArgumentParser) -> None:
         help="normalisation in D: layers 2 and 3, or every residual block (Deviation 13)")
     add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
     add("--lr-decay", action=yes_no, default=False,
-        help="the rate falls to 0: the GAN's over the second half of a task (our choice)")
+        help="let Adam's rate fall to 0 over the second half of a task (our choice)")
     add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3; our choice)")
     add("--gp-batch-size", type=int, default=32,
         help="images per step for the gradient penalty; 0: the whole batch (our choice)")
@@ -1637,19 +1642,20 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    (the paper, which adopts HAT's annealing, does not mention it) up to a factor that Adam cancels;
    but where σ(s·e) saturates in float32, the compensated gradient is 0/0 or 0, and masks would
    freeze early.
-3. In epoch 1, s is held at 1. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so that Eq.
-   (4) would run down from s_max. Ours starts at s = 1, as the paper says elsewhere.
+3. In epoch 1, s is held at 1. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so that Eq. (4)
+   would run down from s_max. Ours starts at s = 1, as the paper says elsewhere.
 4. DGMa masks behind BatchNorm and ReLU. In front of BatchNorm a closed unit would still put out a
    constant (the shift β), so it would not be closed. Weights from new units into reserved ones
    start at 0, as the veto would keep them at random values for ever.
-5. A finished mask is binary (e > 0), not σ(s_max·e); BatchNorm's statistics are taken anew with
-   it. The veto of Eq. (5) takes the union of the masks of all earlier tasks; as printed, max(m^t,
+5. A finished mask is binary (e > 0), not σ(s_max·e); BatchNorm's statistics are taken anew with it.
+   The veto of Eq. (5) takes the union of the masks of all earlier tasks; as printed, max(m^t,
    m^{t-1}) would free what only older tasks need, and freeze what task t is learning.
-6. Growth of DGMw. We add units only until the free weights reach the first task's number again.
-   The paper adds ⌈δ/n⌉ units per task; we add fewer where rounding up has left weights free before,
-   or where the layer below has grown and has brought some. The first growth of layer 1 is the
-   paper's. Free weights keep the values that the last task has left them.
-7. D classifies fakes too, as in AC-GAN. Else it would learn to tell new classes from old by how
+6. Growth of DGMw. We add units only until the free weights reach the first task's number again. The
+   paper adds ⌈δ/n⌉ units per task; we add fewer where rounding up has left weights free before, or
+   where the layer below has grown and has brought some. The first growth of layer 1 is the paper's.
+   Both masks grow before a task, so not after the last one; the paper grows after each. Free
+   weights keep the values that the last task has left them.
+7. D classifies fakes too, as in AC-GAN. Else it could learn to tell new classes from old by how
    real an image looks. --no-aux-fakes is the paper's way.
 8. The last epoch counts. What a task replays, as many images of every old class as it has of its
    own, is generated once before it, as bytes, and shown in all epochs. No run chooses anything on
@@ -1661,18 +1667,23 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    epochs. Adam's rate falls to 0 in the second half of a task, the critic has LayerNorm (BatchNorm
    makes the gradient penalty of an image depend on its batch), 64 images are replayed per step, and
    L_c has weight 4 in L_D. When the generator is frozen, the critic's classifier learns for 400
-   more steps, on images turned, scaled, sheared and shifted (row raw: without). Photographs take
-   these small nets, too, not Sec. 4's residual ones, and settings that were chosen on *test* images
-   (docs/dgm.md). improved takes the nets and the 13 epochs of MNIST for all images, but counts them
-   as steps per class, so that few images are seen more often.
+   more steps, on images turned, scaled, sheared and shifted (row raw: without). All this is for
+   digits. Photographs take DCGANs, too, not Sec. 4's residual nets: 48 and 24 units, 32 channels in
+   a critic without normalisation, batches of 32, 8 epochs per task of CIFAR-10, 40 of ImageNet-50.
+   Their classifier is not D but a net of its own, which learns for 600 steps per task from
+   generated images alone, the task's own classes too, half of them mirrored. D of ImageNet-50 is
+   shown no old images, so that all of Table 2 shares one generator. These settings were chosen on
+   *test* images (docs/dgm.md). improved takes MNIST's nets for all images, and 1,220 steps per
+   class: small classes are seen for more epochs.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
-    (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution of
-    a block is followed by BatchNorm (in D LayerNorm, see 9); ReLU (in D leaky) comes behind the
+    (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution of a
+    block is followed by BatchNorm (in D LayerNorm, see 9); ReLU (in D leaky) comes behind the
     shortcut (He et al. 2016). A generator's block first doubles the side, and its shortcut has no
     weights: channels are cut off or filled with zeros, so that every layer can be masked and grow
     on its own. DGMa's mask closes a unit behind the shortcut. Widths (128; ResNet-18: 64), Adam at
-    2e-4 and strides in the critics are our choice.
+    2e-4 and strides in the critics are our choice. ImageNet-50's generator is not given; we take
+    CIFAR-10's.
 12. Real images (Table 2). Of the N images replayed of a class, rN are real (--real-ratio), or K
     divided by the classes so far, the task's own too (--memory-size). N is the number of images of
     a class in the current task. --choice herding takes them by iCaRL's Algorithm 4, when their
@@ -1688,7 +1699,12 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
     *not* recognise. In D's L_c all classes weigh the same, the new ones half in real images, half
     in fakes. α counts weights (DGMw) or units (DGMa) of the masked layers. Rates, epochs, s_max and
     the losses' weights are our choice; s_max and λ_RU differ between DGMw and DGMa, so the growth
-    of the two cannot be compared for itself. Adam is new in every task.
+    of the two cannot be compared for itself. Adam is new in every task. Figure 4's DGMa is the
+    paper's “comparable” one (96.98 %); ours is that of Table 1.
+16. Bounds. JT trains one net for each number of classes reported, on those classes alone; laptop
+    shows it distorted images (row joint-raw: not). On photographs JT takes the separate
+    classifier's net, --replay none D's. Both, and the classifier's own steps, use Adam (0.9,
+    0.999).
 """
 
 

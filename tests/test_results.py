@@ -126,6 +126,8 @@ def test_a_part_of_one_seed_takes_the_spread_of_the_rest():
     part = claims.decide(alone, np.array([0.05, 0.07, 0.03]))  # ± 0.086
     assert part.state == "open" and "± 0.086" in part.says
     assert claims.decide(margin(1.0, 2.0, gaps=(0, 1)), np.array([1.0, 2.0])).state == ""
+    both = [margin(-0.10), margin(-0.30)]  # two that fail: the worse one is shown
+    assert claims.decide(both, [np.array(one) for one in both]).says == "by −0.300"
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,11 @@ def decide(margin: Margin, filled: Margin) -> Part:
         parts = [decide(one, more) for one, more in zip(margin, filled)]
         states = {part.state for part in parts}
         state = next((one for one in ("", "fails", "open") if one in states), "holds")
-        return next(p for p in parts if p.state == state)._replace(
-            state=state, seeds=min(part.seeds for part in parts))  # fmt: skip
+        # of those that decide, the one with the least margin
+        means = [float(np.nan_to_num(np.ma.filled(np.ma.mean(one), 0))) for one in margin]
+        deciding = [i for i, part in enumerate(parts) if part.state == state]
+        worst = parts[min(deciding, key=means.__getitem__)]
+        return worst._replace(state=state, seeds=min(part.seeds for part in parts))
     known = np.ma.asarray(margin).compressed()
     alive = known[~np.isnan(known)]
     n, dead = len(known), len(known) - len(alive)
@@ -816,10 +819,12 @@ CLAIMS = {
               ("dgmw", "dgma", "mergan", "mergan-align"), drop,
               lambda *v: {name: POINTS - x for name, x in
                           zip(("DGMw", "DGMa", *OTHERS[2:]), v)}, "averages.png"),
-        Claim("Sec. 4", "both “outperform JT on MNIST (A_5)”",
-              ("dgmw", "dgma", "joint-raw", "joint"), of("A_5 (%)"),
-              lambda w, a, *joint: {"DGMw": w - most(*joint), "DGMa": a - most(*joint)}, "",
-              "Joint training is better than either, with distorted images and without, and better "
+        Claim("Sec. 4", "DGM and MeRGAN “outperform JT on MNIST (A_5)”",
+              ("dgmw", "dgma", *GENERATIVE[-2:], "joint-raw", "joint"), of("A_5 (%)"),
+              lambda w, a, again, aligned, *joint: {
+                  name: x - most(*joint) for name, x in
+                  zip(("DGMw", "DGMa", *OTHERS[2:]), (w, a, again, aligned))}, "",
+              "Joint training is better than any, with distorted images and without, and better "
               "than the paper's JT.", "JT 97.66"),
         Claim("Sec. 4", "“sub-linear growth”: tasks add fewer units as time goes on; and DGMw "
               "“significantly slows down the network growth” (to less than half of DGMa's)",
@@ -886,7 +891,8 @@ CLAIMS = {
               lambda *v: {f"{name}, {mark}": near(x, number) for name, mark, x, number in zip(
                   np.repeat(("DGMw", "DGMa", "JT"), 2), ("A_5", "A_10") * 3, v,
                   (64.94, 51.70, 62.50, 50.80, 82.20, 64.20))}, "",
-              "At a quarter of the pixels, with MNIST's nets.",
+              "At a quarter of the pixels, with DCGANs like MNIST's, somewhat wider. The "
+              "classifier is not D: it learns from generated images alone.",
               "64.94 / 51.70, 62.50 / 50.80, 82.20 / 64.20"),
         Claim("Table 1", "ImageNet-50, after 30 / 50 classes: DGMw, DGMa, JT",
               tuple(f"{DGM50}/{name}" for name in ("dgmw", "dgma", "joint")),
@@ -894,7 +900,9 @@ CLAIMS = {
               lambda *v: {f"{name}, {mark}": near(x, number) for name, mark, x, number in zip(
                   np.repeat(("DGMw", "DGMa", "JT"), 2), ("A_30", "A_50") * 3, v,
                   (32.14, 17.82, 25.93, 15.16, 57.35, 49.88))}, "",
-              "At a quarter of the pixels, with MNIST's nets, and fewer images of each class.",
+              "At a quarter of the pixels, with DCGANs like MNIST's, somewhat wider, and fewer "
+              "images of each class. The classifier is not D: it learns from generated images "
+              "alone.",
               "32.14 / 17.82, 25.93 / 15.16, 57.35 / 49.88"),
         Claim("Sec. 5", "“neural masking works more efficient when applied directly to layers' "
               "weights” (DGMw above DGMa), and joint training is above both; CIFAR-10, ImageNet-50",
