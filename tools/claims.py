@@ -524,6 +524,9 @@ def with_memory(run: dict) -> Values:
 # --------------------------------------------------------------------------------------------
 
 
+UNTESTED = "not tested at this scale"
+
+
 class Claim(NamedTuple):
     """`holds` gets all values, run by run, in the order in which they are measured, each a masked
     array over the seeds; it gives the parts of the claim by name, each a margin (see `decide`).
@@ -1315,7 +1318,7 @@ def judge(claim: Claim, runs: Runs) -> Verdict:
     short = in_short(measured)
     if claim.untested and not at_size:
         return Verdict([*said, f"Not tested at this scale: {claim.untested}."], short,
-                       "not tested at this scale", 0)  # fmt: skip
+                       UNTESTED, 0)  # fmt: skip
     arrays = as_arrays(list(measured.values()))
     with np.errstate(invalid="ignore"):
         margins, whole = claim.holds(*arrays), claim.holds(*map(without_gaps, arrays))

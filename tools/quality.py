@@ -1,4 +1,4 @@
-"""The figure of how good a memory is, task after task (common.memory_quality)."""
+"""How good a memory is, task after task (common.memory_quality): a figure, and an example."""
 
 import functools
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
+from tools.runs import read_all
 from tools.style import look
-from tools.tables import Runs
+from tools.tables import Runs, markdown_table
 
 
 def draw_quality(script: str, runs: Runs, figure: Figure) -> bool:
@@ -38,3 +39,22 @@ def draw_quality(script: str, runs: Runs, figure: Figure) -> bool:
 def of(script: str) -> Callable[[Runs, Figure], bool]:
     """`draw_quality` for a script."""
     return functools.partial(draw_quality, script)
+
+
+EXAMPLE = ("gan_replay", "glyphs-rgb")  # the worked example of docs/your_data.md
+
+
+def example_table(folder: str) -> str:
+    """What the example's run knew and measured after each task; no replay and joint training."""
+    found = read_all(folder, *EXAMPLE)
+    run = found["improved"][0]
+    rows = [[str(t), f"{100 * a:.1f}", f"{q['GAN-train']:.2f}", f"{q['by task'][0]:.2f}",
+             f"{q['GAN-test']:.2f}", f"{q['told apart']:.2f}"]
+            for t, (a, q) in enumerate(zip(run["metrics"]["A"], run["quality"]), 1)]  # fmt: skip
+    header = ["after task", "accuracy on the tasks so far, %", "`GAN-train`", "`by task`: task 1",
+              "`GAN-test`", "`told apart`"]  # fmt: skip
+    others = [f"{words} {100 * found[name][0]['metrics']['ACC']:.1f} %" for name, words in
+              (("none", "without replay"), ("joint-improved", "all at once")) if name in found]
+    seconds, device = run["timing"]["wall_s"], run["environment"]["device"]
+    return (markdown_table(header, rows) + f"\n\nAfter the last task, {' and '.join(others)}; one "
+            f"seed each, {seconds / 60:.0f} minutes on one core of an {device.split(' (')[0]}.")

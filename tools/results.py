@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import common
-from tools import benchmark, race, speed, table1
-from tools.claims import CLAIMS, RULES, Claim, Verdict, judge
+from tools import benchmark, quality, race, speed, table1
+from tools.claims import CLAIMS, RULES, UNTESTED, Claim, Verdict, judge
 from tools.contents import CONTENTS, contents_table
 from tools.runs import SCRIPTS, figures_of, for_claims, read_all
 from tools.style import BLACK, look, new_figure, save_figure
@@ -55,6 +55,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--out", default="RESULTS.md", metavar="FILE", help="the page")
     add("--figures", default="", metavar="DIR", help="where its figures go; empty: --runs")
     add("--readme", default="", metavar="FILE", help="also renew the blocks of this page")
+    add("--your-data", default="", metavar="FILE", help="also renew the example of this page")
     add("--format", choices=["png", "pdf"], default="png", help="pdf: each picture as PDF, too")
     args = parser.parse_args(argv)
     args.figures = args.figures or args.runs
@@ -271,10 +272,12 @@ def verdicts_of(script: str, folder: str) -> list[Verdict]:
 
 
 def how_many(verdicts: list[Verdict]) -> str:
-    """How many claims held, and how many of these on fewer than three seeds."""
-    held = [verdict for verdict in verdicts if verdict.held == "✅"]
-    few = sum(verdict.seeds < 3 for verdict in held)
-    return f"{len(held)} of {len(verdicts)}" + (f" ({few} on few seeds)" if few else "")
+    """How many of the claims judged held, and how many of these on fewer than three seeds."""
+    judged = [verdict for verdict in verdicts if verdict.held not in ("–", UNTESTED)]
+    held = [verdict for verdict in judged if verdict.held == "✅"]
+    few, left = sum(verdict.seeds < 3 for verdict in held), len(verdicts) - len(judged)
+    return (f"{len(held)} of {len(judged)}" + (f" ({few} on few seeds)" if few else "")
+            + (f"; {left} not judged" if left else ""))
 
 
 def headlines(folder: str) -> str:
@@ -376,6 +379,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.readme:
         fill_between_markers(args.readme, "lengths", lengths())
         fill_between_markers(args.readme, "headlines", headlines(args.runs))
+    if args.your_data:
+        fill_between_markers(args.your_data, "example", quality.example_table(args.runs))
     print(f"{args.out} is written, its figures are in {figures}")
 
 
