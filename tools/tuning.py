@@ -68,8 +68,10 @@ def table(folder: Path = FOLDER) -> str:
         parts.append(f"\n## {script}\n")
         for question in dict.fromkeys(t["question"] for t in tries):
             some = [t for t in tries if t["question"] == question]
-            names = [k for k in some[0]["args"] if len({str(t["args"].get(k)) for t in some}) > 1]
-            rows = [[*(str(t["args"].get(k)) for k in names), f"{accuracy(t):.1f}",
+            shared = [k for k in some[0]["args"] if all(k in t["args"] for t in some)]
+            names = [k for k in shared if len({str(t["args"][k]) for t in some}) > 1]
+            rows = [[*(str(t["args"][k]) for k in names),
+                     "died" if math.isnan(accuracy(t)) else f"{accuracy(t):.1f}",
                      f"{t['wall_s']} s"] for t in some]  # fmt: skip
             fixed = some[0]["args"]
             parts.append(f"\n**{question}** {fixed['dataset']}, {fixed['validation']:,} images "
