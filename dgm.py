@@ -1656,7 +1656,8 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    Both masks grow before a task, so not after the last one; the paper grows after each. Free
    weights keep the values that the last task has left them.
 7. D classifies fakes too, as in AC-GAN. Else it could learn to tell new classes from old by how
-   real an image looks. --no-aux-fakes is the paper's way.
+   real an image looks. --no-aux-fakes is the paper's way; on MNIST it makes no difference (one
+   seed).
 8. The last epoch counts. What a task replays, as many images of every old class as it has of its
    own, is generated once before it, as bytes, and shown in all epochs. No run chooses anything on
    real images of old classes; but laptop and improved were tuned on 10,000 held-out training images
