@@ -1151,8 +1151,8 @@ CLAIMS = {
               "mean in place of ∇ undoes most of the harm",
               ("sgd-momentum", "scalar", "scalar-momentum"), of("ACC (%)"),
               lambda sgd, h, mean: {"most of it": mean - (sgd + h) / 2}, "",
-              "The guess to be tested: a veto that is the same for all parameters of about one "
-              "value lets one side of the noise through, and they drift."),
+              "A veto that is the same for all parameters of about one value lets one side of the "
+              "noise through, and they drift. Without the noise they do not."),
         Claim("Sec. 3", "forward transfer: “the starting accuracy of a later task is higher than "
               "that of former ones” (a straight line through them rises)",
               ("scalar", "oracle", "std-oracle"), starts,
