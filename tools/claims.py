@@ -732,7 +732,7 @@ CLAIMS = {
               ("ngen12000",), times_smaller,
               lambda floats, small, _: {"images as float32": floats - 25,
                                         "images as bytes": small - 25}, "",
-              "True of images kept as float32, four bytes a pixel, as the paper's 180 MB imply; "
+              "True of images kept as float32, four bytes a pixel, as the paper's number implies; "
               "not of images kept as bytes, unless the generator alone is counted. (It stands for "
               "the "
               "past, but the old solver names what it generates.)", "180 MB / 5.7 MB"),

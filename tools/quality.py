@@ -56,5 +56,6 @@ def example_table(folder: str) -> str:
     others = [f"{words} {100 * found[name][0]['metrics']['ACC']:.1f} %" for name, words in
               (("none", "without replay"), ("joint-improved", "all at once")) if name in found]
     seconds, device = run["timing"]["wall_s"], run["environment"]["device"]
-    return (markdown_table(header, rows).rstrip() + f"\n\nAfter the last task, {' and '.join(others)}; one "
-            f"seed each, {seconds / 60:.0f} minutes on one core of an {device.split(' (')[0]}.")
+    table = markdown_table(header, rows).rstrip()
+    return (f"{table}\n\nAfter the last task, {' and '.join(others)}; one seed each, "
+            f"{seconds / 60:.0f} minutes on one core of an {device.split(' (')[0]}.")
