@@ -95,7 +95,7 @@ models: $(READY)  ## the small trained models in reference/models, on MNIST, min
 report: $(READY)  ## from reference/: RESULTS.md (every claim, judged), the figures, the tables in docs/ and README
 	$(foreach script,$(SCRIPTS),$(foreach folder,$(filter-out reference/episodic-%,$(wildcard reference/$(script) reference/$(script)-*)),\
 		$(DRAW) $(script) --runs $(folder) --figures $(folder) --docs docs/$(script).md &&)) true
-	$(PY) -m tools.results --readme README.md --your-data docs/your_data.md$(AS)
+	$(PY) -m tools.results --readme README.md$(AS)
 
 stress: $(READY)  ## kill, damage and misuse every script; nothing may be lost
 	$(PY) tests/stress.py --kills 25 --out reference/stress.json

@@ -416,6 +416,15 @@ def test_synthetic_data_stand_in_the_table_without_transduction():
     assert entry["ACC"] == pytest.approx(untold, abs=1e-6) and entry["kept"] == 0
 
 
+def test_the_pages_list_the_verdicts_that_the_reference_gives(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for script in runs.SCRIPTS:
+        block = results.verdict_list(script, "reference").replace("](RESULTS", "](../RESULTS")
+        page = (ROOT / f"docs/{script}.md").read_text(encoding="utf-8")
+        assert f"verdicts -->\n{block}\n<!-- end" in page, "run make report"
+        assert sum(line.count("](") for line in block.splitlines()) == len(claims.CLAIMS[script])
+
+
 def test_results_md_is_what_the_reference_gives(monkeypatch):
     monkeypatch.chdir(ROOT)
     text = results.page("reference", "reference", ".")
@@ -566,8 +575,8 @@ def own_words(markdown):
 
 def typed_results(words):
     """What in this text looks like a measured number and is neither a setting nor a paper's."""
-    for known in SETTINGS:
-        words = words.replace(known, "")
+    for known in SETTINGS:  # whole numbers: "0 %" is not in "80 %"
+        words = re.sub(rf"(?<![\d.,]){re.escape(known)}", "", words)
     numbers, found = papers_numbers(), []
     for kind, pattern in MEASURED.items():
         for match in re.finditer(pattern, " ".join(words.split())):
@@ -604,9 +613,11 @@ def test_a_setting_is_no_result(setting):
 
 
 def headings(page):
-    """As GitHub names them in links."""
-    found = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in found}
+    """As GitHub names them in links, and what has an id of its own."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^#+ (.*)", text, flags=re.MULTILINE)
+    named = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in found}
+    return named | set(re.findall(r'<details id="([\w-]+)">', text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -54,8 +54,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--runs", default="reference", metavar="DIR", help="results, in DIR/SCRIPT/NAME-seedS.json")
     add("--out", default="RESULTS.md", metavar="FILE", help="the page")
     add("--figures", default="", metavar="DIR", help="where its figures go; empty: --runs")
-    add("--readme", default="", metavar="FILE", help="also renew the blocks of this page")
-    add("--your-data", default="", metavar="FILE", help="also renew the example of this page")
+    add("--readme", default="", metavar="FILE",
+        help="also renew the blocks of this page, and of docs/ beside it")
     add("--format", choices=["png", "pdf"], default="png", help="pdf: each picture as PDF, too")
     args = parser.parse_args(argv)
     args.figures = args.figures or args.runs
@@ -280,6 +280,20 @@ def how_many(verdicts: list[Verdict]) -> str:
             + (f"; {left} not judged" if left else ""))
 
 
+def verdict_list(script: str, folder: str) -> str:
+    """The claims of a paper by their verdict, as links to RESULTS.md; (1): on one seed."""
+    runs, found = for_claims(folder, script), dict[str, list[str]]()
+    for i, claim in enumerate(CLAIMS[script], 1):
+        verdict = judge(claim, runs)
+        few = f" ({verdict.seeds})" if verdict.held in "✅❌" and verdict.seeds < 3 else ""
+        link = f"[{i}](RESULTS.md#{script}-{i}){few}"
+        found.setdefault(verdict.held, []).append(link)
+    order = ("✅", "partly", "inconclusive", "❌", UNTESTED, "–")
+    words = {"–": "not run yet"}
+    return "\n".join(f"- {words.get(held, held)}: {', '.join(found[held])}"
+                     for held in order if held in found)  # fmt: skip
+
+
 def headlines(folder: str) -> str:
     """A row per number of HEADLINES: the paper's, ours; and how many of its claims held."""
     rows = []
@@ -379,8 +393,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.readme:
         fill_between_markers(args.readme, "lengths", lengths())
         fill_between_markers(args.readme, "headlines", headlines(args.runs))
-    if args.your_data:
-        fill_between_markers(args.your_data, "example", quality.example_table(args.runs))
+        docs = Path(args.readme).parent / "docs"
+        fill_between_markers(docs / "your_data.md", "example", quality.example_table(args.runs))
+        for script in SCRIPTS:
+            fill_between_markers(docs / f"{script}.md", f"{script} verdicts",
+                                 verdict_list(script, args.runs))  # fmt: skip
     print(f"{args.out} is written, its figures are in {figures}")
 
 
