@@ -10,7 +10,7 @@ import torch
 
 import gan_replay
 
-FEW = "--dataset glyphs --images 400 --epochs 1 --times 1".split()
+FEW = "--dataset glyphs --images 400 --epochs 1 --times 1 --race-images 400 --race-epochs 1".split()
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +92,4 @@ def test_the_race_with_avalanche_in_miniature(tmp_path):
     importlib.import_module("bench_avalanche").main([*FEW, "--out", str(out)])
     found = json.loads(out.read_text())
     assert all(found[kind]["ratio"]["both"] > 0 for kind in ("vae", "gan"))
+    assert found["race"][0]["epochs"] == 1 and 0 <= found["race"][0]["accuracy"] <= 1

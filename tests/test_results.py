@@ -647,7 +647,7 @@ def test_no_result_names_a_folder_of_the_machine_that_made_it():
             assert not Path(str(run["args"].get(flag, ""))).is_absolute(), path
 
 
-def test_the_race_goes_by_seconds_and_counts_no_transduction(monkeypatch):
+def test_the_race_goes_by_seconds_and_counts_no_transduction(monkeypatch, tmp_path):
     def made(script, row, s, metrics):
         return {"metrics": metrics, "timing": {"wall_s": s}, "args": {"n_gen": 1}}
 
@@ -656,10 +656,16 @@ def test_the_race_goes_by_seconds_and_counts_no_transduction(monkeypatch):
             "synthetic_meta": {"synthetic": [made("synthetic_meta", "synthetic", 9.0, {
                 "ACC": 0.9, "no transduction": 0.6})]}}  # fmt: skip
     monkeypatch.setattr(race, "read_all", lambda folder, script: runs.get(script, {}))
-    (_, some), _ = race.entries("")
+    measured = {"race": [{"epochs": 5, "accuracy": 0.5, "seconds": 70.0}]}
+    (tmp_path / "gan_replay").mkdir()
+    (tmp_path / "gan_replay/bench_avalanche.json").write_text(json.dumps(measured))
+    (_, some), (_, others) = race.entries(str(tmp_path))
     assert [(seconds, known) for seconds, _, known, _ in some] == [
-        (9.0, [60.0]), (500, [88.9]), (500, [91.8]), (600.0, [97.0, 95.0])]  # fmt: skip
-    assert len(race.draw_race("").axes) == 2
+        (9.0, [60.0]), (70.0, [50.0]), (500, [88.9]), (500, [91.8]), (600.0, [97.0, 95.0])
+    ]  # fmt: skip
+    assert len(others) == 1  # avalanche's is of the first benchmark
+    assert len(race.draw_race(str(tmp_path)).axes) == 2
+    assert "generative replay (5 epochs) | 70 | 50.0 (1)" in race.race_table(str(tmp_path))
 
 
 def test_what_is_taken_from_a_run_of_grad_predict():

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from tools.figures.dgm import PAPER
 from tools.runs import read_all
+from tools.speed import bench
 from tools.style import look, new_figure
 from tools.tables import markdown_table, mean_sd
 
@@ -50,6 +51,13 @@ def accuracy(run: dict) -> float:
     return 100 * metrics.get("no transduction", metrics["ACC"])
 
 
+def avalanche(folder: str) -> list[Elsewhere]:
+    """avalanche-lib's generative replay as it comes, as `make bench-avalanche` measured it."""
+    found = bench(folder, "gan_replay/bench_avalanche.json").get("race", [])
+    return [Elsewhere("avalanche-lib's generative replay", one["seconds"], 100 * one["accuracy"],
+                      f"{one['epochs']} epochs") for one in found]  # fmt: skip
+
+
 def ours(folder: str, rows: tuple) -> list[tuple[str, str, list[dict]]]:
     """Script, row and its runs, of those that were made."""
     found = [(script, row, read_all(folder, script).get(row, [])) for script, row in rows]
@@ -66,6 +74,7 @@ def entries(folder: str) -> list[tuple[str, list[tuple[float, str, list[float], 
             some.append((statistics.fmean(run["timing"]["wall_s"] for run in runs),
                          f"{script}: {style['label']}", [accuracy(run) for run in runs], style))
         far = dict(color="0.4", marker="s", mfc="white")
+        others = others + tuple(avalanche(folder)) if title.startswith("Split") else others
         some += [(o.seconds, f"{o.name} ({o.note})", [o.accuracy], far) for o in others]
         out.append((title, sorted(some, key=lambda entry: entry[0])))
     return out
