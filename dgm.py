@@ -516,9 +516,10 @@ def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
 
 
 def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
-    """One step of D on L_D = w L_c + L_s + λ_GP L_gp, w = λ_GP = 1 (Deviations 9, 13); the loss.
+    """One step of D on L_D = w L_c + L_s + λ_GP L_gp; the loss, a scalar.
 
-    fake [B, C, S, S] are of the same classes as the batch's real images, one by one.
+    Here λ_GP = 1 (Deviation 13), and w = 1, in laptop 4 (Deviation 9). fake [B, C, S, S] are of the
+    same classes as the batch's real images, one by one.
     """
     D, args, B = gan.D, gan.args, len(fake)
     score, logits = D.judge(batch.real, fake, batch.old)  # [2B + M], [2B + M, K_t]
@@ -527,7 +528,7 @@ def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     n = args.gp_batch_size or B
     with running_statistics_frozen(D):
         L_gp = gradient_penalty(D, batch.real[:n], fake[:n])
-    loss = args.aux_weight * L_c + L_s + L_gp
+    loss = args.aux_weight * L_c + L_s + L_gp  # w = aux_weight
     gan.opt_D.zero_grad()
     loss.backward(inputs=list(D.parameters()))
     gan.opt_D.step()
@@ -1015,6 +1016,7 @@ def mask_values(gan: Gan, i: int) -> list[float]:
     G = gan.G
     # the first layer where units are masked, else the second
     e = G.e[0 if G.masking is DGMa else min(1, len(G.e) - 1)].detach()
+    # in an epoch's last batch s is s_max^i under Eq. (4), too
     m = soft_mask(e, global_annealing(i, gan.args.epochs, G.masking.s_max)).flatten()
     some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
     return [round(v, 3) for v in [m.mean().item(), *m[some].tolist()]]
