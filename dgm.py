@@ -1,12 +1,12 @@
 """Dynamic Generative Memory: a GAN that grows (Ostapenko, Puscas, Klein, Jähnichen, Nabi, 2019).
 
-A classifier must learn one class after another, and no image may be kept. So a generator learns
+A classifier must learn one class after another, and no image may be kept. So a generator G learns
 each class, and the classifier is shown generated images of the classes before. But a generator
 forgets too, unless what an old class needs is frozen. DGM learns, with the weights, a mask that
 says which weights (DGMw) or units (DGMa) a task needs. When a task ends its mask becomes binary,
 and what it covers never changes again: so old classes look the same for ever, bit for bit
 (checked after each task, on ten images per class). Then the net grows, until as much is free as at
-first. The classifier is D's answer to "which class?".
+first. The classifier is a second output of the critic D.
 
     task t:  z, y ─► G under mask m_t ───► fakes ─► D: real or fake? which class?
              the task's images ──────────────────► D: real or fake? which class?
@@ -14,13 +14,10 @@ first. The classifier is D's answer to "which class?".
 
 paper            here                 shape
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of layer l
-e_l^t            G.e[l]               shape of the mask; of the task being learned only
-s                annealing(...)       a number: rises over the epochs (Eq. 3); in DGMw also within
-                                      each epoch (Eq. 4)
+e_l^t            G.e[l]               as the mask; of the task being learned only
+s                train_gan's s        a number: rises over the epochs and within each (Eqs. 3, 4)
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
-m_l^{<t}         G.used[l]            as m, bool: what earlier tasks have reserved
-D                gan.D                images -> score [B], logits [B, classes so far]
-A_t              "A_5 (%)"            accuracy on the classes so far, one head (Sec. 4)
+m_l^{<t}         G.used[l]            as the mask, bool: what earlier tasks have reserved
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
  2. The mask's gradient is taken through σ(e), not σ(s·e), where it would vanish.
@@ -40,7 +37,7 @@ import itertools
 import math
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +65,8 @@ def up(x: Tensor, W: Tensor) -> Tensor:
 class DGMw:
     """Masks on weights: m_l is shaped as W_l [n, p, k, k]."""
 
+    s_max = 1e4  # of Eq. (3); our choice
+
     @staticmethod
     def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
               product: Callable = up) -> Tensor:
@@ -82,6 +81,8 @@ class DGMw:
 
 class DGMa:
     """Masks on activations: m_l is shaped as the units [1, p, 1, 1]."""
+
+    s_max = 1e5
 
     @staticmethod
     def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
@@ -121,16 +122,16 @@ def veto(gradient: Tensor, used: Tensor) -> Tensor:
     return gradient * ~used
 
 
+def count_free(used: list[Tensor]) -> int:
+    """Weights (DGMw) or units (DGMa) that no task has reserved, in all layers."""
+    return sum(int((~u).sum()) for u in used)
+
+
 def sparsity(masks: list[Tensor], used: list[Tensor]) -> Tensor:
     """R^t: of what earlier tasks left free, the share that this task's masks take."""
     # Eq. (6): R^t = Σ m^t (1 - m^{<t}) / Σ (1 - m^{<t}), over layers and weights (units)
     claimed: Any = sum((m * ~u).sum() for m, u in zip(masks, used))
     return claimed / max(count_free(used), 1)
-
-
-def count_free(used: list[Tensor]) -> int:
-    """Weights (DGMw) or units (DGMa) that no task has reserved, in all layers."""
-    return sum(int((~u).sum()) for u in used)
 
 
 def alpha(used: list[Tensor]) -> float:
@@ -173,27 +174,38 @@ class Generator(nn.Module):
     last = (4, 2)  # kernel and stride of the last layer
     own: Any  # nn.ModuleList, [t]: TaskLayers of task t
 
-    def __init__(self, masking: type[DGMw] | type[DGMa], shape: tuple[int, int, int], K: int,
-                 width: int, device: torch.device):
+    def __init__(self, args: argparse.Namespace, shape: tuple[int, int, int], K: int,
+                 device: torch.device):
         super().__init__()
-        self.masking, self.C, self.K = masking, shape[0], K
+        self.masking = DGMw if args.memory == "dgmw" else DGMa
+        self.C, self.K = shape[0], K
         # MNIST, 32×32, width 6: [128, 24, 4, 4], [24, 12, 4, 4], [12, 6, 4, 4]
-        sizes = self.sizes(width, *halvings(shape[1]))
+        sizes = self.sizes(args.ngf, *halvings(shape[1]))
         self.W = nn.ParameterList((0.02 * torch.randn(n, p, k, k)).to(device) for n, p, k in sizes)
         self.e = nn.ParameterList()  # mask embeddings of the task that is being learned
         self.own = nn.ModuleList()
-        self.used = [self.empty_mask(W) for W in self.W]  # m^{<t} of each layer, bool
         self.masks: list[list[Tensor]] = []  # [task][layer], bool: of the finished tasks
-        self.goal = [u.numel() for u in self.used]  # weights (units) that a task is to find free
+        self.used = self.reserved()  # m^{<t} of each layer, bool
+        # weights (units) that each task is to find free
+        self.goal = [u.numel() if args.growth else 0 for u in self.used]
 
     def sizes(self, width: int, base: int, d: int) -> list[tuple[int, int, int]]:
         """(units below, units, kernel) of each masked layer, each half as wide as the one below."""
         widths = [width * 2**k for k in reversed(range(d))]
         return list(zip([LATENT, *widths], widths, [base] + [4] * (d - 1)))
 
-    def empty_mask(self, W: Tensor) -> Tensor:
-        """A mask of layer W that covers nothing, bool."""
-        return torch.zeros(self.masking.mask_shape(W), dtype=torch.bool, device=W.device)
+    def reserved(self) -> list[Tensor]:
+        """What the masks of the finished tasks cover, at the present size of each layer, bool."""
+        used = [torch.zeros(self.masking.mask_shape(W), dtype=torch.bool, device=W.device)
+                for W in self.W]  # fmt: skip
+        for masks in self.masks:
+            for u, m in zip(used, masks):
+                u[: m.shape[0], : m.shape[1]] |= m
+        return used
+
+    def learned(self) -> list[Tensor]:
+        """What a task may change: W (but Eq. 5), its embeddings and its own layers."""
+        return [*self.W, *self.e, *self.own[-1].parameters()]
 
     def widths(self) -> list[int]:
         """Units of each masked layer."""
@@ -225,45 +237,44 @@ class Generator(nn.Module):
             yield W[:n, : norm.num_features].contiguous(), m, norm
             n = norm.num_features
 
-    def units_to_add(self, layer: int, added_below: int) -> int:
-        """Before a task, each layer gets new units until at least as much is free as at first.
-
-        DGMa: one unit per reserved unit. DGMw: one new unit brings n k² weights (n units below,
-        kernel k), and new units below bring weights, too (Deviation 6). MNIST, 32×32, width 6:
-        task 1 reserves 5000 weights of layer 1 and 1000 of layer 2. Layer 1 gets ⌈5000 / (128·16)⌉
-        = 3 units, which bring layer 2 3·12·16 = 576; it gets ⌈424 / (27·16)⌉ = 1.
-        """
-        n, p, k, _ = self.W[layer].shape
-        free, per_unit = count_free([self.used[layer]]), 1
-        if self.masking is DGMw:
-            free, per_unit = free + added_below * p * k * k, (n + added_below) * k * k
-        lacking = max(0, self.goal[layer] - free)
-        return -(-lacking // per_unit)  # ⌈lacking / per_unit⌉: the paper's ⌈δ/n⌉
-
-    def widen(self, layer: int, added_below: int, added: int) -> None:
-        """Weights from new units below and to new units; what was there stays in its corner."""
-        W, used = self.W[layer], self.used[layer]
-        n, p, k, _ = W.shape
-        wider = 0.02 * torch.randn(n + added_below, p + added, k, k, device=W.device)
-        if self.masking is DGMa:
-            # new units below -> reserved units: the veto freezes these weights, so they start at 0
-            # (Deviation 4)
-            wider[n:, :p] *= ~used
-        wider[:n, :p] = W.detach()
-        self.W[layer], self.used[layer] = nn.Parameter(wider), self.empty_mask(wider)
-        self.used[layer][: used.shape[0], :p] = used
-
     def grow(self) -> None:
-        """Room for a new task, its mask embeddings and its own layers (Sec. 3.2)."""
+        """Before a task: new units, layer by layer, so that at least as many weights (DGMw) or
+        units (DGMa) are free as at first (Sec. 3.2); mask embeddings and own layers of the task."""
         added_below = 0
         for layer in range(len(self.W)):
             added = self.units_to_add(layer, added_below)
             if added_below or added:
                 self.widen(layer, added_below, added)
             added_below = added
+        self.used = self.reserved()
         # "real-valued embeddings e are initialized with 0", so that masks begin at 0.5
         self.e = nn.ParameterList(torch.zeros(u.shape, device=u.device) for u in self.used)
         self.own.append(TaskLayers(self.widths(), self.C, *self.last).to(self.W[0].device))
+
+    def units_to_add(self, layer: int, added_below: int) -> int:
+        """⌈δ/n⌉ (Sec. 3.2): δ is what lacks, n what a new unit brings: in DGMa itself, so 1.
+
+        In DGMw it brings n k² weights (n units below, kernel k); the new units below have brought
+        some, too (Deviation 6). MNIST, 32×32, width 6: task 1 reserves 5000 weights of layer 1 and
+        1000 of layer 2. Layer 1 gets ⌈5000 / (128·16)⌉ = 3 units, which bring layer 2 3·12·16 =
+        576 weights; it gets ⌈424 / (27·16)⌉ = 1 unit.
+        """
+        n, p, k, _ = self.W[layer].shape
+        free, per_unit = count_free([self.used[layer]]), 1
+        if self.masking is DGMw:
+            free, per_unit = free + added_below * p * k * k, (n + added_below) * k * k
+        return -(-max(0, self.goal[layer] - free) // per_unit)  # rounded up
+
+    def widen(self, layer: int, added_below: int, added: int) -> None:
+        """Weights from new units below and to new units; what was there stays in its corner."""
+        W = self.W[layer]
+        n, p, k, _ = W.shape
+        wider = 0.02 * torch.randn(n + added_below, p + added, k, k, device=W.device)
+        if self.masking is DGMa:
+            # new units below -> reserved units: frozen by the veto, so they start at 0 (Dev. 4)
+            wider[n:, :p] *= ~self.used[layer]
+        wider[:n, :p] = W.detach()
+        self.W[layer] = nn.Parameter(wider)
 
     def freeze(self) -> list[dict[str, int]]:
         """Make the masks binary, reserve what they cover; for each layer, how much that was."""
@@ -278,30 +289,13 @@ class Generator(nn.Module):
         self.own[-1].requires_grad_(False).eval()
         return counts
 
-    # ---- checkpoints: on a first reading, go on at dcgan_features ----
-
     def state_dict(self) -> dict:  # type: ignore[override]
-        """Parameters and buffers, and the masks."""
-        return {"net": super().state_dict(), "used": self.used, "masks": self.masks}
+        """For checkpoints: see `state_of`."""
+        return state_of(self)
 
     def load_state_dict(self, state: dict) -> None:  # type: ignore[override]
-        """Undo `state_dict`, at the stored size; parameters that have it already stay the same
-        objects, as an optimizer may hold them."""
-        net, device = state["net"], self.W[0].device
-        for name in ("W", "e"):
-            kept = [v for key, v in net.items() if key.startswith(f"{name}.")]
-            if [v.shape for v in kept] != [v.shape for v in getattr(self, name)]:
-                new = nn.ParameterList(torch.empty_like(v, device=device) for v in kept)
-                setattr(self, name, new)
-        while f"own.{len(self.own)}.last.weight" in net:
-            norms = [f"own.{len(self.own)}.norms.{i}.weight" for i in range(len(self.W))]
-            widths = [len(net[key]) for key in norms]
-            self.own.append(TaskLayers(widths, self.C, *self.last).to(device))
-        super().load_state_dict(net)
-        self.used = [u.to(device) for u in state["used"]]
-        self.masks = [[m.to(device) for m in masks] for masks in state["masks"]]
-        for own in self.own[: len(self.masks)]:
-            own.requires_grad_(False).eval()
+        """Undo `state_dict`."""
+        restore(self, state)
 
 
 def dcgan_features(shape: tuple[int, int, int], width: int, norm_kind: str) -> tuple[list, int]:
@@ -352,8 +346,7 @@ def normalise(norm_kind: str, p: int) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def running_statistics_frozen(D: nn.Module) -> Iterator[None]:
-    """Within: D's BatchNorm normalises by the batch, but its running averages (used at test time)
-    stay as they are."""
+    """Within: D's BatchNorm normalises by the batch, but its averages for test time stay."""
     norms = [module for module in D.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.track_running_stats = False
@@ -406,7 +399,7 @@ class Kept:
 
 @dataclass
 class Task:
-    """What task t is learned from: t, x, y, old and old_y; the rest is bookkeeping."""
+    """What task t is learned from."""
 
     t: int  # 0 is the first
     data: Data
@@ -422,7 +415,6 @@ class Task:
     old_B: int  # of them per step
     share: float  # earlier classes among all so far
     quality: dict = field(default_factory=dict)  # common.memory_quality, when G has learned it
-    alike: bool = False  # real and generated images of it: --classifier-images auto
 
 
 @dataclass
@@ -464,38 +456,16 @@ def generate(G: Any, t: int, y: Tensor, z: Tensor) -> Tensor:
     return torch.cat(images)
 
 
-@dataclass
-class Method:
-    """The parts of the method that flags replace; read the defaults: they are DGMw, the paper's.
-
-    On a first reading skip begin ... put_real: by default they do nothing.
-    """
-
-    args: argparse.Namespace
-    masking: type[DGMw] | type[DGMa] = DGMw
-    annealing: Callable = local_annealing  # Eq. (4)
-    veto: Callable = veto  # Eq. (5)
-    replay: Callable = replay  # what stands for earlier classes
-    generator: type = Generator
-    features: Callable = dcgan_features  # D's layers
-    begin: Callable = lambda D, kept: D  # the task's critic, from a new one
-    set_rates: Callable = lambda *_: None  # Adam's, before a step
-    finish: Callable = lambda D, *_: D  # the classifier, when the GAN has learned a task
-    lesson: Callable = lambda *_: ()  # the images for `finish`, if it needs any
-    store: Callable = lambda *_: None  # real images of the task (Table 2)
-    put_real: Callable = lambda *_: None  # among the replayed ones (Table 2)
-
-
-def task_data(data: Data, t: int, kept: Kept, method: Method) -> Task:
+def task_data(data: Data, t: int, kept: Any, args: argparse.Namespace) -> Task:
     """The real images of task t, and generated ones of the classes before."""
-    args = method.args
     index = common.indices_of(data.y, data.tasks[t])
     x, y = data.x[index], data.y[index]  # [N, C, S, S], [N]
     seen = sum(map(len, data.tasks[: t + 1]))
     n = len(x) // len(data.tasks[t])
     B = min(args.batch_size, len(x))
-    old, old_y = method.replay(kept, data, t, n)  # [M, C, S, S], [M]
-    method.put_real(old, old_y, kept.stored, data, n, args)
+    old, old_y = replay(kept, data, t if replays(args) else 0, n)  # [M, C, S, S], [M]
+    if stores(args):  # real images (Table 2)
+        put_real(old, old_y, kept.stored, data, n, args)
     old_B = (args.replay_batch_size or B) if len(old) and args.critic_replay else 0
     share = (seen - len(data.tasks[t])) / seen
     return Task(t=t, data=data, kept=kept, x=x, y=y, seen=seen, n=n, B=B, steps=len(x) // B,
@@ -514,24 +484,15 @@ def batch_of(task: Task, index: Tensor) -> Batch:
 # --------------------------------------------------------------------------------------------
 
 
-def adam(parameters: Iterable, lr: float) -> torch.optim.Adam:
-    """With DCGAN's moments (Radford et al. 2016)."""
-    return torch.optim.Adam(parameters, lr, betas=(0.5, 0.999), fused=True)
-
-
 class Gan:
-    """G and D in one task, with new optimizers, and how they learn."""
+    """G and D in one task, with new optimizers."""
 
-    def __init__(self, G: Generator, D: Critic, method: "Method"):
-        self.G: Any = G
-        self.D, self.method, self.args = D, method, method.args
-        self.opt_G = adam([*G.W, *G.e, *G.own[-1].parameters()], self.args.lr)
-        self.opt_D = adam(D.parameters(), self.args.lr)
-        self.alpha = alpha(G.used)
-
-    def parts(self) -> dict[str, Any]:
-        """All that a step changes."""
-        return {"G": self.G, "D": self.D, "opt_G": self.opt_G, "opt_D": self.opt_D}
+    def __init__(self, G: Any, D: Critic, args: argparse.Namespace):
+        self.G, self.D, self.args = G, D, args
+        self.opt_G, self.opt_D = (  # with DCGAN's moments (Radford et al. 2016)
+            torch.optim.Adam(weights, args.lr, betas=(0.5, 0.999), fused=True)
+            for weights in (G.learned(), D.parameters())
+        )
 
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -555,9 +516,10 @@ def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
 
 
 def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
-    """One step of D on L_D = w L_c + L_s + λ_GP L_gp, w = 1 in the paper; the loss, a scalar.
+    """One step of D on L_D = w L_c + L_s + λ_GP L_gp; the loss, a scalar.
 
-    fake [B, C, S, S] are of the same classes as the batch's real images, one by one.
+    Here λ_GP = 1 (Deviation 13), and w = 1, in laptop 4 (Deviation 9). fake [B, C, S, S] are of the
+    same classes as the batch's real images, one by one.
     """
     D, args, B = gan.D, gan.args, len(fake)
     score, logits = D.judge(batch.real, fake, batch.old)  # [2B + M], [2B + M, K_t]
@@ -566,7 +528,7 @@ def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     n = args.gp_batch_size or B
     with running_statistics_frozen(D):
         L_gp = gradient_penalty(D, batch.real[:n], fake[:n])
-    loss = args.aux_weight * L_c + L_s + args.gp * L_gp
+    loss = args.aux_weight * L_c + L_s + L_gp  # w = aux_weight
     gan.opt_D.zero_grad()
     loss.backward(inputs=list(D.parameters()))
     gan.opt_D.step()
@@ -584,12 +546,12 @@ def generator_step(gan: Gan, fake: Tensor, y: Tensor, masks: list[Tensor]) -> Te
         score, logits = gan.D(fake)
     L_c = F.cross_entropy(logits, y)  # added: Sec. 3.3 prints a minus (Deviation 15)
     R_t = sparsity(masks, G.used)  # Eq. (6)
-    loss = -score.mean() + L_c + gan.args.lambda_ru * gan.alpha * R_t
+    loss = -score.mean() + L_c + gan.args.lambda_ru * alpha(G.used) * R_t
     gan.opt_G.zero_grad()
-    # gradients of W, e and the task's own layers only
-    loss.backward(inputs=gan.opt_G.param_groups[0]["params"])
+    loss.backward(inputs=G.learned())
     for W, used in zip(G.W, G.used):
-        W.grad = gan.method.veto(W.grad, used)  # Eq. (5)
+        if gan.args.veto:
+            W.grad = veto(W.grad, used)  # Eq. (5)
     # A gradient of exactly 0 leaves a weight as it is: Adam is new in each task, so it has no
     # momentum there, and there is no weight decay.
     gan.opt_G.step()
@@ -599,13 +561,16 @@ def generator_step(gan: Gan, fake: Tensor, y: Tensor, masks: list[Tensor]) -> Te
 
 def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     """Epoch i (from 1) of the GAN on a task; mean losses [D, G]."""
-    device = task.x.device
+    args, device = gan.args, task.x.device
     losses = torch.zeros(task.steps, 2, device=device)
     order = torch.randperm(len(task.x), device=device)
-    s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)  # Eq. (3)
+    s_i = global_annealing(i, args.epochs, gan.G.masking.s_max)  # Eq. (3)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
-        gan.method.set_rates(gan, i, b, task.steps)
-        s = gan.method.annealing(b, task.steps, s_i)  # Eq. (4)
+        if args.lr_decay:
+            decay_rates(gan, i, b, task.steps)
+        s = s_i  # DGMa; DGMw also anneals within the epoch:
+        if args.annealing == "local":
+            s = local_annealing(b, task.steps, s_i)  # Eq. (4)
         masks = [soft_mask(e, s) for e in gan.G.e]  # Eq. (2)
 
         fake = gan.G(torch.randn(task.B, LATENT, device=device), task.y[index], task.t, masks)
@@ -617,10 +582,8 @@ def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
 
 @torch.no_grad()
 def renew_statistics(G: Generator, task: Task, B: int) -> None:
-    """BatchNorm's mean and variance of a task, taken anew with its binary mask (Deviation 5).
-
-    They are averages over 50 batches of B generated images.
-    """
+    """BatchNorm's mean and variance of a task, with its binary mask (Deviation 5): averages over 50
+    batches of B generated images."""
     classes = torch.tensor(task.data.tasks[task.t], device=task.x.device)
     masks, own = [m.float() for m in G.masks[task.t]], G.own[task.t]
     for norm in own.norms:
@@ -638,46 +601,35 @@ def renew_statistics(G: Generator, task: Task, B: int) -> None:
 # --------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Record:
-    """What becomes JSON."""
-
-    R: list = field(default_factory=list)  # [T + 1, T], accuracy on task j after task i
-    tasks: list = field(default_factory=list)  # losses, masks and sizes of each task
-    quality: list = field(default_factory=list)  # [T], common.memory_quality
-    top5: list = field(default_factory=list)  # [T], where there are more than ten classes
-    memory_mb: list = field(default_factory=list)  # [T], the peak until then
-
-
-def start_record(data: Data, method: Method) -> Record:
-    """With row 0 of R, of an untrained net."""
-    return Record(R=[evaluate(new_critic(data, len(data.owner), method), data)])
-
-
-def learn(data: Data, method: Method, run: common.Run) -> tuple[Record, Generator, nn.Module]:
-    """All tasks in turn; -> G and the classifier, too."""
-    G = new_generator(data, method)
-    record = start_record(data, method)
-    kept = Kept(G)
+def learn(
+    data: Data, args: argparse.Namespace, run: common.Run
+) -> tuple["Record", Generator, nn.Module]:
+    """All tasks in turn; -> what becomes JSON, G and the classifier."""
+    G = new_generator(data, args)
+    record, kept = start_record(data, args), Kept(G)
     # t = 0 ... T - 1 is the paper's task t + 1; common.Run only adds checkpoints
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()  # at least as many weights (units) are free as in the first task (Sec. 3.2)
-        task = task_data(data, t, kept, method)
+        task = task_data(data, t, kept, args)
 
-        # D is new in every task; the paper adds outputs to one D (Deviation 1)
-        gan = Gan(G, method.begin(new_critic(data, task.seen, method), kept), method)
-        for i in run.epochs("gan", method.args.epochs, **gan.parts(), record=record):
+        D = new_critic(data, task.seen, args)
+        if args.keep_critic:  # the paper adds outputs to one D (Deviation 1)
+            add_outputs(D, kept.D)
+        gan = Gan(G, D, args)
+        for i in run.epochs("gan", args.epochs, G=G, D=D, opt_G=gan.opt_G, opt_D=gan.opt_D,
+                            record=record):  # fmt: skip
             losses = train_gan(gan, task, i + 1)
-            run.check_finite("lower --lr or raise --gp", *losses)
-            note_epoch(record, i + 1, losses, mask_values(gan, task, i + 1))
+            run.check_finite("lower --lr", *losses)
+            note_epoch(record, i + 1, losses, mask_values(gan, i + 1))
 
         layers = G.freeze()  # from now on Eq. (5) protects what task t needs
-        renew_statistics(G, task, method.args.batch_size)
-        note_task(record, task, method, iterations=method.args.epochs * task.steps, layers=layers)
+        renew_statistics(G, task, args.batch_size)
+        note_task(record, task, args, iterations=args.epochs * task.steps, layers=layers)
 
-        solver = method.finish(gan.D, task, method, run)  # the paper's: D itself
-        method.store(solver, task, method.args)
-        kept.D = gan.D.state_dict()
+        solver = finish(D, task, args, run) if args.classifier_steps else D  # the paper's: D
+        kept.D = D.state_dict()
+        if stores(args):  # real images (Table 2)
+            store_real(solver, task, args)
         record.R.append(evaluate(solver, data))
         note_result(record, solver, task, run)
     return record, G, solver
@@ -764,15 +716,15 @@ NETS: dict[str, tuple[Any, Callable]] = {
 ROUND = 100  # steps between two chances of a checkpoint
 
 
-def add_outputs(D: Critic, kept: Kept) -> Critic:
-    """--keep-critic: the new D with the weights of the last task's; its new outputs stay fresh."""
-    if kept.D:
-        grown = [(k, v, kept.D[k]) for k, v in D.state_dict().items() if k.startswith("aux.")]
-        D.load_state_dict(kept.D | {k: torch.cat([old, v[len(old) :]]) for k, v, old in grown})
-    return D
+def add_outputs(D: Critic, last: dict[str, Tensor]) -> None:
+    """--keep-critic: the last task's weights, if any, into a new D; its new outputs stay fresh."""
+    if last:
+        grown = {key: torch.cat([last[key], v[len(last[key]) :]])
+                 for key, v in D.state_dict().items() if key.startswith("aux.")}  # fmt: skip
+        D.load_state_dict(last | grown)
 
 
-def decay_rates(gan: Any, i: int, b: int, steps: int) -> None:
+def decay_rates(gan: Gan, i: int, b: int, steps: int) -> None:
     """--lr-decay: Adam's rate in batch b of `steps` of epoch i, both from 1."""
     left = 1 - ((i - 1) * steps + b - 1) / (gan.args.epochs * steps)
     for opt in (gan.opt_D, gan.opt_G):
@@ -801,46 +753,33 @@ def train_classifier(
         run.check_finite("lower the rate", total.item())
 
 
-def finish(D: nn.Module, task: Task, method: Method, run: common.Run) -> nn.Module:
+def finish(D: Critic, task: Task, args: argparse.Namespace, run: common.Run) -> Critic:
     """--classifier-steps more, of D's auxiliary output or of a net of its own."""
-    args, net = method.args, D
-    if args.separate_classifier:
-        net = own_classifier(task.data, task.seen, method)
-    x, y = method.lesson(task, args)
-    if task.alike:  # then there is nothing for negatives and noise to hide
-        args = argparse.Namespace(**vars(args) | {"jitter": 0.0})
+    net = new_critic(task.data, task.seen, args, own=True) if args.separate_classifier else D
+    kind = args.classifier_images
+    if kind == "auto":
+        apart = task.quality.get("told apart")  # None: not measured
+        kind = "real" if apart is not None and apart < common.ALIKE else "generated"
+        print(f"task {task.t + 1}: the classifier learns the new classes from {kind} images")
+        if kind == "real":  # then there is nothing for negatives and noise to hide
+            args = argparse.Namespace(**vars(args) | {"jitter": 0.0})
+    if kind == "real":
+        x, y = torch.cat([task.x, task.old]), torch.cat([task.y, task.old_y])
+    else:
+        x, y = generated_lesson(task, args)
     steps, lr = args.classifier_steps, args.classifier_lr
     train_classifier(net, x, y, steps, lr, True, 2 * task.B, args, run)
     return net
 
 
-def own_classifier(data: Data, K: int, method: Method) -> Critic:
-    """--separate-classifier: a net for K classes that is not D."""
-    net = Critic(data.shape, method.args.classifier_width, K, "batch", method.features)
-    return net.to(data.x.device)
-
-
-def real_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """The task's real images and the replayed ones: uint8 [N + M, C, S, S], classes [N + M]."""
-    return torch.cat([task.x, task.old]), torch.cat([task.y, task.old_y])
-
-
 def generated_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """The task's own classes generated, too, so that looking real tells nothing about the class."""
+    """All classes so far generated, uint8 [N, C, S, S] and classes [N]: the task's own, too, so
+    that looking real tells nothing about the class."""
     x, y = replay(task.kept, task.data, task.t + 1, task.n)
-    if args.real_ratio or args.memory_size:
+    if stores(args):
         real = task.kept.stored + same_share(task, args)
         put_real(x, y, real, task.data, task.n, args)
     return x, y
-
-
-def chosen_lesson(task: Task, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """--classifier-images auto: real images where they can hardly be told from generated ones."""
-    apart = task.quality.get("told apart")  # None: not measured
-    task.alike = apart is not None and apart < common.ALIKE
-    kind = "real" if task.alike else "generated"
-    print(f"task {task.t + 1}: the classifier learns the new classes from {kind} images")
-    return (real_lesson if task.alike else generated_lesson)(task, args)
 
 
 def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
@@ -852,57 +791,55 @@ def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
     return common.jitter(x, args.jitter) if args.jitter else x
 
 
-def no_replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
-    """Of no class, in any task."""
-    return replay(kept, data, 0, n)
-
-
-def learn_from_task(D: Critic, task: Task, method: Method, run: common.Run) -> Critic:
-    """--replay none, the lower bound: the classifier sees a task's images alone."""
-    args, steps = method.args, method.args.epochs * task.steps
-    train_classifier(D, task.x, task.y, steps, args.lr, args.lr_decay, task.B, args, run)
-    return D
+def replays(args: argparse.Namespace) -> bool:
+    """Whether any net is shown images of old classes that G generates."""
+    return args.replay == "gan" and (args.critic_replay or args.classifier_images != "generated")
 
 
 def learn_without_gan(
-    data: Data, method: Method, run: common.Run
-) -> tuple[Record, Generator, nn.Module]:
-    """--replay none; or --generator: only the classifiers, on what another run's has learned."""
-    G, kept_by = new_generator(data, method), method.args.generator
-    if kept_by:
-        G.load_state_dict(read_generator(method.args, data))
-    record = start_record(data, method)
-    kept = Kept(G)
+    data: Data, args: argparse.Namespace, run: common.Run
+) -> tuple["Record", Generator, nn.Module]:
+    """--replay none, the lower bound: the classifier sees a task's images alone; or --generator:
+    only the classifiers of `finish`, on what another run's generator has learned."""
+    G = new_generator(data, args)
+    if args.generator:
+        G.load_state_dict(read_generator(args, data))
+    record, kept = start_record(data, args), Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
-        if not kept_by:
+        if not args.generator:
             G.grow()  # not used: random numbers are the same as in learn
-        task = task_data(data, t, kept, method)
+        task = task_data(data, t, kept, args)
         record.tasks.append({"trace": [], "losses": []})
-        if kept_by:
-            note_task(record, task, method, iterations=0)
-        solver = method.finish(new_critic(data, task.seen, method), task, method, run)
-        method.store(solver, task, method.args)
+        solver = new_critic(data, task.seen, args)
+        if args.generator:
+            note_task(record, task, args, iterations=0)
+            solver = finish(solver, task, args, run)
+            if stores(args):
+                store_real(solver, task, args)
+        else:
+            train_classifier(solver, task.x, task.y, args.epochs * task.steps, args.lr,
+                             args.lr_decay, task.B, args, run)  # fmt: skip
         record.R.append(evaluate(solver, data))
         note_result(record, solver, task, run)
     return record, G, solver
 
 
 def learn_joint(
-    data: Data, method: Method, run: common.Run
+    data: Data, args: argparse.Namespace, run: common.Run
 ) -> tuple[dict[str, float], nn.Module]:
     """JT: the classifier on all real images of the first k classes; how well it knows them."""
-    new_generator(data, method)  # keeps the random numbers the same as in learn
-    args, ks = method.args, marks(data)
+    new_generator(data, args)  # keeps the random numbers the same as in learn
+    ks = marks(data)
     metrics: dict[str, float] = {}
     for j in run.tasks(len(ks), metrics=metrics):
         k = ks[j]
         index = common.indices_of(data.y, range(k))
         x, y = data.x[index], data.y[index]
         if args.separate_classifier:
-            net, B = own_classifier(data, k, method), 2 * args.batch_size
+            net, B = new_critic(data, k, args, own=True), 2 * args.batch_size
             steps, lr, decay = args.classifier_steps * len(data.tasks), args.classifier_lr, True
         else:
-            net, B = new_critic(data, k, method), min(args.batch_size, len(x))
+            net, B = new_critic(data, k, args), min(args.batch_size, len(x))
             steps, lr, decay = args.epochs * (len(x) // B), args.lr, args.lr_decay
         train_classifier(net, x, y, steps, lr, decay, B, args, run)
         accuracy = statistics.fmean(evaluate(net, data)[: data.owner[k - 1] + 1])
@@ -915,6 +852,11 @@ def learn_joint(
 # --------------------------------------------------------------------------------------------
 # Beyond the strict setup: real images among the replayed ones (Table 2, Deviation 12)
 # --------------------------------------------------------------------------------------------
+
+
+def stores(args: argparse.Namespace) -> bool:
+    """Whether real images are kept."""
+    return bool(args.real_ratio or args.memory_size)
 
 
 def quota(n: int, n_classes: int, args: argparse.Namespace) -> int:
@@ -975,40 +917,6 @@ def put_real(
             x[rows] = data.x[index[torch.arange(len(rows), device=index.device) % len(index)]]
 
 
-def method_of(args: argparse.Namespace) -> Method:
-    """What the flags exchange."""
-    generator, features = NETS[args.net]
-    # veto and replay are looked up now: a test replaces them
-    method = Method(args, generator=generator, features=features, veto=veto, replay=replay)
-    if args.memory == "dgma":
-        method.masking = DGMa
-    if args.annealing == "global":
-        method.annealing = lambda b, n_b, s_i: s_i
-    if args.keep_critic:
-        method.begin = add_outputs
-    if not args.veto:
-        method.veto = lambda gradient, used: gradient
-    complete(method)
-    if args.replay == "none":
-        method.replay, method.finish = no_replay, learn_from_task
-    return method
-
-
-def complete(method: Method) -> None:
-    """What the flags exchange that other generators have, too (beyond/generators.py)."""
-    args = method.args
-    if args.lr_decay:
-        method.set_rates = decay_rates
-    if args.classifier_steps:
-        method.finish = finish
-    method.lesson = {"real": real_lesson, "generated": generated_lesson,
-                     "auto": chosen_lesson}[args.classifier_images]
-    if args.real_ratio or args.memory_size:
-        method.store, method.put_real = store_real, put_real
-    if not args.critic_replay and args.classifier_images == "generated":
-        method.replay = no_replay  # nobody would see it
-
-
 # --------------------------------------------------------------------------------------------
 # The run: data in, result out
 # --------------------------------------------------------------------------------------------
@@ -1048,18 +956,15 @@ def cut(data: common.Dataset, args: argparse.Namespace, device: torch.device) ->
                 common.about_data(data), args.seed)  # fmt: skip
 
 
-def new_generator(data: Data, method: Method) -> Generator:
+def new_generator(data: Data, args: argparse.Namespace) -> Generator:
     """Without masks and layers of a task, which `grow` makes."""
-    G = method.generator(method.masking, data.shape, data.K, method.args.ngf, data.x.device)
-    if not method.args.growth:
-        G.goal = [0] * len(G.W)  # nothing need be free
-    return G
+    return NETS[args.net][0](args, data.shape, data.K, data.x.device)
 
 
-def new_critic(data: Data, K: int, method: Method) -> Critic:
-    """D for the first K classes."""
-    args = method.args
-    return Critic(data.shape, args.ndf, K, args.norm, method.features).to(data.x.device)
+def new_critic(data: Data, K: int, args: argparse.Namespace, own: bool = False) -> Critic:
+    """D for the first K classes; own: the net of --separate-classifier, which is not D."""
+    width, norm = (args.classifier_width, "batch") if own else (args.ndf, args.norm)
+    return Critic(data.shape, width, K, norm, NETS[args.net][1]).to(data.x.device)
 
 
 def evaluate(net: Critic, data: Data) -> list[float]:
@@ -1082,6 +987,22 @@ def top5(net: Critic, data: Data) -> float:
     return common.top_k_accuracy(logits, data.y_test[index], min(5, n_seen))
 
 
+@dataclass
+class Record:
+    """What becomes JSON."""
+
+    R: list = field(default_factory=list)  # [T + 1, T], accuracy on task j after task i
+    tasks: list = field(default_factory=list)  # losses, masks and sizes of each task
+    quality: list = field(default_factory=list)  # [T], common.memory_quality
+    top5: list = field(default_factory=list)  # [T], where there are more than ten classes
+    memory_mb: list = field(default_factory=list)  # [T], the peak until then
+
+
+def start_record(data: Data, args: argparse.Namespace) -> Record:
+    """With row 0 of R, of an untrained net."""
+    return Record(R=[evaluate(new_critic(data, len(data.owner), args), data)])
+
+
 def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()) -> None:
     """After epoch i of the GAN: its losses, and some of its masks."""
     if i == 1:
@@ -1090,37 +1011,40 @@ def note_epoch(record: Record, i: int, losses: list[float], trace: Sequence = ()
     record.tasks[-1]["losses"].append([round(v, 3) for v in losses])
 
 
-def mask_values(gan: Gan, task: Task, i: int) -> list[float]:
+def mask_values(gan: Gan, i: int) -> list[float]:
     """At the end of epoch i: the mean of a layer's masks, and 24 of them (Figure 3(b))."""
-    e, method = gan.G.e, gan.method
+    G = gan.G
     # the first layer where units are masked, else the second
-    traced = e[min(1, len(e) - 1) if method.masking is DGMw else 0].detach()
-    s_i = global_annealing(i, gan.args.epochs, gan.args.s_max)
-    s = method.annealing(task.steps, task.steps, s_i)
-    m = soft_mask(traced, s).flatten()
+    e = G.e[0 if G.masking is DGMa else min(1, len(G.e) - 1)].detach()
+    # in an epoch's last batch s is s_max^i under Eq. (4), too
+    m = soft_mask(e, global_annealing(i, gan.args.epochs, G.masking.s_max)).flatten()
     some = torch.linspace(0, len(m) - 1, min(24, len(m))).long().to(m.device)
     return [round(v, 3) for v in [m.mean().item(), *m[some].tolist()]]
 
 
-def note_task(record: Record, task: Task, method: Method, **more: Any) -> None:
-    """When G has learned a task: its size, its images; those of earlier ones must be the same."""
+def note_task(
+    record: Record, task: Task, args: argparse.Namespace, named: bool = True, **more: Any
+) -> None:
+    """When G has learned a task: its size, its images; those of earlier ones must be the same.
+
+    named: whether the class of what G generates is known. Not of DGR.
+    """
     t, G, kept = task.t, task.kept.G, task.kept
     if not all(int(m.sum()) for m in G.masks[t]):
         raise common.RunError(f"task {t + 1}: the mask of a layer is all 0; lower --lambda-ru")
-    record.tasks[-1].update(drift=drift(kept, task.data, method.args.veto), widths=G.widths(),
+    record.tasks[-1].update(drift=drift(kept, task.data, args.veto), widths=G.widths(),
                             disc=disc_bytes(G), base=G.size(t), **more)  # fmt: skip
     kept.snapshots.append(snapshot(G, task.data, t))
-    # not of DGR, whose images are named later, nor where nothing is replayed in the GAN
-    if method.replay is replay:
-        task.quality = quality(task, method)
+    if named and replays(args):
+        task.quality = quality(task)
         record.quality.append(task.quality)
 
 
-def quality(task: Task, method: Method) -> dict:
+def quality(task: Task) -> dict:
     """How good the images are that G generates after a task; a line if they are poor."""
     data, t = task.data, task.t
     n = -(-common.QUALITY_PER_TASK // len(data.tasks[t]))
-    generated, test = method.replay(task.kept, data, t + 1, n), (data.x_test, data.y_test)
+    generated, test = replay(task.kept, data, t + 1, n), (data.x_test, data.y_test)
     found = common.memory_quality(generated, (task.x, task.y), test, data.owner, data.seed)
     what = "train the GAN longer (--epochs, --steps), or take --preset improved"
     common.tell_quality(found, f"task {t + 1}", task.seen, what)
@@ -1245,15 +1169,14 @@ def conclude(
 def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
     result, data, here = prepare(args)
-    method = method_of(args)
     if args.joint:
-        metrics, solver = learn_joint(data, method, here)
+        metrics, solver = learn_joint(data, args, here)
         result["environment"] |= common.peak_memory(data.x.device)
         return result | {"metrics": metrics, "R": [[metrics["ACC"]] * len(data.tasks)],
                          "tasks": [], "timing": {"wall_s": here.wall_s()},
                          "kept": keep(None, solver, data)}  # fmt: skip
     without = args.replay == "none" or args.generator
-    record, G, solver = (learn_without_gan if without else learn)(data, method, here)
+    record, G, solver = (learn_without_gan if without else learn)(data, args, here)
     if args.keep_generator and not args.generator:
         path = Path(args.out).with_suffix(".generator")
         common.save_checkpoint(path, about_generator(args, data), G.state_dict(), data.x.device)
@@ -1263,8 +1186,31 @@ def run(args: argparse.Namespace) -> dict:
 
 
 # --------------------------------------------------------------------------------------------
-# A trained model: what --save keeps, and what --load does with it
+# A trained model: what checkpoints and --save keep, and what --load does with it
 # --------------------------------------------------------------------------------------------
+
+
+def state_of(G: Generator) -> dict:
+    """Parameters and buffers, and the masks."""
+    return {"net": nn.Module.state_dict(G), "masks": G.masks}
+
+
+def restore(G: Generator, state: dict) -> None:
+    """Undo `state_of`, at the stored size; parameters that have it already stay the same objects,
+    as an optimizer may hold them."""
+    net, device = state["net"], G.W[0].device
+    for name in ("W", "e"):
+        kept = [v for key, v in net.items() if key.startswith(f"{name}.")]
+        if [v.shape for v in kept] != [v.shape for v in getattr(G, name)]:
+            setattr(G, name, nn.ParameterList(torch.empty_like(v, device=device) for v in kept))
+    while f"own.{len(G.own)}.last.weight" in net:
+        widths = [len(net[f"own.{len(G.own)}.norms.{i}.weight"]) for i in range(len(G.W))]
+        G.own.append(TaskLayers(widths, G.C, *G.last).to(device))
+    nn.Module.load_state_dict(G, net)
+    G.masks = [[m.to(device) for m in masks] for masks in state["masks"]]
+    G.used = G.reserved()
+    for own in G.own[: len(G.masks)]:
+        own.requires_grad_(False).eval()
 
 
 def keep(G: Generator | None, solver: nn.Module, data: Data) -> dict:
@@ -1282,12 +1228,11 @@ def rebuild(model: common.Model, device: torch.device) -> tuple[Generator, nn.Mo
     tasks, K, shape = kept["tasks"], len(model.data["classes"]), tuple(model.data["shape"])
     owner = common.task_of_class(tasks)
     data = Data(x, y, x, y, tasks, owner, K, shape, model.classes, model.data, args.seed)
-    method = method_of(args)
-    G = new_generator(data, method)
+    G = new_generator(data, args)
     if kept["G"]:
         G.load_state_dict(kept["G"])
     own = args.separate_classifier and (args.joint or args.replay == "gan")
-    solver = (own_classifier if own else new_critic)(data, len(owner), method)
+    solver = new_critic(data, len(owner), args, own)
     solver.load_state_dict(kept["solver"])
     return G, solver, data
 
@@ -1410,12 +1355,9 @@ DEMO = {  # the same in miniature
 # A "*" is for all. Rows that apply at the same time never set the same flag.
 PHOTOS = "cifar10 imagenet50"
 PRESETS = (
-    ("*", "dgmw", "*", dict(s_max=1e4)),
-    ("*", "dgma", "*", dict(s_max=1e5, annealing="global")),
+    ("*", "dgma", "*", dict(annealing="global")),
     ("*", "*", "imagenet50", dict(classes_per_task=10)),
-    ("paper laptop", "dgmw", "*", dict(lambda_ru=0.08)),
     ("paper laptop", "dgma", "*", dict(lambda_ru=0.01)),
-    ("paper", "dgmw", "digits", dict(ngf=6)),
     ("paper", "dgma", "digits", dict(ngf=20)),
     ("paper", "*", PHOTOS, dict(ngf=128, norm="layer", lr=2e-4)),
     ("paper", "*", "cifar10", dict(net="resnet", ndf=128)),
@@ -1441,91 +1383,71 @@ def preset(name: str, memory: str, dataset: str, table: tuple = PRESETS) -> dict
     """What the table gives the flags."""
     data = Path(dataset).name
     data = data if data in PHOTOS.split() else "digits"
-    rows = [flags for *where, flags in table
-            if all(some == "*" or given in some.split()
-                   for some, given in zip(where, (name, memory, data)))]  # fmt: skip
-    return {flag: value for flags in rows for flag, value in flags.items()}
+    found: dict = {}
+    for *where, flags in table:
+        if all(v in some.split() or some == "*" for some, v in zip(where, (name, memory, data))):
+            found |= flags
+    return found
+
+
+def parse_with_presets(
+    parser: argparse.ArgumentParser, argv: list[str], *tables: tuple
+) -> argparse.Namespace:
+    """Flags; a preset only moves defaults, so that each change can be undone by name."""
+    asked = parser.parse_args([word for word in argv if word not in ("-h", "--help")])
+    for table in tables:
+        moved = preset(asked.preset, asked.memory, asked.dataset, table)
+        parser.set_defaults(**{name: v for name, v in moved.items() if name in asked})
+    if common.given(argv, "--epochs"):
+        parser.set_defaults(steps=0)
+    return parser.parse_args(argv)
 
 
 def shared_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that other generators (beyond/generators.py) have, too."""
-    paper_flags(parser)
-    classifier_flags(parser)
+    yes_no = argparse.BooleanOptionalAction
+    paper = "paper (defaults are the paper's, or our choice: Deviations)"
+    add = parser.add_argument_group(paper).add_argument
+    add("--preset", choices=["paper", "laptop", "improved"], default="paper", help="of defaults")
+    add("--tasks", type=int, default=0, help="stop after so many; 0: all")
+    add("--classes-per-task", type=int, default=1, help="(Sec. 4)")
+    add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
+    add("--epochs", type=int, default=101, help="I, per task (Eq. 3; our choice); or --steps")
+    add("--steps", type=int, default=0, help="for each class, on average, instead of --epochs")
+    add("--batch-size", type=int, default=64, help="images per step (our choice)")
+    add("--net", choices=[*NETS], default="dcgan", help="resnet: residual G and D; resnet18: with "
+        "ResNet-18 as D (Sec. 4: the one for CIFAR-10, the other for ImageNet-50)")
+    add("--ngf", type=int, default=6, help="units of G's last masked layer (Sec. 4: 10 %% of "
+        "MeRGAN's size, DGMa 44 %%); each earlier one has twice as many. Residual: of every layer")
+    add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
+    add("--norm", choices=["batch", "layer", "none"], default="batch", help="in D (Deviation 13)")
+    add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
+    add("--lr-decay", action=yes_no, default=False, help="--lr falls to 0 in a task's second half")
+    add("--gp-batch-size", type=int, default=32, help="images per step for L_gp; 0: all of them")
+    add("--replay-batch-size", type=int, default=32, help="replayed images per step; 0: the batch")
+    add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3)")
+    add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (Deviation 7)")
+    add("--critic-replay", action=yes_no, default=True,
+        help="D classifies replayed images in every step; else only --classifier-steps do")
+    add = parser.add_argument_group("steps of the classifier alone (beyond the paper)").add_argument
+    add("--classifier-steps", type=int, default=0, help="so many at the end of a task")
+    add("--separate-classifier", action=yes_no, default=False, help="of a net that is not D")
+    add("--classifier-images", choices=["real", "generated", "auto"], default="real",
+        help="of the current task's classes: real, or generated like the replayed ones, so that "
+        "real against generated is no cue; auto: real if they are hardly told apart")
+    add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
+    add("--classifier-lr", type=float, default=1e-3, help="Adam's first rate; it falls to 0")
+    add("--label-smoothing", type=float, default=0.0, help="(Szegedy et al. 2016)")
+    add("--augment", type=float, default=0.0, help="turns, scales, shears, shifts images: the most")
+    add("--flip", action=yes_no, default=False, help="a random half is mirrored")
+    add("--jitter", type=float, default=0.0, help="half of the images are negatives, all with "
+        "noise of up to this, unless --classifier-images auto has chosen real ones")
     common.add_data_flags(parser, image_size=32)  # Sec. 4
     common.add_run_flags(parser, "dgm")
 
 
-def paper_flags(parser: argparse.ArgumentParser) -> None:
-    """Those of the GAN and of what is replayed."""
-    yes_no = argparse.BooleanOptionalAction
-    paper = "paper (defaults are the paper's, or our choice: Deviations)"
-    add = parser.add_argument_group(paper).add_argument
-    add("--preset", choices=["paper", "laptop", "improved"], default="paper",
-        help="which defaults to use")
-    add("--tasks", type=int, default=0, help="stop after so many tasks; 0: all")
-    add("--classes-per-task", type=int, default=1, help="classes in a task (Sec. 4)")
-    add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
-    add("--epochs", type=int, default=101,
-        help="I, epochs per task (Eq. 3; our choice); overrides a preset's --steps")
-    add("--steps", type=int, default=0,
-        help="steps for each class, on average, instead of --epochs: few images, more epochs")
-    add("--batch-size", type=int, default=64, help="images per step (our choice)")
-    add("--net", choices=["dcgan", "resnet", "resnet18"], default="dcgan",
-        help="resnet: residual G and D; resnet18: with ResNet-18 as D. --preset paper takes "
-        "resnet for cifar10, resnet18 for imagenet50, dcgan for the others (Sec. 4)")
-    add("--ngf", type=int, default=6, help="units of G's last masked layer (Sec. 4: 10 %% of "
-        "MeRGAN's size, DGMa 44 %%); each earlier one has twice as many. Residual: of every layer")
-    add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
-    add("--norm", choices=["batch", "layer", "none"], default="batch",
-        help="normalisation in D: layers 2 and 3, or every residual block (Deviation 13)")
-    add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
-    add("--lr-decay", action=yes_no, default=False,
-        help="let Adam's rate fall to 0 over the second half of a task (our choice)")
-    add("--gp", type=float, default=1.0, help="λ_GP, gradient penalty (Sec. 3.3; our choice)")
-    add("--gp-batch-size", type=int, default=32,
-        help="images per step for the gradient penalty; 0: the whole batch (our choice)")
-    add("--replay-batch-size", type=int, default=32,
-        help="replayed images per step; 0: the batch (our choice)")
-    add("--aux-weight", type=float, default=1.0, help="weight of L_c in L_D (Sec. 3.3)")
-    add("--aux-fakes", action=yes_no, default=True,
-        help="D classifies fakes too (the paper's Fig. 1: without; Deviation 7)")
-    add("--critic-replay", action=yes_no, default=True,
-        help="D classifies replayed images in every step; else only --classifier-steps do")
-    add("--real-ratio", type=float, default=0.0,
-        help="r, share of stored real images among the replayed ones (Table 2)")
-    add("--memory-size", type=int, default=0,
-        help="instead: K, real images stored in all (Table 2)")
-    add("--choice", choices=["random", "herding"], default="random",
-        help="which real images are stored; herding: as iCaRL does, what Sec. 4 suggests")
-
-
-def classifier_flags(parser: argparse.ArgumentParser) -> None:
-    """Those of the steps that the classifier takes alone."""
-    yes_no = argparse.BooleanOptionalAction
-    add = parser.add_argument_group("beyond the paper").add_argument
-    add("--classifier-steps", type=int, default=0,
-        help="steps of the classifier alone, on real and replayed images, at the end of a task")
-    add("--separate-classifier", action=yes_no, default=False,
-        help="a net of its own instead of D's auxiliary output takes these steps")
-    add("--classifier-images", choices=["real", "generated", "auto"], default="real",
-        help="images of the current task's classes in these steps: real, or generated like the "
-        "replayed ones, so that real against generated is no cue; auto: real if they are hardly "
-        "told apart")
-    add("--classifier-width", type=int, default=32, help="channels of the separate classifier")
-    add("--classifier-lr", type=float, default=1e-3,
-        help="Adam's first rate in these steps; it falls to 0")
-    add("--label-smoothing", type=float, default=0.0, help="in these steps and in --joint, "
-        "--replay none (Szegedy et al. 2016)")
-    add("--augment", type=float, default=0.0,
-        help="there, too, images are turned, scaled, sheared and shifted by up to this")
-    add("--flip", action=yes_no, default=False, help="there, too, a random half is mirrored")
-    add("--jitter", type=float, default=0.0,
-        help="there, too, half of the images are negatives, all with noise of up to this, unless "
-        "--classifier-images auto has chosen real ones")
-
-
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Flags; a preset only moves defaults, so that each change can be undone by name."""
+    """All flags, checked."""
     parser = common.new_parser(__doc__)
     shared_flags(parser)
     yes_no = argparse.BooleanOptionalAction
@@ -1533,27 +1455,21 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--method", dest="memory", choices=["dgmw", "dgma"], default="dgmw",
         help="masks on weights (DGMw) or activations (DGMa)")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the lower bound, no GAN")
-    add("--joint", action="store_true",
-        help="JT, the upper bound: the classifier alone, on all real images")
-    add("--lambda-ru", type=float, default=0.08,
-        help="λ_RU, sparsity of the masks (Sec. 3.3; our choice)")
-    add("--s-max", type=float, default=1e4, help="s_max of Eq. (3) (our choice)")
+    add("--joint", action="store_true", help="JT, the upper bound: no GAN, all real images")
+    add("--lambda-ru", type=float, default=0.08, help="λ_RU, sparsity of masks (our choice)")
     add("--annealing", choices=["local", "global"], default="local",
         help="of s: also in each epoch (Eq. 4), or over the epochs alone, as in DGMa")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
     add("--growth", action=yes_no, default=True, help="G gets new units (Sec. 3.2)")
-    add("--keep-critic", action=yes_no, default=False,
-        help="D goes on from task to task, with new outputs, as in the paper (Deviation 1)")
+    add("--keep-critic", action=yes_no, default=False, help="one D for all tasks (Deviation 1)")
+    add("--real-ratio", type=float, default=0.0, help="r, real among the replayed ones (Table 2)")
+    add("--memory-size", type=int, default=0, help="instead: K, real images stored (Table 2)")
+    add("--choice", choices=["random", "herding"], default="random", help="of them (Sec. 4)")
     add("--generator", default="", metavar="FILE", help="train only the classifiers, on images "
-        "from the generator in FILE, which a run with --keep-generator wrote; or a row's name")
-    add("--keep-generator", action=yes_no, default=False,
-        help="also write the generator, beside --out, as .generator instead of .json")
+        "from what a run with --keep-generator wrote; or the name of its row")
+    add("--keep-generator", action=yes_no, default=False, help="also write it, as OUT.generator")
     model_flags(parser)
-    chosen = what_presets_ask_for(argv, "dgmw")
-    parser.set_defaults(**preset(chosen.preset, chosen.memory, chosen.dataset))
-    if common.given(argv, "--epochs"):
-        parser.set_defaults(steps=0)
-    args = parser.parse_args(argv)
+    args = parse_with_presets(parser, argv, PRESETS)
     check(args)
     return args
 
@@ -1565,24 +1481,20 @@ def model_flags(parser: argparse.ArgumentParser) -> None:
         help="--generate: only the classes known after task T, as they were generated then")
 
 
-def what_presets_ask_for(argv: list[str], memory: str) -> argparse.Namespace:
-    """--preset, --method (else `memory`) and --dataset, read before the others."""
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    chooser.add_argument("--preset", default="paper")
-    chooser.add_argument("--method", "--memory", dest="memory", default=memory)
-    chooser.add_argument("--dataset", default="mnist")
-    common.errors_in_one_line(chooser)
-    return chooser.parse_known_args(argv)[0]
-
-
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
     bound = args.replay == "none" or args.joint
-    check_shared(args, {"lambda_ru": 0, "s_max": 1}, bound)
+    check_shared(args, bound)
     if bound:
         args.jitter = 0.0  # nothing generated is seen
-    if bound and (args.real_ratio or args.memory_size):
+    if bound and stores(args):
         raise common.UserError("--real-ratio and --memory-size mix real images into a replay")
+    if not 0 <= args.real_ratio <= 1:
+        raise common.UserError("--real-ratio: from 0 to 1")
+    if args.real_ratio and args.memory_size:
+        raise common.UserError("--real-ratio or --memory-size, not both")
+    if args.choice != "random" and not stores(args):
+        raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     if args.generator and (args.critic_replay or not args.separate_classifier):
         raise common.UserError("--generator: with --no-critic-replay and --separate-classifier, "
                                "so that no other part of the run depends on what is replayed")
@@ -1593,14 +1505,12 @@ def check(args: argparse.Namespace) -> None:
         args.generator = f"{place}/{args.generator}-seed{args.seed}.generator"
 
 
-def check_shared(args: argparse.Namespace, more: dict[str, float], bound: bool = False) -> None:
-    """`check` of the flags that other generators have, too; `more`: least values of others."""
-    least = {"threads": 0, "augment": 0, "gp": 0, "aux_weight": 0, "seed": 0,
-             "checkpoint_every": 0, "tasks": 0, "classifier_steps": 0, "gp_batch_size": 0,
-             "replay_batch_size": 0, "steps": 0, "classes_per_task": 1, "epochs": 1, "ngf": 1,
-             "ndf": 1, "classifier_width": 1, "batch_size": 2, "memory_size": 0}  # fmt: skip
-    common.check_ranges(args, least | more)
-    if not (0 < args.lr < 1 and 0 < args.classifier_lr < 1 and 0 <= args.label_smoothing < 1):
+def check_shared(args: argparse.Namespace, bound: bool = False) -> None:
+    """`check` of the flags that other generators have, too; no number is below 0."""
+    least = {name: 0 for name, v in vars(args).items() if type(v) in (int, float)}
+    common.check_ranges(args, least | dict(classes_per_task=1, epochs=1, ngf=1, ndf=1,
+                                           classifier_width=1, batch_size=2))  # fmt: skip
+    if not (0 < args.lr < 1 and 0 < args.classifier_lr < 1 and args.label_smoothing < 1):
         raise common.UserError("--lr, --classifier-lr, --label-smoothing: between 0 and 1")
     distorts = args.augment or args.flip or args.jitter or args.label_smoothing
     if distorts and not (args.classifier_steps or bound):
@@ -1608,12 +1518,6 @@ def check_shared(args: argparse.Namespace, more: dict[str, float], bound: bool =
                                "--classifier-steps: give some, or --joint")  # fmt: skip
     if args.separate_classifier and not args.classifier_steps:
         raise common.UserError("--separate-classifier learns in --classifier-steps: give some")
-    if not 0 <= args.real_ratio <= 1:
-        raise common.UserError("--real-ratio: from 0 to 1")
-    if args.real_ratio and args.memory_size:
-        raise common.UserError("--real-ratio or --memory-size, not both")
-    if args.choice != "random" and not (args.real_ratio or args.memory_size):
-        raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     if not args.critic_replay and not args.classifier_steps:
         raise common.UserError("--no-critic-replay: old classes need --classifier-steps")
 
@@ -1669,13 +1573,12 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    makes the gradient penalty of an image depend on its batch), 64 images are replayed per step, and
    L_c has weight 4 in L_D. When the generator is frozen, the critic's classifier learns for 400
    more steps, on images turned, scaled, sheared and shifted (row raw: without). All this is for
-   digits. Photographs take DCGANs, too, not Sec. 4's residual nets: 48 and 24 units, 32 channels in
-   a critic without normalisation, batches of 32, 8 epochs per task of CIFAR-10, 40 of ImageNet-50.
-   Their classifier is not D but a net of its own, which learns for 600 steps per task from
-   generated images alone, the task's own classes too, half of them mirrored. D of ImageNet-50 is
-   shown no old images, so that all of Table 2 shares one generator. These settings were chosen on
-   *test* images (docs/dgm.md). improved takes MNIST's nets for all images, and 1,220 steps per
-   class: small classes are seen for more epochs.
+   digits. Photographs (sizes: PRESETS) take DCGANs, too, not Sec. 4's residual nets; their critic
+   has no normalisation; their classifier is not D but a net of its own, which learns for 600 steps
+   per task from generated images alone, the task's own classes too, half of them mirrored. D of
+   ImageNet-50 is shown no old images, so that all of Table 2 shares one generator. These settings
+   were chosen on *test* images (docs/dgm.md). improved takes MNIST's nets for all images, and 1,220
+   steps per class: small classes are seen for more epochs.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
     (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution of a

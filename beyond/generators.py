@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import dgm
-from dgm import LATENT, Batch, Data, Method, Task, to_float, up
+from dgm import LATENT, Batch, Data, Gan, Task, to_float, up
 
 # --------------------------------------------------------------------------------------------
 # What each memory adds
@@ -103,6 +103,10 @@ class Generator(nn.Module):
         """Units of every layer but the last."""
         return [W.shape[1] for W in list(self.W)[:-1]]
 
+    def learned(self) -> list[Tensor]:
+        """What a task may change: all."""
+        return list(self.parameters())
+
     def size(self, t: int) -> int:
         """Parameters, the same in each task."""
         return sum(p.numel() for p in self.parameters())
@@ -154,15 +158,6 @@ class Past(dgm.Kept):
     names: Tensor  # DGR: int64 [M], the classes that its classifier gives to replayed images
 
 
-class Gan(dgm.Gan):
-    """G and D in one task, with new optimizers, and how they learn."""
-
-    def __init__(self, G: Generator, D: dgm.Critic, memory: "Memory", method: Method):
-        self.G: Any = G
-        self.D, self.memory, self.method, self.args = D, memory, method, method.args
-        self.opt_G, self.opt_D = (dgm.adam(net.parameters(), self.args.lr) for net in (G, D))
-
-
 def together(task: Task, index: Tensor) -> Batch:
     """Joint retraining: replayed images are real ones among others, every class as often.
 
@@ -206,14 +201,15 @@ def generator_step(gan: Gan, fake: Tensor, y: Tensor, old_y: Tensor, past: Past)
 
     fake [B, C, S, S] are of classes y [B]; old_y [n] are old classes, none in the first task.
     """
+    memory = MEMORY[gan.args.memory]
     gan.D.requires_grad_(False)  # G's step needs no gradients of D's weights
     with dgm.running_statistics_frozen(gan.D):
         score, logits = gan.D(fake)
     loss = -score.mean()
-    if gan.memory.told:
+    if memory.told:
         loss = loss + F.cross_entropy(logits, y)
-    if gan.memory.more and len(old_y):
-        loss = loss + gan.memory.more(gan, past, old_y)
+    if memory.more and len(old_y):
+        loss = loss + memory.more(gan, past, old_y)
     gan.opt_G.zero_grad()
     loss.backward(inputs=list(gan.G.parameters()))
     gan.opt_G.step()
@@ -223,14 +219,15 @@ def generator_step(gan: Gan, fake: Tensor, y: Tensor, old_y: Tensor, past: Past)
 
 def train_gan(gan: Gan, task: Task, i: int) -> list[float]:
     """Epoch i (from 1) of the GAN on a task; mean losses [D, G]."""
-    device, memory = task.x.device, gan.memory
+    args, device, memory = gan.args, task.x.device, MEMORY[gan.args.memory]
     n_old = task.seen - len(task.data.tasks[task.t])
     some_old = n_old and memory.batch is dgm.batch_of
-    held = (gan.args.replay_batch_size or task.B) if some_old else 0
+    held = (args.replay_batch_size or task.B) if some_old else 0
     losses = torch.zeros(task.steps, 2, device=device)
     order = torch.randperm(len(task.x), device=device)
     for b, index in enumerate(order[: task.steps * task.B].split(task.B), 1):
-        gan.method.set_rates(gan, i, b, task.steps)
+        if args.lr_decay:
+            dgm.decay_rates(gan, i, b, task.steps)
         batch = memory.batch(task, index)
         fake = gan.G(torch.randn(len(batch.y), LATENT, device=device), batch.y)
         losses[b - 1, 0] = dgm.critic_step(gan, batch, fake.detach())
@@ -246,12 +243,6 @@ def consolidate(gan: Gan, task: Task, n: int = 500) -> None:
     z = torch.randn(n, LATENT, device=y.device)
     now = fisher(gan.G, gan.D, z, y)
     past.fisher = [old + new for old, new in zip(past.fisher, now)]
-
-
-def replay_named(past: Past, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
-    """DGR's replay: generated images, with the names that the last task's classifier gave them."""
-    x, y = dgm.replay(past, data, t, n)
-    return x, past.names if t else y
 
 
 @torch.no_grad()
@@ -279,27 +270,29 @@ MEMORY = {"mergan": Memory(batch=together), "mergan-align": Memory(more=aligned)
 
 
 def learn(
-    data: Data, memory: Memory, method: Method, run: common.Run
+    data: Data, args: argparse.Namespace, run: common.Run
 ) -> tuple[dgm.Record, Generator]:
     """All tasks in turn."""
-    G, epochs = new_generator(data, memory, method.args), method.args.epochs
-    past = past_of(G)
-    record = dgm.start_record(data, method)
+    G, memory = new_generator(data, args), MEMORY[args.memory]
+    past, record = past_of(G), dgm.start_record(data, args)
     for t in run.tasks(len(data.tasks), past=past, record=record):
         past.before.load_state_dict(G.state_dict())
-        task = dgm.task_data(data, t, past, method)
+        task = dgm.task_data(data, t, past, args)
+        if not memory.told:
+            task.old_y = past.names
 
-        D = dgm.new_critic(data, task.seen, method)
-        gan = Gan(G, D, memory, method)
-        for i in run.epochs("gan", epochs, **gan.parts(), record=record):
+        D = dgm.new_critic(data, task.seen, args)
+        gan = Gan(G, D, args)
+        for i in run.epochs("gan", args.epochs, G=G, D=D, opt_G=gan.opt_G, opt_D=gan.opt_D,
+                            record=record):  # fmt: skip
             losses = train_gan(gan, task, i + 1)
-            run.check_finite("lower --lr or raise --gp", *losses)
+            run.check_finite("lower --lr", *losses)
             dgm.note_epoch(record, i + 1, losses)
         memory.end(gan, task)
 
-        dgm.note_task(record, task, method, iterations=epochs * task.steps)
-        solver = method.finish(D, task, method, run)
-        method.store(solver, task, method.args)
+        iterations = args.epochs * task.steps
+        dgm.note_task(record, task, args, named=memory.told, iterations=iterations)
+        solver = dgm.finish(D, task, args, run) if args.classifier_steps else D
         if not memory.told:
             past.names = name(solver, task)
         record.R.append(dgm.evaluate(solver, data))
@@ -315,24 +308,16 @@ def past_of(G: Generator) -> Past:
     return Past(G, before=before, fisher=weights, names=names)
 
 
-def new_generator(data: Data, memory: Memory, args: argparse.Namespace) -> Generator:
+def new_generator(data: Data, args: argparse.Namespace) -> Generator:
     """Untrained, on the device."""
     kind = Generator if args.net == "dcgan" else ResidualGenerator
-    return kind(data.shape, data.K, args.ngf, memory.told).to(data.x.device)
-
-
-def method_of(args: argparse.Namespace) -> Method:
-    """What the flags exchange in what is dgm.py's."""
-    method = Method(args, features=dgm.NETS[args.net][1])
-    method.replay = dgm.replay if MEMORY[args.memory].told else replay_named
-    dgm.complete(method)
-    return method
+    return kind(data.shape, data.K, args.ngf, MEMORY[args.memory].told).to(data.x.device)
 
 
 def run(args: argparse.Namespace) -> dict:
     """Learn all tasks in sequence; the result, but for what common.carry_out adds."""
     result, data, here = dgm.prepare(args)
-    record, G = learn(data, MEMORY[args.memory], method_of(args), here)
+    record, G = learn(data, args, here)
     images = [dgm.snapshot(G, data, t) for t in range(len(data.tasks))]  # as they are now
     return dgm.conclude(result, record, images, data, here)
 
@@ -357,7 +342,7 @@ ROWS = {
 }  # fmt: skip
 ITEMS: dict = {}
 DEMO: dict = {}
-# As dgm.PRESETS; what stands here goes before what stands there.
+# As dgm.PRESETS, and after it.
 PRESETS = (
     ("paper", "*", "digits", dict(ngf=37)),
     ("laptop improved", "*", "digits imagenet50", dict(ngf=52)),
@@ -368,7 +353,7 @@ PRESETS = (
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    """Flags; a preset only moves defaults, so that each change can be undone by name."""
+    """All flags, checked."""
     parser = common.new_parser(__doc__)
     parser.prog = "python -m beyond.generators"
     dgm.shared_flags(parser)
@@ -376,22 +361,16 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--memory", choices=[*MEMORY], default="mergan", help="which of the four")
     add("--align-weight", type=float, default=1.0, help="λ_RA, weight of the replay alignment")
     add("--ewc-lambda", type=float, default=1e6, help="λ, weight of EWC's penalty")
-    chosen = dgm.what_presets_ask_for(argv, "mergan")
-    flags = vars(parser.parse_args([]))
-    where = chosen.preset, chosen.memory, chosen.dataset
-    defaults = dgm.preset(*where) | dgm.preset(*where, PRESETS)
-    parser.set_defaults(**{k: v for k, v in defaults.items() if k in flags})
-    parser.set_defaults(veto=False)  # not for these generators
-    if common.given(argv, "--epochs"):
-        parser.set_defaults(steps=0)
-    args = parser.parse_args(argv)
+    # what dgm.py's flags can do besides, and these generators cannot
+    parser.set_defaults(veto=False, replay="gan", real_ratio=0.0, memory_size=0)
+    args = dgm.parse_with_presets(parser, argv, dgm.PRESETS, PRESETS)
     check(args)
     return args
 
 
 def check(args: argparse.Namespace) -> None:
     """UserError for values that argparse lets through."""
-    dgm.check_shared(args, {"align_weight": 0, "ewc_lambda": 0})
+    dgm.check_shared(args)
     if args.memory == "dgr" and (args.aux_fakes or args.classifier_images != "real"):
         flag = "--aux-fakes" if args.aux_fakes else f"--classifier-images {args.classifier_images}"
         raise common.UserError(f"{flag}: the images that DGR generates have no class")

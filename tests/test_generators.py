@@ -139,8 +139,7 @@ def test_what_each_memory_adds_to_the_generators_loss(memory):
     if memory == "ewc":
         by_hand = by_hand + 3 * generators.ewc_penalty(G, past.before, past.fisher)
     torch.manual_seed(3)
-    method = generators.method_of(args)
-    gan = generators.Gan(G, D, generators.MEMORY[memory], method)
+    gan = dgm.Gan(G, D, args)
     loss = generators.generator_step(gan, fake, label, old_y, past)
     assert loss.item() == pytest.approx(by_hand.item())
 
@@ -183,21 +182,21 @@ def test_the_old_classifier_names_what_dgr_generates(tmp_path, monkeypatch):
 
     def spy(*rest):
         task = begin(*rest)
-        seen.append((task.old, task.old_y))
+        seen.append(task)
         return task
 
     monkeypatch.setattr(generators, "name", remember)
     monkeypatch.setattr(dgm, "task_data", spy)
     run(tmp_path / "r.json", "--memory", "dgr", "--train-size", "1000")
-    assert len(seen[0][0]) == 0
+    assert len(seen[0].old) == 0
     for t in (1, 2):
         solver = dgm.Critic((1, 16, 16), 4, t, "layer")
         solver.load_state_dict(solvers[t - 1])
-        old, names = seen[t]
+        old, names = seen[t].old, seen[t].old_y
         with torch.no_grad():
             assert torch.equal(names, solver(dgm.to_float(old))[1].argmax(1))
         assert len(old) == 100 * t
-    assert (seen[2][1] == 0).all()  # so the names are that classifier's
+    assert (seen[2].old_y == 0).all()  # so the names are that classifier's
 
 
 @MEMORIES
@@ -272,7 +271,7 @@ def test_what_is_still_generated_of_the_first_class(tmp_path, monkeypatch):
 # ----------------------------------------------------------------------- resuming, the command line
 
 
-@pytest.mark.parametrize("flags", [*generators.MEMORY, "dgr --real-ratio 0.25", "ewc --net resnet"])
+@pytest.mark.parametrize("flags", [*generators.MEMORY, "ewc --net resnet"])
 def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(flags, tmp_path, monkeypatch):
     flags = ["--checkpoint-every", "0", "--memory", *flags.split()]
     run(tmp_path / "whole.json", *flags)
@@ -291,26 +290,6 @@ def test_a_run_stopped_after_any_checkpoint_ends_in_the_same_bytes(flags, tmp_pa
             assert not target.exists()
     assert numbers(target) == numbers(tmp_path / "whole.json")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.json", "whole.json"]
-
-
-def test_stored_images_take_their_share_beside_names(tmp_path):
-    """DGR with real images: nothing of a class but what is stored is looked at after its task."""
-    flags = ["--memory", "dgr", "--real-ratio", "0.25", "--train-size", "1000"]
-    run(tmp_path / "a.json", *flags)
-    with pytest.MonkeyPatch.context() as patch:
-        stored = []
-
-        def forget(kept, data, task, solver):
-            gone = torch.ones(len(data.x), dtype=torch.bool)
-            gone[torch.cat(kept.stored)] = False
-            gone &= data.y <= task.t
-            data.x[gone] = 0
-            stored[:] = kept.stored
-
-        test_dgm.after_each_task(patch, forget)
-        run(tmp_path / "b.json", *flags)
-    assert numbers(tmp_path / "a.json") == numbers(tmp_path / "b.json")
-    assert [len(index) for index in stored] == [25, 25, 25]
 
 
 def test_presets_give_each_memory_its_size():
@@ -336,6 +315,7 @@ def test_presets_give_each_memory_its_size():
         ("--memory ewcc", "invalid choice"),
         ("--memory mergan --veto", "unrecognized arguments"),
         ("--keep-generator", "unrecognized arguments"),
+        ("--real-ratio 0.5", "unrecognized arguments"),
         ("--memory ewc --ewc-lambda -1", "--ewc-lambda takes numbers from 0"),
         ("--align-weight nan", "--align-weight takes numbers from 0"),
         ("--classifier-steps 0", "--augment, --flip, --jitter, --label-smoothing: for"),
