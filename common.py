@@ -1,6 +1,6 @@
 """What all scripts share. What a method's reader needs comes first, what carries a run last:
 
-    splits; metrics of R; evaluation; distorted images; quality of a memory; data sets
+    splits; R and its metrics; distorted images; quality of a memory; data sets
     THE RUN: from the command line to the result; errors; flags; files; checkpoints; Run; models
 
 Nothing here decides how a paper's method works: no network, no loss, no optimizer, no loop (but for
@@ -18,7 +18,6 @@ import dataclasses
 import difflib
 import errno
 import functools
-import gzip
 import importlib.metadata
 import importlib.util
 import json
@@ -29,13 +28,11 @@ import platform
 import random
 import re
 import shlex
-import shutil
 import socket
 import struct
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import unicodedata
 import zipfile
@@ -198,16 +195,8 @@ def summarise(R: Sequence[Sequence[float]]) -> dict[str, Any]:
     if len(R) != T + 1:
         return {"ACC": sum(R[-1]) / T}
     A = [average_accuracy(R, t) for t in range(1, T + 1)]
-    out: dict[str, Any] = {"ACC": A[-1], "A": A}
-    if T > 1:
-        out |= {"BWT": backward_transfer(R), "FWT": forward_transfer(R)}
-        out["forgetting"] = forgetting(R)
-    return out
-
-
-# ----------------------------------------------------------------------------------------------
-# Evaluation
-# ----------------------------------------------------------------------------------------------
+    old = {"BWT": backward_transfer(R), "FWT": forward_transfer(R), "forgetting": forgetting(R)}
+    return {"ACC": A[-1], "A": A} | (old if T > 1 else {})
 
 
 @torch.no_grad()
@@ -226,10 +215,7 @@ def accuracy_by_task(
 
 
 def top_k_accuracy(logits: Tensor, y: Tensor, k: int = 5) -> float:
-    """Share, 0 to 1, of rows of logits [N, K] whose k largest entries include the label y [N].
-
-    UserError unless 1 <= k <= K.
-    """
+    """Share, 0 to 1, of rows of logits [N, K] whose k largest entries include the label y [N]."""
     if not 1 <= k <= logits.shape[1]:
         raise UserError(f"top-k needs 1 <= k <= {logits.shape[1]} classes, not {k}")
     return (logits.topk(k, dim=1).indices == y[:, None]).any(1).float().mean().item()
@@ -318,7 +304,7 @@ def some(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x[index], y[index]
 
 
-def small_classifier(x: Tensor, y: Tensor, K: int, steps: int = 100) -> nn.Module:
+def small_classifier(x: Tensor, y: Tensor, K: int) -> nn.Module:
     """Two convolutions, trained on images uint8 [n, C, H, W] with labels y [n] of K classes.
 
     It sees each image with noise, half of them as negatives, so that a pattern of pixels that a
@@ -331,8 +317,8 @@ def small_classifier(x: Tensor, y: Tensor, K: int, steps: int = 100) -> nn.Modul
         nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, K),
     ).to(x.device)  # fmt: skip
     opt = torch.optim.Adam(net.parameters(), 2e-3)
-    for step in range(steps):
-        opt.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
+    for step in range(100):
+        opt.param_groups[0]["lr"] = 2e-3 * (1 - step / 100)
         index = torch.randint(len(x), (64,), device=x.device)
         loss = F.cross_entropy(net(jitter(x[index].float() / 127.5 - 1)), y[index])
         opt.zero_grad()
@@ -363,10 +349,7 @@ def tell_quality(quality: dict[str, Any], label: str, classes: int, what: str) -
 
 
 class Dataset(NamedTuple):
-    """A whole data set in memory: N and M images of C channels, H by W pixels.
-
-    `checksum` is of what was read (files, labels), so it is the same on every machine.
-    """
+    """A whole data set in memory: N and M images of C channels, H by W pixels."""
 
     name: str
     x_train: Tensor  # uint8 [N, C, H, W], 0..255
@@ -374,7 +357,7 @@ class Dataset(NamedTuple):
     x_test: Tensor  # uint8 [M, C, H, W]
     y_test: Tensor  # int64 [M]
     classes: tuple[str, ...]
-    checksum: int = 0
+    checksum: int = 0  # of what was read (files, labels), so the same on every machine
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -406,7 +389,9 @@ GLYPHS = ("glyphs", "glyphs-rgb")
 NO_FILES = "use --dataset glyphs (embedded, needs no files)"
 DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte from the server
 LOCK_NEWS = 60.0  # seconds between two lines of a run that waits for another
-
+# A folder that cannot be used: there is no permission, a file in its place, a full disk.
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC,
+             errno.EDQUOT)  # fmt: skip
 # What torchvision, Pillow and the archive readers raise on a lost connection or a damaged file.
 DAMAGE = (
     *(OSError, EOFError, HTTPException, zlib.error, tarfile.TarError, pickle.UnpicklingError),
@@ -417,20 +402,13 @@ DAMAGE = (
 
 def load_chosen(args: argparse.Namespace) -> Dataset:
     """`load_dataset` as the data flags say."""
-    sizes = {name: getattr(args, name) for name in
-             ("image_size", "train_size", "test_size", "validation", "seed")}  # fmt: skip
-    return load_dataset(args.dataset, args.data_dir, **sizes)
+    names = ("image_size", "train_size", "test_size", "validation", "seed")
+    return load_dataset(args.dataset, args.data_dir, **{k: getattr(args, k) for k in names})
 
 
 def load_dataset(
-    name: str,
-    data_dir: str = "data",
-    *,
-    image_size: int = 0,
-    train_size: int = 0,
-    test_size: int = 0,
-    validation: int = 0,
-    seed: int = 0,
+    name: str, data_dir: str = "data", *, image_size: int = 0, train_size: int = 0,
+    test_size: int = 0, validation: int = 0, seed: int = 0,
 ) -> Dataset:
     """Load a data set by name, whole, as uint8 tensors on the CPU; every class is in both parts.
 
@@ -459,8 +437,7 @@ def load_dataset(
     if validation:
         data = hold_out(data, validation)
     if data.x_train.min() == data.x_train.max():
-        raise UserError(f"every training image of {name} is blank, one colour throughout: there "
-                        "is nothing to learn; look at the files")  # fmt: skip
+        raise UserError(f"every training image of {name} is blank, one colour: look at the files")
     for part, y in (("training", data.y_train), ("test", data.y_test)):
         count = torch.bincount(y, minlength=len(data.classes))
         if not count.all():
@@ -494,11 +471,9 @@ def resize(x: Tensor, size: int) -> Tensor:
     """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear with antialiasing; size 0: as is."""
     if size == 0 or x.shape[-2:] == (size, size):
         return x
-    out = torch.empty(*x.shape[:2], size, size, dtype=torch.uint8)
-    for part, target in zip(x.split(4096), out.split(4096)):  # the floats of a part at a time
-        part = F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
-        target.copy_(part.round().clamp(0, 255))
-    return out
+    parts = (F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+             for part in x.split(4096))  # the floats of a part at a time  # fmt: skip
+    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
 
 
 def about_data(data: Dataset) -> dict[str, Any]:
@@ -546,25 +521,26 @@ def load_torchvision(name: str, root: Path, train_size: int, test_size: int, see
     cls = getattr(datasets, source.cls)
     if name == "svhn" and importlib.util.find_spec("scipy") is None:
         raise UserError("svhn comes as .mat files, which need scipy to be read: pip install scipy")
-    ways_out = (
-        "run again to retry the download of what is absent or damaged, "
-        f"or put {root / source.files} there by hand, or {NO_FILES}"
-    )
     try:
-        with locked(root), socket_timeout(DOWNLOAD_TIMEOUT):
+        with locked(root):
+            socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torchvision would wait for ever
             if issubclass(cls, datasets.MNIST):
-                mend_idx_files(source, cls, root)
+                drop_half_unpacked(source, cls, root)
             train, test = read_or_download(name, cls, root)
         x, y = to_tensors(train, source.train, source.shape)
         x_test, y_test = to_tensors(test, source.test, source.shape)
     except DAMAGE as error:
         why = one_line(error)
-        if cannot_write(error):
-            ways_out = f"choose another folder with --data-dir, or {NO_FILES}"
-            raise UserError(f"cannot write in {root}: {why}; {ways_out}") from error
+        if getattr(error, "errno", None) in NO_ACCESS:
+            raise UserError(f"cannot read or write in {root}: {why}; choose another folder with "
+                            f"--data-dir, or {NO_FILES}") from error  # fmt: skip
         if isinstance(error, TimeoutError):
             why = f"timed out, the server sent nothing for {DOWNLOAD_TIMEOUT:g} s"
-        raise UserError(f"cannot load {name} from {root}: {why}; {ways_out}") from error
+        raise UserError(f"cannot load {name} from {root}: {why}; run again to retry the download "
+                        f"of what is absent or damaged, or put {root / source.files} there by "
+                        f"hand, or {NO_FILES}") from error  # fmt: skip
+    finally:
+        socket.setdefaulttimeout(None)
     i = choose(source.train, train_size, seed, "train")
     j = choose(source.test, test_size, seed, "test")
     kept = x[i], y[i], x_test[j], y_test[j]
@@ -579,42 +555,29 @@ def read_or_download(name: str, cls: Any, root: Path) -> list[Any]:
     try:
         return [cls(root, **split) for split in which]
     except RuntimeError:  # torchvision misses a file, or its checksum is wrong
-        tempfile.TemporaryFile(dir=root).close()  # rather no download than one for nothing
         print(f"downloading or unpacking {name} in {root}", file=sys.stderr, flush=True)
         return [cls(root, download=True, **split) for split in which]
 
 
-def mend_idx_files(source: Source, cls: Any, root: Path) -> None:
-    """Unpack MNIST-like files that are absent or cut short; ValueError where that cannot be done.
+def drop_half_unpacked(source: Source, cls: Any, root: Path) -> None:
+    """Delete what an interrupted unpacking of MNIST and its like left; ValueError without the .gz.
 
-    torchvision checks the .gz files, but takes any unpacked file for a complete one, even what an
-    interrupted unpacking left. So each is measured here, and unpacked again, whole or not at all.
+    torchvision checks the .gz files, but takes any unpacked file for a complete one.
     """
-    from torchvision.datasets.utils import check_integrity
-
     pixels = math.prod(source.shape)
     sizes = [16 + source.train * pixels, 8 + source.train]  # bytes: header and one per pixel, label
     sizes += [16 + source.test * pixels, 8 + source.test]
-    for (gz_name, md5), size in zip(cls.resources, sizes):
+    for (gz_name, _), size in zip(cls.resources, sizes):
         packed = root / source.cls / "raw" / gz_name
         raw = packed.with_suffix("")
-        if raw.exists() and raw.stat().st_size == size:
-            continue
-        if check_integrity(packed, md5):
-            part = raw.with_suffix(".part")
-            with gzip.open(packed) as src, open(part, "wb") as dst:
-                shutil.copyfileobj(src, dst)
-            os.replace(part, raw)
-        elif raw.exists():
-            found = raw.stat().st_size
-            raise ValueError(f"{raw} is damaged ({found} bytes, not {size}): delete it")
+        if raw.exists() and raw.stat().st_size != size:
+            if not packed.exists():
+                raise ValueError(f"{raw} is damaged, it should have {size} bytes: delete it")
+            raw.unlink()
 
 
 def to_tensors(split: Any, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    """A torchvision split -> images uint8 [n, C, H, W] and labels int64 [n], 0 to 9 all there.
-
-    ValueError if it holds anything else; `shape` is C, H, W.
-    """
+    """A torchvision split -> x uint8 [n, C, H, W], y int64 [n] of all of 0 to 9; or ValueError."""
     x = torch.as_tensor(split.data)
     if x.ndim == 3:  # MNIST and its like: [N, H, W]
         x = x.unsqueeze(1)
@@ -631,61 +594,29 @@ def to_tensors(split: Any, n: int, shape: tuple[int, int, int]) -> tuple[Tensor,
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Other processes wait here until this one is done; where there are no locks, nobody does.
+    """Other processes wait here until this one is done, or all would download the same files.
 
-    Runs that start together would else download the same files at once, each over the other's. A
-    folder that is there but cannot be written, or not be opened, may still hold all that is needed.
+    Where there are no locks, nobody waits. A folder that cannot be written, or not be opened, may
+    still hold all that is needed.
     """
     if not os.path.isdir(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    handle = None
-    try:
+    with contextlib.ExitStack() as at_exit:
         with contextlib.suppress(OSError):  # some network drives cannot lock
-            if fcntl:
-                handle = os.open(folder, os.O_RDONLY)
-                wait_for_lock(handle, folder)
+            handle = os.open(folder, os.O_RDONLY)
+            at_exit.callback(os.close, handle)  # and with it the lock
+            next_news = time.monotonic()
+            while fcntl:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= next_news:
+                        next_news += LOCK_NEWS
+                        print(f"waiting for another run that is loading data into {folder}",
+                              file=sys.stderr, flush=True)  # fmt: skip
+                    time.sleep(0.1)
         yield
-    finally:
-        if handle is not None:
-            os.close(handle)  # and with it the lock
-
-
-def wait_for_lock(handle: int, folder: Path) -> None:
-    """Lock an open folder as soon as no other run has it; say, at once and each minute, who waits.
-
-    OSError where the drive cannot lock.
-    """
-    next_news = time.monotonic()
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= next_news:
-                next_news += LOCK_NEWS
-                print(f"waiting for another run that is loading data into {folder}",
-                      file=sys.stderr, flush=True)  # fmt: skip
-            time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def socket_timeout(seconds: float) -> Iterator[None]:
-    """Sockets made meanwhile raise TimeoutError after so long in silence; torchvision sets none."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def cannot_write(error: Exception) -> bool:
-    """Whether a folder is not there to be written to, rather than a file not to be read."""
-    if isinstance(error, PermissionError):
-        file = error.filename
-        return not (file and os.path.isfile(file) and not os.access(file, os.R_OK))
-    if isinstance(error, (NotADirectoryError, FileExistsError)):
-        return True
-    return getattr(error, "errno", None) in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 # ---- image folders ----
@@ -728,11 +659,9 @@ def find_folder(name: str, root: Path) -> Path:
     known = [*SOURCES, *GLYPHS]
     hint = did_you_mean(name.lower(), known)
     # torchvision's own folders are called MNIST and the like, and hold no train/.
-    alone = os.path.dirname(name) == ""
-    if folder is None or (hint and alone and not os.path.isdir(folder / "train")):
-        raise UserError(f"no dataset {name!r}: {hint}choose one of {', '.join(known)} (--dataset "
-                        f"glyphs needs no files), or put images in {root / name}/{{train,test}}/"
-                        "CLASS/")  # fmt: skip
+    if folder is None or (hint and Path(name).name == name and not (folder / "train").is_dir()):
+        raise UserError(f"no dataset {name!r}: {hint}choose one of {', '.join(known)}, or put "
+                        f"images in {root / name}/{{train,test}}/CLASS/")  # fmt: skip
     return folder
 
 
@@ -754,19 +683,16 @@ def list_images(folder: Path) -> list[str]:
     def stop(error: OSError) -> None:
         raise error
 
-    seen: set[str] = set()
     found: dict[str, list[str]] = {}
-    for start in (folder, folder.parent):  # the class may be a link to another place
-        above = Path(os.path.realpath(start))
-        seen |= {str(above), *map(str, above.parents)}
+    above = folder.parent.resolve()
+    seen = {above, *above.parents, *folder.resolve().parents}  # the class itself may be a link
     for place, folders, files in os.walk(folder, followlinks=True, onerror=stop):
-        visible = sorted(name for name in folders if not is_hidden(name))
-        folders.clear()  # os.walk goes on with what is put back
-        for name in visible:
-            real = os.path.realpath(os.path.join(place, name))
-            if real not in seen:
-                seen.add(real)
-                folders.append(name)
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()  # os.walk goes no further
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         names = sorted(n for n in files if n.lower().endswith(IMAGES) and not is_hidden(n))
         found[place] = [os.path.join(place, name) for name in names]
     if not any(found.values()):
@@ -785,52 +711,38 @@ WHITE, BLACK = 255, 0
 FAINT = 8  # levels of 255 by which nobody tells a picture from its ground
 
 
-def read_images(paths: list[str], image_size: int) -> Tensor:
+def read_images(paths: list[str], image_size: int, lost: str = "") -> Tensor:
     """Image files -> uint8 [N, 3, H, W], or [N, 1, H, W] when every pixel of all is grey.
 
-    What is transparent is put on white; on black, all of them, if a picture would vanish on white.
-    ValueError names a file that cannot be read; UserError one whose size differs from the first's,
-    whose range is unknown, or that vanishes on black.
+    What is transparent is put on white; on black, all of them, if a picture, `lost`, would vanish
+    on white. ValueError names a file that cannot be read; UserError one whose size differs from the
+    first's, whose range is unknown, or that vanishes on black.
     """
-    x, lost = stack_images(paths, image_size, WHITE)
-    if lost:
-        x, also = stack_images(paths, image_size, BLACK)
-        if also:
-            raise UserError(f"{also} would vanish on black, and {lost} on white: save the images "
-                            "of this folder without transparency, on a ground that shows them "
-                            "all")  # fmt: skip
-        print(f"{lost} would vanish on white: the transparent images are put on black",
-              file=sys.stderr)  # fmt: skip
-    return x
-
-
-def stack_images(paths: list[str], image_size: int, ground: int) -> tuple[Tensor, str]:
-    """Image files -> uint8 [N, 3 or 1, H, W] on a grey level, and the first that vanishes there.
-
-    The name is empty when none does; when one does, there is no tensor to use.
-    """
-    grey, out = True, np.empty((0, 3, 0, 0), np.uint8)
+    out = np.empty((0, 3, 0, 0), np.uint8)
     for i, path in enumerate(paths):
         try:
             image = open_upright(path)
         except DAMAGE as error:
             raise ValueError(f"{path} is not a readable image ({one_line(error)})") from error
         if image.mode == "RGBA":
-            image, vanished = put_on(image, ground)
+            image, vanished = put_on(image, BLACK if lost else WHITE)
+            if vanished and not lost:
+                return read_images(paths, image_size, lost=path)
             if vanished:
-                return torch.empty(0), path
-        if grey:
-            red, green, blue = np.asarray(image).transpose(2, 0, 1)
-            grey = np.array_equal(red, green) and np.array_equal(red, blue)
+                raise UserError(f"{path} would vanish on black, and {lost} on white: save the "
+                                "images of this folder without transparency")  # fmt: skip
         if image_size and image.size != (image_size, image_size):
             image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
         if i == 0:
             out = np.empty((len(paths), 3, image.height, image.width), np.uint8)
         if (image.height, image.width) != out.shape[2:]:
-            sizes = f"{image.width}x{image.height}, not {out.shape[3]}x{out.shape[2]}"
-            raise UserError(f"images differ in size: {path} is {sizes}; pass --image-size")
+            raise UserError(f"images differ in size: {path} is {image.width}x{image.height}, not "
+                            f"{out.shape[3]}x{out.shape[2]}; pass --image-size")  # fmt: skip
         out[i] = np.asarray(image).transpose(2, 0, 1)
-    return torch.from_numpy(out[:, :1].copy() if grey else out), ""
+    grey = all(np.array_equal(out[:, 0], out[:, other]) for other in (1, 2))
+    if lost:
+        print(f"{lost} would vanish on white: the transparent are put on black", file=sys.stderr)
+    return torch.from_numpy(out[:, :1].copy() if grey else out)
 
 
 def open_upright(path: str) -> Image.Image:
@@ -840,8 +752,7 @@ def open_upright(path: str) -> Image.Image:
     """
     # Not by its name: Pillow 11 to 13 would map the file, and mix up the rows of a turned TIFF.
     with open(path, "rb") as stream, Image.open(stream) as file:
-        deep = file.mode[0] in "IF"  # more than 8 bits
-        ends = black_and_white(file, path) if deep else None
+        ends = black_and_white(file, path) if file.mode[0] in "IF" else None  # more than 8 bits
         key = transparent_key(file)
         file.load()
         image: Image.Image = file
@@ -852,8 +763,7 @@ def open_upright(path: str) -> Image.Image:
             return shallow(image, *ends, key)
         if key is not None:
             image.info["transparency"] = key
-        palette = image.palette.mode if image.palette else ""
-        clear = "transparency" in image.info or image.mode[-1] in "Aa" or palette == "RGBA"
+        clear = "transparency" in image.info or image.mode[-1] in "Aa"
         return image.convert("RGBA" if clear else "RGB")
 
 
@@ -906,13 +816,11 @@ def shallow(image: Image.Image, black: int, white: int, key: Any) -> Image.Image
 
 # ---- glyphs: digits drawn from fonts ----
 
-FONTS = (
-    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
-    *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique"),
-    *("DejaVuSansMono-BoldOblique", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic"),
-    *("DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
-    *("STIXGeneralBolIta", "cmr10", "cmss10", "cmtt10", "cmb10"),
-)
+FONTS = """
+    DejaVuSans DejaVuSans-Bold DejaVuSans-Oblique DejaVuSans-BoldOblique DejaVuSansMono
+    DejaVuSansMono-Bold DejaVuSansMono-Oblique DejaVuSansMono-BoldOblique DejaVuSerif
+    DejaVuSerif-Bold DejaVuSerif-Italic DejaVuSerif-BoldItalic STIXGeneral STIXGeneralBol
+    STIXGeneralItalic STIXGeneralBolIta cmr10 cmss10 cmtt10 cmb10""".split()
 BLOCK = 1000  # images drawn at a time from one generator
 
 
@@ -927,16 +835,14 @@ def make_glyphs(n: int, seed: int, rgb: bool = False) -> tuple[Tensor, Tensor]:
     for block in range(math.ceil(n / BLOCK)):
         g = torch.Generator().manual_seed(100_000 * seed + block)
         digits = torch.arange(BLOCK)[torch.randperm(BLOCK, generator=g)] % 10
-        draw = paint_digits if rgb else draw_grey
-        images.append((draw(digits, g) * 255).round().to(torch.uint8))
+        if rgb:
+            image = paint_digits(digits, g)
+        else:
+            light = uniform(g, 0.7, 1.0, BLOCK, 1, 1, 1)
+            image = light * draw_ink(digits, g, 28, torch.zeros(BLOCK))
+        images.append((image * 255).round().to(torch.uint8))
         labels.append(digits)
     return torch.cat(images)[:n], torch.cat(labels)[:n]
-
-
-def draw_grey(digits: Tensor, g: torch.Generator) -> Tensor:
-    """Digits [n] -> images [n, 1, 28, 28] in 0..1."""
-    light = uniform(g, 0.7, 1.0, len(digits), 1, 1, 1)
-    return light * draw_ink(digits, g, 28, torch.zeros(len(digits)))
 
 
 def paint_digits(digits: Tensor, g: torch.Generator) -> Tensor:
@@ -1047,14 +953,16 @@ def carry_out(
     `program` is what Python is told to run, `script`.py unless it says something else.
     """
     check_writable(args.out)
-    save = check_save(args)
+    save = getattr(args, "save", "")
+    if save:
+        check_writable(save)
+        if os.path.realpath(save) in map(os.path.realpath, (args.out, f"{args.out}.ckpt")):
+            raise UserError(f"--save {save}: the result is written there; name another file")
     command = shlex.join(["python", *(program or f"{script}.py").split(), *argv])
     result = {"schema": SCHEMA, "script": script, "seed": args.seed, "command": command,
               "args": vars(args).copy()}  # fmt: skip
-    kept: dict[str, Any] = {}
     try:
         result |= run(args)
-        kept = result.pop("kept", {})
         value, digits = result["metrics"].get(metric), 2 if "%" in metric else 4
         said = f"no {metric}" if value is None else f"{metric} {value:.{digits}f}"
         said += f", {result['timing']['wall_s']:.0f} s"
@@ -1063,6 +971,7 @@ def carry_out(
             raise
         result["skipped"] = one_line(error)
         said = f"skipped, as these data do not fit: {one_line(error)}"
+    kept = result.pop("kept", {})
     if save and kept:
         save_model(save, result, kept)
         print(f"the trained nets: {save}")
@@ -1084,15 +993,14 @@ def start(args: argparse.Namespace) -> tuple[torch.device, dict[str, Any]]:
 
 def choose_device(name: str) -> torch.device:
     """`auto` is CUDA, else Apple's MPS, else the CPU; UserError for a device that is not there."""
+    there, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
     if name == "auto":
-        mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        name = "cuda" if there else "mps" if mps else "cpu"
     if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name):
         raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
-    there, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
-    if name.startswith("cuda") and number >= there:
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= there:
         raise UserError(f"--device {name}: this machine has {there} CUDA devices; try --device cpu")
-    if name == "mps" and not torch.backends.mps.is_available():
+    if name == "mps" and not mps:
         raise UserError("--device mps: not available on this machine; try --device cpu")
     return torch.device(name)
 
@@ -1121,7 +1029,6 @@ def tell_fewer_steps(n: float, of_ours: float, what: str = "class") -> None:
 
 
 # ---- errors in one line ----
-
 
 NO_MEMORY = ("out of memory", "allocate memory", "invalid buffer size")  # torch's words
 
@@ -1177,10 +1084,8 @@ PLAIN = {"−": "-", "–": "-", "·": "*", "×": "x", "≥": ">=", "≤": "<=",
          "∇": "grad ", "∈": "in", "Σ": "sum", "’": "'", "…": "..."}  # fmt: skip
 
 
-def plainly(error: UnicodeError) -> tuple[str, int]:
-    """For characters that an encoding lacks: λ is written lambda, − is -, what is unknown is ?."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
+def plainly(error: Any) -> tuple[str, int]:
+    """For characters that an encoding lacks: λ is written lamda, − is -, what is unknown is ?."""
     lost = error.object[error.start : error.end]
     greek = {c: unicodedata.name(c, "").split()[-1].lower() for c in lost if "Α" <= c <= "ω"}
     return "".join(PLAIN.get(c) or greek.get(c, "?") for c in lost), error.end
@@ -1194,16 +1099,14 @@ codecs.register_error("plain", plainly)
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser that is described by the first line of `doc` and shows the defaults in its help."""
-    parser = argparse.ArgumentParser(
+    parser = errors_in_one_line(argparse.ArgumentParser(
         description=(doc or "").split("\n")[0], allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    errors_in_one_line(parser)
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter))  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 
 
-def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
+def errors_in_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Make argparse report a bad flag as a UserError instead of printing the whole usage."""
 
     def error(message: str) -> None:
@@ -1214,6 +1117,7 @@ def errors_in_one_line(parser: argparse.ArgumentParser) -> None:
         raise UserError(f"{message} (see --help)")
 
     parser.error = error  # type: ignore[method-assign,assignment]
+    return parser
 
 
 def add_data_flags(parser: argparse.ArgumentParser, image_size: int = 0) -> Callable:
@@ -1225,8 +1129,7 @@ def add_data_flags(parser: argparse.ArgumentParser, image_size: int = 0) -> Call
     add("--image-size", type=int, default=image_size, help="resize to this; 0: as they are")
     add("--train-size", type=int, default=0, help="use so many training images; 0: all")
     add("--test-size", type=int, default=0, help="use so many test images; 0: all")
-    add("--validation", type=int, default=0,
-        help="hold out so many training images and measure on them instead of the test images")
+    add("--validation", type=int, default=0, help="measure on so many held-out training images")
     return add
 
 
@@ -1240,8 +1143,7 @@ def add_run_flags(parser: argparse.ArgumentParser, script: str) -> Callable:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
     add("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
-    add("--skip-unfit", action="store_true",
-        help="if the data do not fit the flags, say so in the result and end well")
+    add("--skip-unfit", action="store_true", help="data that do not fit the flags are no error")
     add("--out", default=f"results/{script}/run-seed{{seed}}.json",
         help="the result, one JSON file; {seed} stands for --seed")
     return add
@@ -1249,9 +1151,8 @@ def add_run_flags(parser: argparse.ArgumentParser, script: str) -> Callable:
 
 def preset_of(argv: Sequence[str]) -> str:
     """What --preset asks for, read before the other flags, whose defaults it moves."""
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser = errors_in_one_line(argparse.ArgumentParser(add_help=False, allow_abbrev=False))
     chooser.add_argument("--preset", default="paper")
-    errors_in_one_line(chooser)
     return chooser.parse_known_args(argv)[0].preset
 
 
@@ -1260,18 +1161,14 @@ def given(argv: Sequence[str], flag: str) -> bool:
     return any(word == flag or word.startswith(f"{flag}=") for word in argv)
 
 
-def with_row(
-    argv: list[str], rows: dict[str, tuple], demo: dict[str, str], always: str = ""
-) -> list[str]:
-    """`--row NAME` replaced by the flags of that row of the script's table, before all others.
+def with_row(argv: list[str], rows: dict, demo: dict[str, str], always: str = "") -> list[str]:
+    """`--row NAME` replaced by the flags of that row and those of `always`, before all others.
 
-    `--row demo/NAME` is the same row in miniature. `--rows` lists all of them and ends. `always`
-    are flags that every row has.
+    `--row demo/NAME` is the same row in miniature. `--rows` lists all of them and ends.
     """
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser = errors_in_one_line(argparse.ArgumentParser(add_help=False, allow_abbrev=False))
     chooser.add_argument("--row", default="")
     chooser.add_argument("--rows", action="store_true")
-    errors_in_one_line(chooser)
     asked, rest = chooser.parse_known_args(argv)
     if asked.rows:
         for name, (item, flags, label) in rows.items():
@@ -1294,28 +1191,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def check_ranges(args: argparse.Namespace, least: Mapping[str, float]) -> None:
-    """UserError unless the numbers of each flag lie between `least` and 2**31 - 1.
-
-    --threads may be up to four times the cores. Expands `~` in paths, `{seed}` in --out, --save.
-    """
+    """Expand the paths; UserError if a number of a flag is below `least`, or absurdly large."""
     expand_home(args)
+    largest = {"threads": 4 * (os.cpu_count() or 1), "generate": MOST_IMAGES}
     for name, bound in least.items():
-        most = 4 * (os.cpu_count() or 1) if name == "threads" else 2**31 - 1
+        most = largest.get(name, 2**31 - 1)
         value = getattr(args, name)
         if not all(bound <= v <= most for v in (value if isinstance(value, list) else [value])):
-            flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag} takes numbers from {bound} to {most}")
-    seed = str(getattr(args, "seed", 0))
-    for name in ("out", "save"):
-        if hasattr(args, name):
-            setattr(args, name, getattr(args, name).replace("{seed}", seed))
+            raise UserError(f"--{name.replace('_', '-')} takes numbers from {bound} to {most}")
 
 
 def expand_home(args: argparse.Namespace) -> None:
-    """`~` in every flag that is a path, as the shell leaves it in --out=~/run.json."""
+    """`{seed}` in each flag that is a path, and `~`, as the shell leaves it in --out=~/run.json."""
     for name in ("out", "save", "load", "data_dir", "generator", "runs", "figures", "docs"):
         if getattr(args, name, ""):
-            setattr(args, name, os.path.expanduser(getattr(args, name)))
+            path = getattr(args, name).replace("{seed}", str(getattr(args, "seed", 0)))
+            setattr(args, name, os.path.expanduser(path))
 
 
 # ---- results: written whole or not at all ----
@@ -1323,9 +1214,8 @@ def expand_home(args: argparse.Namespace) -> None:
 
 def write_result(path: str | Path, result: dict[str, Any]) -> None:
     """Write one run's JSON: one line per top-level key, so that `diff` and `grep` are of use."""
-    dump = functools.partial(json.dumps, allow_nan=False)
     result = result | {"checksum": checksum(result)}
-    rows = [f"{dump(key)}: {dump(value)}" for key, value in result.items()]
+    rows = [f"{json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in result.items()]
     write_text(path, "{\n" + ",\n".join(rows) + "\n}\n")
 
 
@@ -1363,8 +1253,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
 
     A link is followed. RunError on a full disk, UserError on what is no regular file.
     """
-    path = regular_file(path)
-    part = part_of(path)
+    path, part = path_and_part(path)
     try:
         with open(part, "wb") as file:
             write(file)
@@ -1378,19 +1267,13 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         part.unlink(missing_ok=True)
 
 
-def regular_file(path: str | Path) -> Path:
-    """Where `path` leads, through links; UserError for a folder, a device, a pipe or a socket."""
+def path_and_part(path: str | Path) -> tuple[Path, Path]:
+    """Where `path` leads, through links, and the temporary file beside it; UserError if no file."""
     real = Path(os.path.realpath(path))
-    if real.is_dir():
-        raise UserError(f"{path}: cannot write there: is a folder, not a file")
     if real.exists() and not real.is_file():
-        raise UserError(f"{path}: cannot write there: not a regular file; name another")
-    return real
-
-
-def part_of(path: Path) -> Path:
-    """The temporary file beside `path` that becomes it."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+        what = "is a folder, not a file" if real.is_dir() else "not a regular file; name another"
+        raise UserError(f"{path}: cannot write there: {what}")
+    return real, real.with_name(f".{real.name}.{os.getpid()}.part")
 
 
 def check_writable(path: str | Path) -> Path:
@@ -1399,7 +1282,7 @@ def check_writable(path: str | Path) -> Path:
     The one of its checkpoint, `path`.ckpt, has the longest name. UserError when that fails.
     """
     try:
-        for part in (part_of(regular_file(name)) for name in (path, f"{path}.ckpt")):
+        for _, part in (path_and_part(name) for name in (path, f"{path}.ckpt")):
             part.parent.mkdir(parents=True, exist_ok=True)
             part.touch()
             part.unlink()
@@ -1436,10 +1319,7 @@ def machine(device: torch.device) -> dict[str, str]:
 
 
 def machines(stored: dict[str, Any], device: torch.device) -> list[dict[str, str]]:
-    """Each `machine` that has worked on a run, this one last; `stored` is of `load_checkpoint`.
-
-    Says in one line when this one is another than the last.
-    """
+    """Each `machine` that has worked on a run, this one last; says so if it is another."""
     before, now = stored.get("machines", []), machine(device)
     if before and before[-1] != now:
         print("note: the checkpoint was made with torch {torch} on {device}; ".format(**before[-1])
@@ -1471,8 +1351,7 @@ def _git_state() -> dict[str, Any]:
         return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().strip()
 
     try:
-        git("ls-files", "--error-unmatch", file.name)
-        if not git("rev-parse", "--show-prefix"):  # else a folder in a repository of others
+        if git("ls-files", "--full-name", file.name) == file.name:  # tracked, and at the top
             commit = git("log", "-1", "--format=%H", "--", *CODE)
             return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--", *CODE))}
     except (OSError, subprocess.SubprocessError, UnicodeError):
@@ -1495,9 +1374,7 @@ CHECKPOINTS: list[Path] = []  # of this process: those it has begun with or writ
 NO_EFFECT = ("out", "data_dir", "checkpoint_every", "skip_unfit", "save")
 
 
-def identity(
-    args: argparse.Namespace, about: dict[str, Any], free: Sequence[str] = ()
-) -> dict[str, Any]:
+def identity(args: argparse.Namespace, about: dict, free: Sequence[str] = ()) -> dict[str, Any]:
     """What a checkpoint must agree in: data, and all flags but those without effect and `free`."""
     kept = {k: v for k, v in vars(args).items() if k not in (*NO_EFFECT, *free)}
     return kept | {"data": about}
@@ -1507,10 +1384,7 @@ def save_checkpoint(
     path: str | Path, args: dict[str, Any], state: dict[str, Any], device: torch.device,
     worked: Sequence[dict[str, str]] = (),
 ) -> None:
-    """Write `state` (tensors, numbers, strings, lists, dicts) and the `args` that it goes with.
-
-    `worked` is what `machines` gave; left out, it is this machine alone.
-    """
+    """Write `state` (tensors, numbers, strings, lists, dicts), its `args`, and `machines`."""
     whole = {"format": CHECKPOINT_FORMAT, "args": args, "state": state,
              "machines": list(worked) or [machine(device)]}  # fmt: skip
     write_atomically(path, lambda file: torch.save(whole, file))
@@ -1558,11 +1432,8 @@ def read_saved(path: str | Path) -> Any:
 def rng_state(device: torch.device) -> dict[str, Any]:
     """The state of every random generator in use, in types that `weights_only` loading allows."""
     kind, keys, *rest = np.random.get_state(legacy=True)
-    state: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": [kind, np.asarray(keys).tolist(), *rest],
-        "torch": torch.get_rng_state(),
-    }
+    numpy = [kind, np.asarray(keys).tolist(), *rest]
+    state = {"python": random.getstate(), "numpy": numpy, "torch": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     if device.type == "mps":
@@ -1776,18 +1647,13 @@ class Model(NamedTuple):
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> Callable:
-    """The flags that keep a trained model and use it; none is in `args` unless it is given.
-
-    Returns the group's `add_argument`, for more of them.
-    """
+    """The flags of a trained model, in `args` only if given; returns the group's `add_argument`."""
     group = parser.add_argument_group("a trained model (with --load nothing is trained)")
     add = functools.partial(group.add_argument, default=argparse.SUPPRESS)
     add("--save", metavar="FILE", help="when the run ends, keep its nets in this file")
     add("--load", metavar="FILE", help="use what --save kept; the flags of its run are in it")
-    add("--evaluate", action="store_true",
-        help="measure it again, on the data of its run or on --dataset")
-    add("--generate", type=int, metavar="N",
-        help="N images of every class, a row for each, into the picture --out")
+    add("--evaluate", action="store_true", help="measure it on the data of its run, or --dataset")
+    add("--generate", type=int, metavar="N", help="N images of every class, in the picture --out")
     return add
 
 
@@ -1823,9 +1689,7 @@ def use_model(
     check_fit(model, data.about, any(f in flags for f in OF_DATA if f != "data_dir"))
     found = evaluate(nets, data, model.args)
     ACC, then = (sum(some) / len(some) for some in (found, model.accuracy))
-    only_mean = len(set(model.accuracy)) == 1  # dgm.py --joint notes no more
-    same = found == model.accuracy or (only_mean and math.isclose(ACC, then))
-    as_then = "as its run measured" if same else f"its run had {then:.4f}"
+    as_then = "as its run measured" if math.isclose(ACC, then) else f"its run had {then:.4f}"
     print(f"accuracy by task {' '.join(f'{a:.3f}' for a in found)}")
     print(f"ACC {ACC:.4f}: {as_then}")
     return True
@@ -1839,8 +1703,9 @@ def model_asked(argv: Sequence[str], script: str, more: Callable) -> argparse.Na
     if {"-h", "--help"} & set(argv):
         return None
     parser = new_parser("")
-    for add_flags in (add_data_flags, functools.partial(add_run_flags, script=script), more):
-        add_flags(parser)
+    add_data_flags(parser)
+    add_run_flags(parser, script)
+    more(parser)
     for action in parser._actions:
         action.default = argparse.SUPPRESS  # what was not given is not there
     asked, rest = parser.parse_known_args(argv)
@@ -1859,8 +1724,6 @@ def model_asked(argv: Sequence[str], script: str, more: Callable) -> argparse.Na
     asked.out = getattr(asked, "out", "generated.png")
     least = {"generate": 1, "after": 1, "seed": 0, "threads": 0}
     check_ranges(asked, {name: bound for name, bound in least.items() if name in asked})
-    if getattr(asked, "generate", 0) > MOST_IMAGES:
-        raise UserError(f"--generate takes numbers from 1 to {MOST_IMAGES}")
     if "generate" in asked and not asked.out.lower().endswith(".png"):
         raise UserError(f"--out {asked.out}: the picture's name must end in .png")
     return asked
@@ -1883,15 +1746,12 @@ def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
         args = argparse.Namespace(**(vars(defaults) | whole["args"]))
         whole["kept"] = whole_again(whole["kept"])
         return Model(args, *(whole[name] for name in Model._fields[1:]))
-    except PermissionError as error:
-        raise UserError(f"--load: {path}: {error.strerror}") from error
     except DAMAGE as error:
-        raise UserError(f"--load: {path} is damaged, or no file that --save wrote") from error
+        raise UserError(f"--load: {path} cannot be read, or --save did not write it") from error
 
 
 def check_fit(model: Model, about: dict[str, Any], others: bool) -> None:
-    """UserError if the nets cannot take these data, or if they are not their run's and no `others`
-    were asked for."""
+    """UserError if the nets cannot take these data, or had other ones and no `others` are meant."""
     here, there = ((len(some["classes"]), *some["shape"]) for some in (about, model.data))
     if here != there:
         words = ["{} classes, images of {}x{}x{}".format(*some) for some in (here, there)]
@@ -1908,7 +1768,8 @@ def draw_rows(rows: Mapping[str, Tensor], n: int, asked: argparse.Namespace) -> 
     """A picture, a row for each class, of n images uint8 [n, C, H, W]; black where fewer came."""
     from torchvision.utils import make_grid, save_image  # here, as it takes as long as the rest
 
-    if regular_file(check_writable(asked.out)) == regular_file(asked.load):
+    check_writable(asked.out)
+    if os.path.realpath(asked.out) == os.path.realpath(asked.load):
         raise UserError(f"--out {asked.out}: the model is there; name another file")
     full = [torch.cat([x, x.new_zeros(n - len(x), *x.shape[1:])]) for x in rows.values()]
     grid = make_grid(torch.cat(full).cpu() / 255, nrow=n)
@@ -1920,21 +1781,10 @@ def draw_rows(rows: Mapping[str, Tensor], n: int, asked: argparse.Namespace) -> 
     print(f"the picture: {asked.out}")
 
 
-def check_save(args: argparse.Namespace) -> str:
-    """Where --save shall write, or ""; UserError if that cannot be, before hours of training."""
-    save = getattr(args, "save", "")
-    if save:
-        taken = [Path(os.path.realpath(path)) for path in (args.out, f"{args.out}.ckpt")]
-        if regular_file(check_writable(save)) in taken:
-            raise UserError(f"--save {save}: the result is written there; name another file")
-    return save
-
-
 def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
     """Write what a run keeps: plain tensors and values, for torch.load(weights_only=True)."""
-    header = {"project": PROJECT, "script": result["script"], "version": __version__,
-              "format": MODEL_FORMAT}  # fmt: skip
-    about = {name: result[name] for name in ("command", "args", "data", "classes")}
+    header = {"project": PROJECT, "version": __version__, "format": MODEL_FORMAT}
+    about = {name: result[name] for name in ("script", "command", "args", "data", "classes")}
     whole = header | plain(about | {"accuracy": result["R"][-1], "kept": kept}, packed)
     write_atomically(path, lambda file: torch.save(whole, file))
 

@@ -503,7 +503,7 @@ def test_a_read_only_folder_with_all_its_data_is_used(mnist, monkeypatch, kind, 
 
 def where_else(root, *args):
     message = complaint("mnist", root, *args)
-    assert message.startswith(f"cannot write in {root}: ")
+    assert message.startswith(f"cannot read or write in {root}: ")
     assert "; choose another folder with --data-dir, or use --dataset glyphs" in message
 
 
