@@ -59,6 +59,7 @@ from torch.func import functional_call
 # --------------------------------------------------------------------------------------------
 
 Tensors = dict[str, Tensor]  # by name: a learner's weights (with running statistics), their rates
+Shape = tuple[int, int, int]  # of an image: C, H, W
 
 
 def sgd_step(
@@ -82,13 +83,13 @@ def learn(
 ) -> Iterator[Tensors]:
     """SGD on one task after the other; yields the weights after each. Nothing is replayed.
 
-    tasks [T, C]: C classes each. batches: for each task, its pairs x [B, channels, H, W], y [B].
-    Only weights with a rate are trained.
+    tasks [T, C]: C classes each. batches: for each task the images and labels of its steps, x_t
+    [steps, B, channels, H, W] and y_t [steps, B]. Only weights with a rate are trained.
     """
     v = {name: torch.zeros_like(w[name]) for name in rates}
-    for task, own in zip(tasks, batches):
+    for task, (x_t, y_t) in zip(tasks, batches):
         S.train()  # again for each task: between yields the caller may have called S.eval()
-        for x, y in own:
+        for x, y in zip(x_t, y_t):
             loss = inner_loss(call(S, w, x), y, task)
             w, v = step(loss, w, v, rates, momentum)
         yield w
@@ -109,11 +110,8 @@ def loss_over_all(logits: Tensor, y: Tensor, task: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------
-# The meta-training (Sec. 3): the meta-loss of Eq. (1), and its step
+# What each new learner is given: initial weights, images, tasks, and which images each step takes
 # --------------------------------------------------------------------------------------------
-
-CLIP = 1.0  # largest norm of a parameter group's meta-gradient (Deviation 1)
-MAX_LR = 0.3  # the learner's rates are at most this (Deviation 2)
 
 
 @dataclass
@@ -124,69 +122,48 @@ class Data:
     y: Tensor  # int64 [N], classes 0 ... K - 1
     x_test: Tensor  # uint8 [M, C, H, W]
     y_test: Tensor  # int64 [M]
-    rows: list[Tensor]  # [K], int64: which training images are of each class
     K: int
-    shape: tuple[int, int, int]  # C, H, W
+    shape: Shape
     standard: Callable[[Tensor], Tensor]  # uint8 images -> float, mean 0 and standard deviation 1
     about: dict  # names, counts and checksum (common.about_data)
 
 
 @dataclass
-class Method:
-    """The parts that flags replace (`method_of`); a comment names the paper's own choice."""
-
-    images: Callable  # n images of each class: generated
-    tasks: Callable  # shuffled
-    batches: Callable  # which image each step takes: draw_batches
-    inner_loss: Callable  # loss_over_all
-    start: Callable  # w_0: fresh_start
-    weights: Callable  # what is drawn anew in w_0: initial_weights
-    learner: Callable  # S: conv_learner
-
-
-@dataclass
 class Nets:
-    """The learner's structure, and what is meta-learned: G, α, μ (beyond the paper: a start)."""
+    """The learner's structure, and what is meta-learned: G, α, μ."""
 
     S: nn.Sequential  # images -> logits [B, K]; its own weights are never used: call(S, w, x)
-    G: Any  # nn.Module, θ: z [B, 64], y [B] -> images [B, C, H, W]
+    G: Any  # nn.Module, θ: z [B, 64], y [B] -> images [B, C, H, W]; None with --source real ...
     log_rates: Tensor  # [tensors of S]: α = exp(log_rates); [1] with --rates one
     logit_momentum: Tensor  # []: μ = sigmoid(logit_momentum)
     opt: torch.optim.Adam  # of G, log_rates, logit_momentum and, if learned, init
-    # not the paper's own method: empty or None there
+    # beyond the paper, where these are empty
     frozen: nn.Sequential  # layers below S that keep w_0 (--frozen-convs)
     init: Tensors  # the part of w_0 that is not drawn anew (--init)
-    gan: Any  # Gan (--source gan); G is None then, and with real images
+    gan_pool: Any = None  # uint8 [K * p, C, H, W]: the GAN's images (--source gan)
 
 
-def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> Tensor:
-    """L(S(x_r; w_m), y_r) of Eq. (1): a number, with the graph back to G, α and μ.
+def start(nets: Nets, weights: Callable) -> Tensors:
+    """w_0 of a new learner ("the learning network is replaced"), with new running statistics.
 
-    A comment at a `method.` names what the paper has there.
+    weights (initial_weights) draws it anew, but for what nets.init has: nothing in the paper.
     """
-    # 100 images per class: 5 steps of 20, each used once. The paper makes p = 250 and draws; we
-    # make only what is used (Deviation 5).
-    per_class = args.steps * args.batch_size // args.classes_per_task
-    w = method.start(nets, method)  # fresh_start: w_0; "the learning network is replaced"
-    x = method.images(per_class, nets, data)  # generated: [K * per_class, C, H, W], by class
-    y = labels(per_class, data)  # [K * per_class]
-    chosen = torch.randint(len(data.y), (args.real_batch,), device=data.y.device)
-    x_r, y_r = data.standard(data.x[chosen]), data.y[chosen]
-    x, x_r = call(nets.frozen, w, x), call(nets.frozen, w, x_r)  # the paper: no frozen layers
-    rates, momentum = hyperparameters(nets)
+    device, names = nets.log_rates.device, trained(nets.S)
+    w = weights(shapes_of(nets.frozen, nets.S), device)
+    w = {name: v.requires_grad_(name in names) for name, v in w.items()}
+    statistics = {name: b.to(device, copy=True) for name, b in nets.S.named_buffers()}
+    # views, so that the learner's own gradients end there
+    return w | {name: v.view_as(v) for name, v in nets.init.items()} | statistics
 
-    tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # shuffled: [T, C]
-    # draw_batches: [T, steps, B]
-    rows = method.batches(tasks, per_class, args.steps, args.batch_size)
-    # x_t [steps, B, C, H, W], y_t [steps, B]: one gather, then views
-    batches = [zip(x_t, y_t) for x_t, y_t in zip(x[rows], y[rows])]
-    # learn yields the weights after each task; the last are w_m. buffers: BatchNorm's running
-    # statistics, new for each learner.
-    *_, w_m = learn(nets.S, w | buffers(nets.S, x.device), tasks, batches, rates, momentum,
-                    method.inner_loss)  # loss_over_all  # fmt: skip
-    # train() only makes BatchNorm use x_r's own mean and variance (Deviation 4); no step follows.
-    nets.S.train(args.bn != "running")
-    return F.cross_entropy(call(nets.S, w_m, x_r), y_r)
+
+def shapes_of(*nets: nn.Module) -> dict[str, torch.Size]:
+    """Of their weights, by name."""
+    return {name: p.shape for net in nets for name, p in net.named_parameters()}
+
+
+def trained(S: nn.Sequential) -> list[str]:
+    """The names of the tensors that SGD trains."""
+    return [name for name, _ in S.named_parameters()]
 
 
 def generated(n: int, nets: Nets, data: Data) -> Tensor:
@@ -199,138 +176,6 @@ def generated(n: int, nets: Nets, data: Data) -> Tensor:
 def labels(n: int, data: Data) -> Tensor:
     """n times 0, n times 1 ...: int64 [K * n]."""
     return torch.arange(data.K, device=data.y.device).repeat_interleave(n)
-
-
-def hyperparameters(nets: Nets) -> tuple[Tensors, Tensor]:
-    """α, the learner's rates by tensor name (Deviation 2), and μ, its momentum."""
-    names = trained(nets.S)
-    rates = nets.log_rates.expand(len(names)).exp()  # [1] or [9] -> [9]
-    return dict(zip(names, rates.unbind())), torch.sigmoid(nets.logit_momentum)
-
-
-def trained(S: nn.Sequential) -> list[str]:
-    """The names of the tensors that SGD trains."""
-    return [name for name, _ in S.named_parameters()]
-
-
-def update(nets: Nets, loss: Tensor, step: int, args: argparse.Namespace) -> Tensor:
-    """θ <- θ - η ∇_θ L (Eq. 1), by Adam (Deviation 1); α, μ and a learned start likewise.
-
-    Returns the loss, or NaN if a gradient is not finite.
-    """
-    nets.opt.zero_grad()
-    loss.backward()  # through all m steps of the learner
-    finite = clip_and_schedule(nets.opt, step, args)
-    nets.opt.step()
-    with torch.no_grad():  # Deviation 2
-        nets.log_rates.clamp_(max=math.log(MAX_LR))
-    return torch.where(finite, loss.detach(), math.nan)
-
-
-def clip_and_schedule(opt: torch.optim.Adam, step: int, args: argparse.Namespace) -> Tensor:
-    """Gradients of at most CLIP, rates on their cosine; bool []: are all gradients finite?"""
-    decay = (1 + math.cos(math.pi * step / args.meta_steps)) / 2
-    norms = []
-    for group in opt.param_groups:
-        group["lr"] = group["rate"] * (decay if group["decays"] else 1.0)
-        norms.append(nn.utils.clip_grad_norm_(group["params"], CLIP))
-    return torch.stack(norms).isfinite().all()
-
-
-def meta_train(
-    nets: Nets, data: Data, record: "Record", method: Method, args: argparse.Namespace,
-    run: common.Run,
-) -> None:
-    """Train G, α and μ, at each step with a new learner and a new order of the tasks."""
-    show(nets, data, method, 0, record, args)
-    # 0 ... meta_steps - 1; a checkpoint keeps nets and record, so that a killed run goes on
-    for step in run.epochs("meta-training", args.meta_steps, "step", nets=nets, record=record):
-        loss = meta_loss(nets, data, method, args)  # L(S(x_r; w_m), y_r), after m steps of SGD
-        loss = update(nets, loss, step, args)  # Eq. (1): θ <- θ - η ∇_θ L
-        note(nets, loss, step + 1, record, args, run)  # the curve
-        show(nets, data, method, step + 1, record, args)  # Figure 3
-
-
-# --------------------------------------------------------------------------------------------
-# The nets (Sec. 4; sizes: Deviation 1), the tasks, and which images each step takes
-# --------------------------------------------------------------------------------------------
-
-LATENT = 64  # numbers in z
-HIDDEN = 256  # units of G's first layer
-
-
-class Generator(nn.Module):
-    """G: two linear, two transposed convolutional layers, each with BatchNorm (GAN: last tanh)."""
-
-    def __init__(self, shape: tuple[int, int, int], K: int, width: int, last: nn.Module):
-        """`width`: channels at a quarter of the size; `last`: BatchNorm, or the GAN's tanh."""
-        super().__init__()
-        (C, H, W), half, self.K = shape, width // 2, K
-        small = width * (H // 4) * (W // 4)
-        self.net = nn.Sequential(
-            nn.Linear(LATENT + K, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.LeakyReLU(0.1),
-            nn.Linear(HIDDEN, small), nn.BatchNorm1d(small), nn.LeakyReLU(0.1),
-            nn.Unflatten(1, (width, H // 4, W // 4)),
-            nn.ConvTranspose2d(width, half, 4, 2, 1), nn.BatchNorm2d(half), nn.LeakyReLU(0.1),
-            nn.ConvTranspose2d(half, C, 4, 2, 1), last,
-        )  # fmt: skip
-
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """z [B, 64], y [B] -> [B, C, H, W]. The "class indicator": one-hot beside the noise."""
-        return self.net(torch.cat([z, F.one_hot(y, self.K).to(z.dtype)], dim=1))
-
-
-def conv_learner(
-    shape: tuple[int, int, int], K: int, channels: tuple[int, int], norm: Callable,
-    norm_logits: Callable | None,
-) -> nn.Sequential:
-    """S: two convolutions and a linear layer, "each followed by a batch normalisation layer".
-
-    Only the structure is used, see `call`. Beyond the paper: without norm_logits.
-    """
-    (C, H, W), (a, b) = shape, channels  # 16 and 32
-    size = b * -(-H // 4) * -(-W // 4)  # two strides of 2, rounded up: 1568
-    last = {"norm3": norm_logits(K)} if norm_logits else {}
-    return nn.Sequential(OrderedDict(
-        conv1=nn.Conv2d(C, a, 3, 2, 1, bias=False), norm1=norm(a), relu1=nn.ReLU(),
-        conv2=nn.Conv2d(a, b, 3, 2, 1, bias=False), norm2=norm(b), relu2=nn.ReLU(),
-        flat=nn.Flatten(), fc=nn.Linear(size, K, bias=not norm_logits), **last,
-    ))  # fmt: skip
-
-
-def fresh_start(nets: Nets, method: Method) -> Tensors:
-    """w_0 of a new learner, drawn anew."""
-    shapes = {name: p.shape for net in (nets.frozen, nets.S) for name, p in net.named_parameters()}
-    w, names = method.weights(shapes, nets.log_rates.device), trained(nets.S)
-    return {name: v.requires_grad_(name in names) for name, v in w.items()}
-
-
-def kaiming(shape: torch.Size, device: torch.device, scale: float = 1.0) -> Tensor:
-    """Kaiming's normal weights for ReLU, times `scale`."""
-    return scale * math.sqrt(2 / math.prod(shape[1:])) * torch.randn(shape, device=device)
-
-
-def initial_weights(
-    shapes: dict[str, torch.Size], device: torch.device, filters: Callable, last: float, bias: float
-) -> Tensors:
-    """Convolutions by `filters`; linear layers by kaiming, the last one times `last`."""
-    w: Tensors = {}
-    linear = [name for name, shape in shapes.items() if len(shape) == 2]
-    for name, shape in shapes.items():
-        if len(shape) == 4:
-            w[name] = filters(shape, device)
-        elif len(shape) == 2:
-            w[name] = kaiming(shape, device, last if name == linear[-1] else 1.0)
-        else:  # gains are 1, shifts and biases 0
-            w[name] = torch.full(shape, float("norm" in name and "weight" in name), device=device)
-    if "fc.bias" in w:
-        w["fc.bias"] += bias
-    return w
-
-
-def buffers(S: nn.Module, device: torch.device) -> Tensors:
-    """A new learner's running statistics (empty without BatchNorm)."""
-    return {name: b.detach().to(device, copy=True) for name, b in S.named_buffers()}
 
 
 def shuffled(K: int, C: int) -> Tensor:
@@ -358,152 +203,158 @@ def draw_batches(
     return rows.transpose(1, 2).reshape(T, steps, batch_size)  # [T, steps, C * each]
 
 
+def hyperparameters(nets: Nets) -> tuple[Tensors, Tensor]:
+    """α, the learner's rates by tensor name (Deviation 2), and μ, its momentum."""
+    names = trained(nets.S)
+    rates = nets.log_rates.expand(len(names)).exp()  # [1] or [9] -> [9]
+    return dict(zip(names, rates.unbind())), torch.sigmoid(nets.logit_momentum)
+
+
 # --------------------------------------------------------------------------------------------
-# The run's test: new learners, of seeds of their own, on test images (Figs. 1, 4, 5)
+# The meta-training (Sec. 3): the meta-loss of Eq. (1), and its step
 # --------------------------------------------------------------------------------------------
+
+CLIP = 1.0  # largest norm of a parameter group's meta-gradient (Deviation 1)
+MAX_LR = 0.3  # the learner's rates are at most this (Deviation 2)
 
 
 @dataclass
-class Tested:
-    """One new learner's accuracies, by the statistics it was tested with: `modes` and CONTROLS."""
+class Method:
+    """What flags exchange (`method_of`); a comment names the paper's own choice."""
 
-    R: dict[str, list]  # [T + 1, T]: on task j after task i; row 0: untrained. Or the last row only
-    masked: dict[str, list]  # [T]: at the end, among the task's own classes
+    weights: Callable  # of a new learner: initial_weights
+    images: Callable  # n of each class: generated
+    tasks: Callable  # shuffled
+    rand: Callable  # numbers that choose the images of each step: torch.rand
+    inner_loss: Callable  # loss_over_all
 
 
-def new_learner(
-    x: Tensor, seed: int, steps: int, batch_size: int, nets: Nets, data: Data, method: Method,
-    args: argparse.Namespace, each_task: bool = False,
-) -> Tested:
-    """Train one on x [K * n, C, H, W], by class; test it after each task, or else at the end.
+def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> Tensor:
+    """L(S(x_r; w_m), y_r) of Eq. (1): a number, with the graph back to G, α and μ."""
+    # 100 images per class: 5 steps of 20, each used once. The paper makes p = 250 and draws; we
+    # make only what is used (Deviation 5).
+    n = args.steps * args.batch_size // args.classes_per_task
+    w_0 = start(nets, method.weights)
+    x, y = method.images(n, nets, data), labels(n, data)  # [K * n, C, H, W] and [K * n], by class
+    chosen = torch.randint(len(data.y), (args.real_batch,), device=data.y.device)
+    x_r, y_r = data.standard(data.x[chosen]), data.y[chosen]
+    x, x_r = call(nets.frozen, w_0, x), call(nets.frozen, w_0, x_r)  # the paper: x, x_r as they are
 
-    Its weights, tasks and batches are drawn from `seed`.
+    tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # [T, C]
+    rows = draw_batches(tasks, n, args.steps, args.batch_size, method.rand)  # [T, steps, B]
+    batches = zip(x[rows], y[rows])  # for each task [steps, B, C, H, W], [steps, B]
+    # learn yields the weights after each task; the last are w_m.
+    *_, w_m = learn(nets.S, w_0, tasks, batches, *hyperparameters(nets), method.inner_loss)
+    # train() only makes BatchNorm use x_r's own mean and variance (Deviation 4); no step follows.
+    nets.S.train(args.bn != "running")
+    return F.cross_entropy(call(nets.S, w_m, x_r), y_r)
+
+
+def update(nets: Nets, loss: Tensor, step: int, args: argparse.Namespace) -> Tensor:
+    """θ <- θ - η ∇_θ L (Eq. 1), by Adam (Deviation 1); α, μ and a learned start likewise.
+
+    Returns the loss, or NaN if a gradient is not finite.
     """
-    torch.manual_seed(seed)
-    S, n, device = nets.S, len(x) // data.K, x.device
-    start = method.start(nets, method) | buffers(S, device)
-    w_0 = {name: v.detach().requires_grad_(name in trained(S)) for name, v in start.items()}
-    tasks = method.tasks(data.K, args.classes_per_task).to(device)  # [T, C]
-    rows, y = method.batches(tasks, n, steps, batch_size), labels(n, data)
-    take, data = through_frozen(nets, w_0, x, data)  # the paper: x as it is
-    batches = (((take(r), y[r]) for r in of_task) for of_task in rows)
-    plain = PlainMean(running(w_0))
-    # yields w after each task; w_0 first
-    way = learn(S, w_0, tasks, batches, *hyperparameters(nets), method.inner_loss, plain.step)
-
-    tested = Tested({}, {})
-    for seen, w in enumerate(itertools.chain([w_0], way)):
-        if each_task or seen == len(tasks):
-            for mode in modes(args) + (CONTROLS if each_task and running(w_0) else []):
-                w_mode = plain.put_into(w) if mode == "mean" else w
-                row = accuracies(S, w_mode, data, tasks, mode, seen, x)
-                tested.R.setdefault(mode, []).append(row)
-    for mode in modes(args) if each_task else []:
-        tested.masked[mode] = accuracies(S, w, data, tasks, mode, seen, x, masked=True)
-    return tested
+    nets.opt.zero_grad()
+    loss.backward()  # through all m steps of the learner
+    decay, norms = (1 + math.cos(math.pi * step / args.meta_steps)) / 2, []
+    for group in nets.opt.param_groups:
+        group["lr"] = group["rate"] * (decay if group["decays"] else 1.0)
+        norms.append(nn.utils.clip_grad_norm_(group["params"], CLIP))
+    nets.opt.step()
+    with torch.no_grad():  # Deviation 2
+        nets.log_rates.clamp_(max=math.log(MAX_LR))
+    return torch.where(torch.stack(norms).isfinite().all(), loss.detach(), math.nan)
 
 
-def modes(args: argparse.Namespace) -> list[str]:
-    """The statistics a learner is tested with, --bn's first (Deviation 4)."""
-    if args.bn == "none" or args.source == "mlp":
-        return ["none"]
-    return [args.bn, "running" if args.bn == "batch" else "batch"]
-
-
-@torch.no_grad()
-def accuracies(
-    S: nn.Module, w: Tensors, data: Data, tasks: Tensor, mode: str, seen: int, x: Tensor,
-    masked: bool = False,
-) -> list[float]:
-    """Accuracy on each task [T], among all K classes; `masked`: among the task's own.
-
-    Seen and unseen classes are tested in separate batches, as in Fig. 4; with batch statistics this
-    changes the answers. In mode "all" batches hold all classes. With `masked` each task has its
-    own. Mode "own": statistics of the learner's images x [K * n, ...] of the classes looked at.
-    """
-    w = {name: v.clone() if "running" in name else v for name, v in w.items()}
-    T, out = len(tasks), []
-    together = [range(T)] if mode == "all" else [range(seen), range(seen, T)]
-    for group in [[t] for t in range(T)] if masked else [list(some) for some in together if some]:
-        classes = tasks[group].flatten()
-        rows = common.indices_of(data.y_test, classes.tolist())
-        others = torch.ones(data.K, dtype=torch.bool, device=rows.device)
-        others[classes] = False
-        w_group = put_own(w, S, x, classes, data) if mode == "own" else w
-        S.train(mode in ("batch", "all"))
-
-        def logits(batch: Tensor, others: Tensor = others, w: Tensors = w_group) -> Tensor:
-            scores = call(S, w, data.standard(batch))
-            return scores.masked_fill(others, -math.inf) if masked else scores
-
-        owner = torch.zeros(data.K, dtype=torch.int64)
-        for place, t in enumerate(group):
-            owner[tasks[t].cpu()] = place
-        size = 2000 if len(rows) % 2000 != 1 else 1999  # a batch of one has no statistics
-        out += common.accuracy_by_task(logits, data.x_test[rows], data.y_test[rows], owner, size)
-    return out
-
-
-@torch.no_grad()
-def pool(n: int, seed: int, nets: Nets, data: Data, method: Method) -> Tensor:
-    """The images of one learner, [K * n, C, H, W], by class."""
-    # Not the numbers that the learner's weights come from. (2**32 gives the same: a CPU's generator
-    # takes seeds modulo 2**32.)
-    torch.manual_seed(seed + 2**31)
-    return method.images(n, nets, data)
-
-
-def new_learners(
-    seeds: list[int], nets: Nets, data: Data, method: Method, args: argparse.Namespace,
-    steps: int = 0, batch_size: int = 0, n: int = 0, each_task: bool = False,
-) -> list[Tested]:
-    """A new learner for each seed, n images of each class for it; 0: as the flags say."""
-    steps, size, n = steps or args.steps, batch_size or args.batch_size, n or args.pool
-    return [new_learner(pool(n, seed, nets, data, method), seed, steps, size, nets, data, method,
-                        args, each_task) for seed in seeds]  # fmt: skip
-
-
-def test_seeds(args: argparse.Namespace) -> list[int]:
-    """Of the learners that are tested."""
-    return [10_000 * (args.seed + 1) + i for i in range(args.learner_seeds)]
-
-
-def evaluate(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> dict:
-    """Everything that the figures and tables need, from new learners with seeds of their own.
-
-    R [T + 1, T] is the mean over the learners, its columns the tasks in the order they were met.
-    Forgetting is computed for each learner, then averaged: from the mean R it comes out too low.
-    What `again` gives is final accuracies, a list over learners, by mode.
-    """
-    seeds, learners = test_seeds(args), dict[str, dict[str, list]]()
-    tested = new_learners(seeds, nets, data, method, args, each_task=True)
-    for mode in tested[0].R:
-        R = np.array([one.R[mode] for one in tested])  # [learners, T + 1, T]
-        learners[mode] = {
-            "R": R.mean(0).tolist(), "last": R[:, -1].tolist(),
-            "seen": [[float(np.mean(row[: t + 1])) for t, row in enumerate(r[1:])] for r in R],
-            "masked": [one.masked[mode] for one in tested if mode in one.masked],
-            "forgetting": [common.forgetting(r) for r in R.tolist()],
-        }  # fmt: skip
-
-    fewer = seeds[: -(-len(seeds) // 2)]  # half of them: it is the long part
-
-    def again(most: int = len(fewer), **other: Any) -> dict[str, list[float]]:
-        usual: dict[str, Any] = {"nets": nets, "data": data, "method": method, "args": args}
-        some = new_learners(fewer[:most], **usual | other)
-        return {mode: [float(np.mean(one.R[mode][-1])) for one in some] for mode in modes(args)}
-
-    return {
-        "R": learners[modes(args)[0]]["R"], "learners": learners,
-        "by_steps": {str(m): again(steps=m) for m in args.horizons},
-        "by_batch": {str(b): again(batch_size=b) for b in args.batches},
-        "controls": controls(again, data, method, args),
-        "scenarios": scenarios(again, nets, data, args),
-    }  # fmt: skip
+def meta_train(
+    nets: Nets, data: Data, record: "Record", method: Method, args: argparse.Namespace,
+    run: common.Run,
+) -> None:
+    """Train G, α and μ, at each step with a new learner and a new order of the tasks."""
+    show(nets, data, method, 0, record, args)
+    # 0 ... meta_steps - 1; a checkpoint keeps nets and record, so that a killed run goes on
+    for step in run.epochs("meta-training", args.meta_steps, "step", nets=nets, record=record):
+        loss = meta_loss(nets, data, method, args)  # L(S(x_r; w_m), y_r), after m steps of SGD
+        loss = update(nets, loss, step, args)  # Eq. (1): θ <- θ - η ∇_θ L
+        note(nets, loss, step + 1, record, args, run)  # the curve
+        show(nets, data, method, step + 1, record, args)  # Figure 3
 
 
 # --------------------------------------------------------------------------------------------
-# Beyond the paper's own method: other losses, learners and starts
+# The nets, and a learner's initial weights (Sec. 4; sizes: Deviation 1)
+# --------------------------------------------------------------------------------------------
+
+LATENT = 64  # numbers in z
+HIDDEN = 256  # units of G's first layer
+
+
+class Generator(nn.Module):
+    """G: two linear, two transposed convolutional layers, each with BatchNorm (GAN: last tanh)."""
+
+    def __init__(self, shape: Shape, K: int, width: int, last: nn.Module):
+        """`width`: channels at a quarter of the size; `last`: BatchNorm, or the GAN's tanh."""
+        super().__init__()
+        (C, H, W), half, self.K = shape, width // 2, K
+        small = width * (H // 4) * (W // 4)
+        self.net = nn.Sequential(
+            nn.Linear(LATENT + K, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.LeakyReLU(0.1),
+            nn.Linear(HIDDEN, small), nn.BatchNorm1d(small), nn.LeakyReLU(0.1),
+            nn.Unflatten(1, (width, H // 4, W // 4)),
+            nn.ConvTranspose2d(width, half, 4, 2, 1), nn.BatchNorm2d(half), nn.LeakyReLU(0.1),
+            nn.ConvTranspose2d(half, C, 4, 2, 1), last,
+        )  # fmt: skip
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """z [B, 64], y [B] -> [B, C, H, W]. The "class indicator": one-hot beside the noise."""
+        return self.net(torch.cat([z, F.one_hot(y, self.K).to(z.dtype)], dim=1))
+
+
+def conv_learner(
+    shape: Shape, K: int, channels: tuple[int, int], norm2d: Callable, norm1d: Callable
+) -> nn.Sequential:
+    """S: two convolutions and a linear layer, "each followed by a batch normalisation layer".
+
+    Only the structure is used, see `call`. norm2d, norm1d: torch's BatchNorm, or RunningNorm.
+    """
+    (C, H, W), (a, b) = shape, channels  # 16 and 32
+    size = b * -(-H // 4) * -(-W // 4)  # two strides of 2, rounded up: 1568
+    return nn.Sequential(OrderedDict(
+        conv1=nn.Conv2d(C, a, 3, 2, 1, bias=False), norm1=norm2d(a), relu1=nn.ReLU(),
+        conv2=nn.Conv2d(a, b, 3, 2, 1, bias=False), norm2=norm2d(b), relu2=nn.ReLU(),
+        flat=nn.Flatten(), fc=nn.Linear(size, K, bias=False), norm3=norm1d(K),
+    ))  # fmt: skip
+
+
+def kaiming(shape: torch.Size, device: torch.device, scale: float = 1.0) -> Tensor:
+    """Kaiming's normal weights for ReLU, times `scale`."""
+    return scale * math.sqrt(2 / math.prod(shape[1:])) * torch.randn(shape, device=device)
+
+
+def initial_weights(
+    shapes: dict[str, torch.Size], device: torch.device, filters: Callable = kaiming,
+    last: float = 0.1, bias: float = 0.0,
+) -> Tensors:
+    """Convolutions by `filters`; linear layers by kaiming, the last one times `last`.
+
+    `bias`: of the last layer of improved_learner; the paper's has none.
+    """
+    w: Tensors = {}
+    linear = [name for name, shape in shapes.items() if len(shape) == 2]
+    for name, shape in shapes.items():
+        if len(shape) == 4:
+            w[name] = filters(shape, device)
+        elif len(shape) == 2:
+            w[name] = kaiming(shape, device, last if name == linear[-1] else 1.0)
+        else:  # gains are 1, shifts and biases 0
+            w[name] = torch.full(shape, float("norm" in name and "weight" in name), device=device)
+    if "fc.bias" in w:
+        w["fc.bias"] += bias
+    return w
+
+
+# --------------------------------------------------------------------------------------------
+# Beyond the paper's own method: other losses, orders and learners
 # --------------------------------------------------------------------------------------------
 
 
@@ -565,17 +416,14 @@ class RunningNorm(nn.BatchNorm2d):
         return x * gain.view(shape) + shift.view(shape)
 
 
-def norm_behind_relu(conv: Callable, shape: tuple[int, int, int], K: int) -> nn.Sequential:
-    """S that normalises behind ReLU: features without a common offset."""
-    layers = dict(conv(shape, K).named_children())
-    order = "conv1 relu1 norm1 conv2 relu2 norm2 flat fc norm3".split()
-    return nn.Sequential(OrderedDict((name, layers[name]) for name in order if name in layers))
-
-
-def mlp_learner(shape: tuple[int, int, int], K: int) -> nn.Sequential:
-    """The "simple fully connected network" of Figure 4 (Kemker et al. 2017)."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 400), nn.ReLU(),
-                         nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, K))  # fmt: skip
+def improved_learner(shape: Shape, K: int, channels: tuple[int, int]) -> nn.Sequential:
+    """S that normalises each image by itself, behind ReLU: features without a common offset."""
+    (C, H, W), (a, b) = shape, channels
+    return nn.Sequential(OrderedDict(
+        conv1=nn.Conv2d(C, a, 3, 2, 1, bias=False), relu1=nn.ReLU(), norm1=nn.GroupNorm(1, a),
+        conv2=nn.Conv2d(a, b, 3, 2, 1, bias=False), relu2=nn.ReLU(), norm2=nn.GroupNorm(1, b),
+        flat=nn.Flatten(), fc=nn.Linear(b * -(-H // 4) * -(-W // 4), K),
+    ))  # fmt: skip
 
 
 def mirrored_filters(shape: torch.Size, device: torch.device) -> Tensor:
@@ -590,16 +438,10 @@ def mirrored_filters(shape: torch.Size, device: torch.device) -> Tensor:
     return torch.cat([half, -half])[:c].view(shape).to(device)
 
 
-def fixed_start(nets: Nets, method: Method) -> Tensors:
-    """w_0 that is the same for every learner."""
-    w, names = fresh_start(nets, method), trained(nets.S)
-    return w | {name: v.detach().requires_grad_(name in names) for name, v in nets.init.items()}
-
-
-def learned_start(nets: Nets, method: Method) -> Tensors:
-    """w_0 that is meta-learned, all of it or all but the last layer."""
-    # views, so that the learner's own gradients end there
-    return fresh_start(nets, method) | {name: v.view_as(v) for name, v in nets.init.items()}
+def mlp_learner(shape: Shape, K: int) -> nn.Sequential:
+    """The "simple fully connected network" of Figure 4 (Kemker et al. 2017)."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 400), nn.ReLU(),
+                         nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, K))  # fmt: skip
 
 
 def through_frozen(nets: Nets, w: Tensors, x: Tensor, data: Data) -> tuple[Callable, Data]:
@@ -620,34 +462,30 @@ def through_frozen(nets: Nets, w: Tensors, x: Tensor, data: Data) -> tuple[Calla
 # Beyond the paper's own method: real images, and the conditional GAN of Figure 4
 # --------------------------------------------------------------------------------------------
 
+
 def real(n: int, nets: Nets, data: Data) -> Tensor:
     """n real images of each class, standardised, [K * n, C, H, W], by class."""
-    return drawn(n, data.x, data.rows, data)
+    return drawn(n, data.x, data.y, data)
 
 
-def drawn(n: int, x: Tensor, rows: list[Tensor], data: Data) -> Tensor:
-    """n images of each class at random from x uint8 [N, C, H, W]; rows [K] say where each is."""
-    order = [torch.randperm(len(own), device=x.device) for own in rows]
-    every = torch.arange(n, device=x.device)
-    chosen = torch.cat([own[p[every % len(p)]] for own, p in zip(rows, order)])  # [K * n]
-    return data.standard(x[chosen])
+def of_gan(n: int, nets: Nets, data: Data) -> Tensor:
+    """n of the GAN's images of each class, standardised, [K * n, C, H, W], by class."""
+    return drawn(n, nets.gan_pool, labels(len(nets.gan_pool) // data.K, data), data)
 
 
-@dataclass
-class Gan:
-    """The conditional GAN."""
-
-    G: nn.Module  # z [B, 64], y [B] -> images [B, C, H, W] in [-1, 1]
-    D: nn.Module  # images, y -> score [B], high for real
-    opt_G: torch.optim.Adam
-    opt_D: torch.optim.Adam
-    pool: Any = None  # uint8 [K * p, C, H, W]: what all learners' images are drawn from
+def drawn(n: int, x: Tensor, y: Tensor, data: Data) -> Tensor:
+    """n images of each class at random from x uint8 [N, C, H, W] with labels y [N]."""
+    chosen, every = [], torch.arange(n, device=x.device)
+    for c in range(data.K):
+        own = common.indices_of(y, [c])
+        chosen.append(own[torch.randperm(len(own), device=x.device)[every % len(own)]])
+    return data.standard(x[torch.cat(chosen)])  # [K * n, C, H, W]
 
 
 class Discriminator(nn.Module):
     """images [B, C, H, W], y [B] -> score [B], high for real (Mirza & Osindero 2014)."""
 
-    def __init__(self, shape: tuple[int, int, int], K: int, width: int = 64):
+    def __init__(self, shape: Shape, K: int, width: int = 64):
         super().__init__()
         (C, H, W), half = shape, width // 2
         size = width * (H // 4) * (W // 4)
@@ -662,53 +500,39 @@ class Discriminator(nn.Module):
         return self.score(h).squeeze(1) + (h * self.classes(y)).sum(1)
 
 
-def new_gan(data: Data, args: argparse.Namespace) -> Gan:
-    """Untrained nets and their optimizers."""
+def gan_images(data: Data, args: argparse.Namespace, run: common.Run) -> Tensor:
+    """Train the GAN; "sample 250 samples per each class" (Sec. 4), once, for all learners.
+
+    uint8 [K * p, C, H, W], by class.
+    """
     G = Generator(data.shape, data.K, args.gen_width, nn.Tanh()).to(data.x.device)
     D = Discriminator(data.shape, data.K).to(data.x.device)
     opt_G, opt_D = (torch.optim.Adam(net.parameters(), 1e-3, betas=(0.5, 0.999))
                     for net in (G, D))  # β1 = 0.5 as in DCGAN (Radford et al. 2016)  # fmt: skip
-    return Gan(G, D, opt_G, opt_D)
+    for _ in run.epochs("GAN", 4, G=G, D=D, opt_G=opt_G, opt_D=opt_D):
+        train_gan(G, D, opt_G, opt_D, data)
+    z = torch.randn(data.K * args.pool, LATENT, device=data.y.device)
+    with torch.no_grad():
+        x = G.eval()(z, labels(args.pool, data))  # in [-1, 1]
+    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def train_gan(gan: Gan, data: Data) -> None:
+def train_gan(
+    G: nn.Module, D: nn.Module, opt_G: torch.optim.Adam, opt_D: torch.optim.Adam, data: Data
+) -> None:
     """One epoch on all real images, non-saturating loss."""
     for index in torch.randperm(len(data.x), device=data.x.device).split(64):
         if len(index) == 1:  # BatchNorm needs two
             continue
         x, y = data.x[index].float() / 127.5 - 1, data.y[index]
-        fake = gan.G(torch.randn(len(y), LATENT, device=y.device), y)
-        loss = F.softplus(-gan.D(x, y)).mean() + F.softplus(gan.D(fake.detach(), y)).mean()
-        gan.opt_D.zero_grad()
+        fake = G(torch.randn(len(y), LATENT, device=y.device), y)
+        loss = F.softplus(-D(x, y)).mean() + F.softplus(D(fake.detach(), y)).mean()
+        opt_D.zero_grad()
         loss.backward()
-        gan.opt_D.step()
-        gan.opt_G.zero_grad()
-        F.softplus(-gan.D(fake, y)).mean().backward()
-        gan.opt_G.step()
-
-
-def use_gan(
-    gan: Gan, data: Data, record: "Record", method: Method, args: argparse.Namespace,
-    run: common.Run,
-) -> None:
-    """Train the GAN; from then on a learner's images are the GAN's."""
-    for _ in run.epochs("GAN", 4, gan=gan):
-        train_gan(gan, data)
-    # Sec. 4: "sample 250 samples per each class", once
-    z = torch.randn(data.K * args.pool, LATENT, device=data.y.device)
-    with torch.no_grad():
-        x = gan.G.eval()(z, labels(args.pool, data))  # [K * p, C, H, W], by class
-    gan.pool = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    method.images = from_pool
-    record.judge = judge(gan.pool, data)
-    print(f"the judge agrees with {record.judge['agreement']:.3f} of the GAN's labels")
-
-
-def from_pool(n: int, nets: Nets, data: Data) -> Tensor:
-    """n of the GAN's images of each class, standardised, [K * n, C, H, W], by class."""
-    x = nets.gan.pool
-    rows = torch.arange(len(x), device=x.device).view(data.K, -1).unbind()
-    return drawn(n, x, list(rows), data)
+        opt_D.step()
+        opt_G.zero_grad()
+        F.softplus(-D(fake, y)).mean().backward()
+        opt_G.step()
 
 
 def judge(pool: Tensor, data: Data) -> dict[str, float]:
@@ -739,10 +563,187 @@ def judge(pool: Tensor, data: Data) -> dict[str, float]:
 
 
 # --------------------------------------------------------------------------------------------
-# Beyond the paper's own method: controls
+# The run's test: new learners, of seeds of their own, on test images (Figs. 1, 4, 5)
 # --------------------------------------------------------------------------------------------
 
-CONTROLS = ["mean", "own", "all"]  # other statistics to test with (Deviation 4)
+
+def modes(args: argparse.Namespace, controls: bool = False) -> list[str]:
+    """The statistics that BatchNorm has when a learner is tested, --bn's first (Deviation 4).
+
+    "batch": those of the test batch. "running": the learner's moving mean. `controls`: also "mean",
+    the plain mean over its batches, "own", those of its own images of the classes looked at, and
+    "all", those of test batches that hold all classes.
+    """
+    if args.bn == "none" or args.source == "mlp":
+        return ["none"]
+    both = [args.bn, "running" if args.bn == "batch" else "batch"]
+    return [*both, "mean", "own", "all"] if controls else both
+
+
+def new_learner(
+    seed: int, nets: Nets, data: Data, method: Method, args: argparse.Namespace,
+    each_task: bool = False,
+) -> tuple[dict[str, list], dict[str, list]]:
+    """Train one; by mode its R [T + 1, T] and, at the end, its accuracies when told the task [T].
+
+    Without `each_task` there is only R's last row, [1, T]. R: on task j after task i, row 0 of the
+    untrained net. Images, weights, tasks and batches are drawn from `seed`.
+    """
+    x, y = pool(args.pool, seed, nets, data, method), labels(args.pool, data)
+    torch.manual_seed(seed)
+    S, w_0 = nets.S, start(nets, method.weights)
+    w_0 = {name: v.detach().requires_grad_(name in trained(S)) for name, v in w_0.items()}
+    tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # [T, C]
+    rows = draw_batches(tasks, args.pool, args.steps, args.batch_size, method.rand)
+    take, data = through_frozen(nets, w_0, x, data)  # the paper: x as it is
+    batches = ((map(take, of_task), y[of_task]) for of_task in rows)
+    plain = PlainMean(running(w_0))
+    way = learn(S, w_0, tasks, batches, *hyperparameters(nets), method.inner_loss, plain.step)
+
+    R: dict[str, list] = {}
+    for seen, w in enumerate(itertools.chain([w_0], way)):  # w after `seen` tasks
+        if each_task or seen == len(tasks):
+            for mode in modes(args, controls=each_task):
+                w_mode = plain.put_into(w) if mode == "mean" else w
+                R.setdefault(mode, []).append(accuracies(S, w_mode, data, tasks, mode, seen, x))
+    told = modes(args) if each_task else []
+    return R, {mode: accuracies(S, w, data, tasks, mode, seen, x, masked=True) for mode in told}
+
+
+@torch.no_grad()
+def accuracies(
+    S: nn.Module, w: Tensors, data: Data, tasks: Tensor, mode: str, seen: int, x: Tensor,
+    masked: bool = False,
+) -> list[float]:
+    """Accuracy on each task [T], among all K classes; `masked`: among the task's own.
+
+    Seen and unseen classes are tested in separate batches, as in Fig. 4; with batch statistics this
+    changes the answers. With `masked` each task has its own. x [K * p, ...]: the learner's images.
+    """
+    w = {name: v.clone() if "running" in name else v for name, v in w.items()}
+    every, out = list(range(len(tasks))), []
+    groups = [every] if mode == "all" else [every[:seen], every[seen:]]
+    for group in filter(None, [[t] for t in every] if masked else groups):
+        classes = tasks[group].flatten()
+        rows = common.indices_of(data.y_test, classes.tolist())
+        others = torch.ones(data.K, dtype=torch.bool, device=rows.device)
+        others[classes] = False
+        w_group = put_own(w, S, x, classes, data) if mode == "own" else w
+        S.train(mode in ("batch", "all"))
+
+        def logits(batch: Tensor, others: Tensor = others, w: Tensors = w_group) -> Tensor:
+            scores = call(S, w, data.standard(batch))
+            return scores.masked_fill(others, -math.inf) if masked else scores
+
+        owner = torch.zeros(data.K, dtype=torch.int64)
+        owner[tasks[group].cpu()] = torch.arange(len(group))[:, None]  # of each class: its task
+        size = 2000 if len(rows) % 2000 != 1 else 1999  # a batch of one has no statistics
+        out += common.accuracy_by_task(logits, data.x_test[rows], data.y_test[rows], owner, size)
+    return out
+
+
+@torch.no_grad()
+def pool(n: int, seed: int, nets: Nets, data: Data, method: Method) -> Tensor:
+    """The images of one learner, [K * n, C, H, W], by class."""
+    # Not the numbers that the learner's weights come from. (2**32 gives the same: a CPU's generator
+    # takes seeds modulo 2**32.)
+    torch.manual_seed(seed + 2**31)
+    return method.images(n, nets, data)
+
+
+def test_seeds(args: argparse.Namespace) -> list[int]:
+    """Of the learners that are tested."""
+    return [10_000 * (args.seed + 1) + i for i in range(args.learner_seeds)]
+
+
+def evaluate(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> dict:
+    """What the figures and tables need, from new learners.
+
+    R [T + 1, T] is the mean over the learners, its columns the tasks in the order they were met.
+    Forgetting is computed for each learner, then averaged: from the mean R it comes out too low.
+    """
+    seeds, learners = test_seeds(args), dict[str, dict[str, list]]()
+    tested = [new_learner(seed, nets, data, method, args, each_task=True) for seed in seeds]
+    for mode in tested[0][0]:
+        R = np.array([one[mode] for one, _ in tested])  # [learners, T + 1, T]
+        learners[mode] = {
+            "R": R.mean(0).tolist(), "last": R[:, -1].tolist(),
+            "seen": [[float(np.mean(row[: t + 1])) for t, row in enumerate(r[1:])] for r in R],
+            "masked": [masked[mode] for _, masked in tested if mode in masked],
+            "forgetting": [common.forgetting(r) for r in R.tolist()],
+        }  # fmt: skip
+
+    half = -(-len(seeds) // 2)  # of the learners, for all else: it is the long part
+
+    def again(most: int = half, nets: Nets = nets, method: Method = method, **flags: Any) -> dict:
+        """Final accuracies of learners that differ in one thing: lists over learners, by mode."""
+        other = argparse.Namespace(**vars(args) | flags)
+        R = [new_learner(seed, nets, data, method, other)[0] for seed in seeds[: min(most, half)]]
+        return {mode: [float(np.mean(one[mode][-1])) for one in R] for mode in modes(args)}
+
+    return {
+        "R": learners[modes(args)[0]]["R"], "learners": learners,
+        "by_steps": {str(m): again(steps=m) for m in args.horizons},
+        "by_batch": {str(b): again(batch_size=b) for b in args.batches},
+        "controls": controls(again, nets, data, method, args),
+        "scenarios": scenarios(again, nets, data, args),
+    }  # fmt: skip
+
+
+def controls(
+    again: Callable, nets: Nets, data: Data, method: Method, args: argparse.Namespace
+) -> dict:
+    """What else could explain a result: `again` tests learners that differ in what it is given."""
+
+    def joint(n: int) -> dict:
+        """What the sequence costs: one pass over n images per class, all classes in every batch."""
+        together = replace(method, tasks=lambda K, C: in_order(K, K))
+        size = max(data.K, args.batch_size // data.K * data.K)
+        return again(method=together, steps=max(1, data.K * n // size), batch_size=size, pool=n)
+
+    out = {
+        "fixed order": again(method=replace(method, tasks=in_order)),
+        "as many images and steps, shuffled":
+            joint(args.steps * args.batch_size // args.classes_per_task),
+        "one pass, shuffled": joint(args.pool),
+    }  # fmt: skip
+    if args.order != "random":
+        out["random order"] = again(method=replace(method, tasks=shuffled))
+    if args.init == "fixed":
+        out["new initial weights"] = again(nets=replace(nets, init={}))
+    if args.source == "synthetic":
+        on_real, most = replace(method, images=real), max(args.horizons)
+        name = "real images, same start and rates"
+        out[name] = again(method=on_real)
+        out[f"{name}, {most} steps a task"] = again(method=on_real, steps=most)
+    if args.source in ("real", "mlp"):
+        n = int(data.y.bincount().min())  # images of the smallest class
+        steps = max(1, n * args.classes_per_task // args.batch_size)
+        out["an epoch a task"] = again(3, steps=steps, pool=n)
+    return out
+
+
+def scenarios(again: Callable, nets: Nets, data: Data, args: argparse.Namespace) -> dict:
+    """Learners that nothing was trained for; and the most steps and images at once."""
+    μ = torch.sigmoid(nets.logit_momentum)
+    changed = {
+        "half the rates": replace(nets, log_rates=nets.log_rates - math.log(2)),
+        "twice the rates": replace(nets, log_rates=nets.log_rates + math.log(2)),
+        "no momentum, rates / (1 - μ)": replace(
+            nets, log_rates=nets.log_rates - (1 - μ).log(), logit_momentum=μ - math.inf),
+    }  # fmt: skip
+    if args.init == "fresh" and args.source != "mlp":
+        wider = argparse.Namespace(**vars(args) | {"channels": [2 * c for c in args.channels]})
+        frozen, S = learner_of(data, wider)
+        changed["twice the channels"] = replace(nets, S=S, frozen=frozen)
+    out = {name: again(nets=other) for name, other in changed.items()}
+    most = again(3, steps=max(args.horizons), batch_size=max(args.batches))
+    return out | {"most steps and images": most}
+
+
+# --------------------------------------------------------------------------------------------
+# The run's test: other statistics in BatchNorm's place (Deviation 4)
+# --------------------------------------------------------------------------------------------
 
 
 def running(w: Tensors) -> Tensors:
@@ -792,78 +793,12 @@ def put_own(w: Tensors, S: nn.Module, x: Tensor, classes: Tensor, data: Data) ->
     return w | of_batch(running(w), after)
 
 
-def controls(again: Callable, data: Data, method: Method, args: argparse.Namespace) -> dict:
-    """What else could explain a result: `again` tests learners that differ in what it is given."""
-    used = args.steps * args.batch_size // args.classes_per_task  # images per class of a learner
-    out = {
-        "fixed order": again(method=replace(method, tasks=in_order)),
-        "as many images and steps, shuffled": again(**joint(used, data.K, method, args)),
-        "one pass, shuffled": again(**joint(args.pool, data.K, method, args)),
-    }
-    if args.order != "random":
-        out["random order"] = again(method=replace(method, tasks=shuffled))
-    if args.init == "fixed":
-        out["new initial weights"] = again(method=replace(method, start=fresh_start))
-    if args.source == "synthetic":
-        on_real, most = replace(method, images=real), max(args.horizons)
-        name = "real images, same start and rates"
-        out[name] = again(method=on_real)
-        out[f"{name}, {most} steps a task"] = again(method=on_real, steps=most)
-    if args.source in ("real", "mlp"):
-        n = min(len(rows) for rows in data.rows)
-        steps = max(1, n * args.classes_per_task // args.batch_size)
-        out["an epoch a task"] = again(3, steps=steps, n=n)
-    if args.source == "real":
-        out["best pool of 20"] = best_pool(again, data, method, args)
-    return out
-
-
-def joint(n: int, K: int, method: Method, args: argparse.Namespace) -> dict[str, Any]:
-    """What the sequence costs: one pass over n images per class, all classes in every batch."""
-    size = max(K, args.batch_size // K * K)
-    return {"method": replace(method, tasks=lambda K, C: in_order(K, K)),
-            "steps": max(1, K * n // size), "batch_size": size, "n": n}  # fmt: skip
-
-
-def best_pool(again: Callable, data: Data, method: Method, args: argparse.Namespace) -> dict:
-    """The best of 20 random choices of real images, by accuracy on training images in each mode."""
-    held = torch.randperm(len(data.y), generator=torch.Generator().manual_seed(args.seed))[:2000]
-    held = held.to(data.y.device)
-    on_training = replace(data, x_test=data.x[held], y_test=data.y[held])
-    first = test_seeds(args)[0] + 5000
-
-    def of_pool(i: int) -> Method:
-        return replace(method, images=lambda n, nets, data: pool(n, first + i, nets, data, method))
-
-    trials = [again(2, data=on_training, method=of_pool(i)) for i in range(20)]
-    best = {mode: np.argmax([np.mean(trial[mode]) for trial in trials]) for mode in trials[0]}
-    return {mode: again(method=of_pool(int(i)))[mode] for mode, i in best.items()}
-
-
-def scenarios(again: Callable, nets: Nets, data: Data, args: argparse.Namespace) -> dict:
-    """Learners that nothing was trained for; and the most steps and images at once."""
-    μ = torch.sigmoid(nets.logit_momentum)
-    changed = {
-        "half the rates": replace(nets, log_rates=nets.log_rates - math.log(2)),
-        "twice the rates": replace(nets, log_rates=nets.log_rates + math.log(2)),
-        "no momentum, rates / (1 - μ)": replace(
-            nets, log_rates=nets.log_rates - (1 - μ).log(), logit_momentum=μ - math.inf),
-    }  # fmt: skip
-    if args.init == "fresh" and args.source != "mlp":
-        wider = argparse.Namespace(**vars(args) | {"channels": [2 * c for c in args.channels]})
-        wide = make_nets(data, method_of(wider), wider)
-        changed["twice the channels"] = replace(nets, S=wide.S, frozen=wide.frozen)
-    out = {name: again(nets=other) for name, other in changed.items()}
-    both = {"steps": max(args.horizons), "batch_size": max(args.batches)}
-    return out | {"most steps and images": again(3, **both)}
-
-
 # --------------------------------------------------------------------------------------------
 # The run: data in, result out
 # --------------------------------------------------------------------------------------------
 
-INIT_LR = 2e-3  # Adam's rate for a learned start, falls to 0 on a cosine
 MOMENTUM = 0.7  # μ before meta-training
+BIAS = -3.0  # the last layer's before training with loss_of_each, where most answers are no
 SHOWN = 3  # images of each class in Figure 3
 
 
@@ -879,57 +814,55 @@ class Record:
 
 def method_of(args: argparse.Namespace) -> Method:
     """What the flags exchange."""
-    norms: dict[str, tuple] = {
-        "batch": (nn.BatchNorm2d, nn.BatchNorm1d), "running": (RunningNorm, RunningNorm),
-        "none": (functools.partial(nn.GroupNorm, 1), None),  # each image by itself
-    }  # fmt: skip
-    norm, norm_logits = norms[args.bn]
-    conv = functools.partial(conv_learner, channels=args.channels, norm=norm,
-                             norm_logits=norm_logits if args.bn_logits else None)  # fmt: skip
-    if args.norm_last:
-        conv = functools.partial(norm_behind_relu, conv)
-    # With frozen features the last layer starts at 0: no symmetry would need breaking.
-    weights = functools.partial(
-        initial_weights, filters={"gaussian": kaiming, "mirrored": mirrored_filters}[args.filters],
-        last=0.0 if args.frozen_convs == 2 else 0.1, bias=args.bias,
-    )  # fmt: skip
-    curriculum = args.order == "curriculum"
-    made = fixed_noise if curriculum else generated
+    made = fixed_noise if args.order == "curriculum" else generated
     return Method(
-        images=made if args.source == "synthetic" else real,  # or the GAN's: `use_gan`
+        weights=functools.partial(
+            initial_weights, filters=mirrored_filters if args.bn == "none" else kaiming,
+            # With frozen features the last layer starts at 0: no symmetry would need breaking.
+            last=0.0 if args.frozen_convs else 0.1, bias=BIAS if args.inner_loss == "each" else 0.0,
+        ),
+        images={"synthetic": made, "gan": of_gan}.get(args.source, real),
         tasks=shuffled if args.order == "random" else in_order,
-        batches=functools.partial(draw_batches, rand=in_turn) if curriculum else draw_batches,
+        rand=in_turn if args.order == "curriculum" else torch.rand,
         inner_loss={"all": loss_over_all, "task": loss_over_task,
                     "each": loss_of_each}[args.inner_loss],
-        start={"fresh": fresh_start, "fixed": fixed_start}.get(args.init, learned_start),
-        weights=weights,
-        learner=mlp_learner if args.source == "mlp" else conv,
     )  # fmt: skip
+
+
+def learner_of(data: Data, args: argparse.Namespace) -> tuple[nn.Sequential, nn.Sequential]:
+    """The layers that --frozen-convs freezes, and S."""
+    if args.source == "mlp":
+        whole = mlp_learner(data.shape, data.K)
+    elif args.bn == "none":
+        whole = improved_learner(data.shape, data.K, args.channels)
+    else:
+        norms = {"batch": (nn.BatchNorm2d, nn.BatchNorm1d), "running": (RunningNorm, RunningNorm)}
+        whole = conv_learner(data.shape, data.K, args.channels, *norms[args.bn])
+    cut = 3 * args.frozen_convs  # a block is convolution, normalisation, ReLU
+    return whole[:cut].to(data.x.device), whole[cut:].to(data.x.device)
 
 
 def make_nets(data: Data, method: Method, args: argparse.Namespace) -> Nets:
     """Untrained nets, and what else is learned as it begins."""
     device = data.x.device
-    whole = method.learner(data.shape, data.K).to(device)
-    cut = 3 * args.frozen_convs  # a block is convolution, normalisation, ReLU
-    n_rates = len(trained(whole[cut:])) if args.rates == "tensor" else 1
+    frozen, S = learner_of(data, args)
+    n_rates = len(trained(S)) if args.rates == "tensor" else 1
     log_rates = torch.full((n_rates,), math.log(args.lr), device=device).requires_grad_()
     momentum = torch.tensor(math.log(MOMENTUM / (1 - MOMENTUM)), device=device).requires_grad_()
     groups = [{"params": [log_rates, momentum], "rate": args.hyper_lr, "decays": False}]
-    G, gan = None, new_gan(data, args) if args.source == "gan" else None
+    G = None
     if args.source == "synthetic":
         G = Generator(data.shape, data.K, args.gen_width, nn.BatchNorm2d(data.shape[0])).to(device)
         groups.append({"params": list(G.parameters()), "rate": args.gen_lr, "decays": True})
     init: Tensors = {}
     if args.init != "fresh":
-        init = method.weights({name: p.shape for name, p in whole.named_parameters()}, device)
-    if args.init == "learned":  # the last layer is new for every learner
+        init = method.weights(shapes_of(frozen, S), device)
+        init = {name: v.requires_grad_() for name, v in init.items()}
+    if args.init == "learned":  # but for the last layer: no class is known
         init = {name: v for name, v in init.items() if not name.startswith(("fc", "norm3"))}
-    if args.init.startswith("learned"):
-        params = [v.requires_grad_() for v in init.values()]
-        groups.append({"params": params, "rate": INIT_LR, "decays": True})
+        groups.append({"params": list(init.values()), "rate": 2e-3, "decays": True})
     opt = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    return Nets(whole[cut:], G, log_rates, momentum, opt, whole[:cut], init, gan)
+    return Nets(S, G, log_rates, momentum, opt, frozen, init)
 
 
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
@@ -950,9 +883,8 @@ def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     x, y, x_test, y_test = images
     pixels = x[:10_000].float() / 255
     mean, sd = pixels.mean(), pixels.std()
-    rows = [common.indices_of(y, [c]) for c in range(K)]
     standard = functools.partial(standardised, mean=mean, sd=sd)
-    return Data(x, y, x_test, y_test, rows, K, shape, standard, common.about_data(data))
+    return Data(x, y, x_test, y_test, K, shape, standard, common.about_data(data))
 
 
 def standardised(x: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
@@ -1004,8 +936,7 @@ def honest(run: dict) -> str:
 
 
 def metrics_of(tested: dict, args: argparse.Namespace) -> dict:
-    """Means over the learners. ACC, A, BWT, FWT and forgetting as --bn says; the rest without
-    transduction."""
+    """Means over the learners: those of R and forgetting as --bn says, else no transduction."""
     mode, learners = honest(tested), tested["learners"]
     out = common.summarise(tested["R"]) | {
         "forgetting": np.mean(learners[modes(args)[0]]["forgetting"]),
@@ -1038,8 +969,10 @@ def run(args: argparse.Namespace) -> dict:
     method, record = method_of(args), Record()
     nets = make_nets(data, method, args)
     here = common.Run(args.out, common.identity(args, data.about), device, args.checkpoint_every)
-    if nets.gan:
-        use_gan(nets.gan, data, record, method, args, here)
+    if args.source == "gan":
+        nets.gan_pool = gan_images(data, args, here)
+        record.judge = judge(nets.gan_pool, data)
+        print(f"the judge agrees with {record.judge['agreement']:.3f} of the GAN's labels")
     meta_train(nets, data, record, method, args, here)
     trained_s, peak = here.wall_s(), common.peak_memory(device)
     tested = evaluate(nets, data, method, args)
@@ -1061,7 +994,7 @@ def run(args: argparse.Namespace) -> dict:
 
 def keep(nets: Nets, data: Data) -> dict:
     """What new learners need: G or the GAN's images, rates, start, how pixels are standardised."""
-    return {"G": nets.G, "pool": nets.gan and nets.gan.pool, "log_rates": nets.log_rates,
+    return {"G": nets.G, "pool": nets.gan_pool, "log_rates": nets.log_rates,
             "logit_momentum": nets.logit_momentum, "init": nets.init,
             "standard": data.standard.keywords}  # type: ignore[attr-defined]  # fmt: skip
 
@@ -1071,13 +1004,13 @@ def rebuild(model: common.Model, device: torch.device) -> tuple[Nets, Data, Meth
     kept, (x, y) = model.kept, model.no_images(device)
     K, (C, H, W) = len(model.data["classes"]), model.data["shape"]
     scale = {name: v.to(device) for name, v in kept["standard"].items()}
-    data = Data(x, y, x, y, [], K, (C, H, W), functools.partial(standardised, **scale), model.data)
+    data = Data(x, y, x, y, K, (C, H, W), functools.partial(standardised, **scale), model.data)
     method = method_of(model.args)
     nets = make_nets(data, method, model.args)
     if nets.G is not None:
         nets.G.load_state_dict(kept["G"])
-    if nets.gan:
-        nets.gan.pool, method.images = kept["pool"].to(device), from_pool
+    if kept["pool"] is not None:
+        nets.gan_pool = kept["pool"].to(device)
     with torch.no_grad():
         for name in ("log_rates", "logit_momentum"):
             getattr(nets, name).copy_(kept[name])
@@ -1090,14 +1023,14 @@ def test_again(built: tuple[Nets, Data, Method], data: Data, args: argparse.Name
     """The accuracy on each task [T], the mean of the same new learners as in the run."""
     nets, known, method = built
     data, mode = replace(data, standard=known.standard), modes(args)[0]
-    tested = new_learners(test_seeds(args), nets, data, method, args)
-    return np.array([one.R[mode][-1] for one in tested]).mean(0).tolist()
+    tested = [new_learner(seed, nets, data, method, args)[0] for seed in test_seeds(args)]
+    return np.array([R[mode][-1] for R in tested]).mean(0).tolist()
 
 
 def draw_classes(built: tuple[Nets, Data, Method], model: common.Model, n: int) -> dict:
     """n images uint8 [n, C, H, W] of each class, as a learner would be shown them."""
     nets, data, method = built
-    if nets.G is None and nets.gan is None:
+    if nets.G is None and nets.gan_pool is None:
         raise common.UserError("--generate: this model's learners learn real images; --evaluate")
     x = pool(max(n, model.args.pool), model.args.seed, nets, data, method)
     x = x.view(data.K, -1, *data.shape)[:, :n]
@@ -1123,20 +1056,15 @@ ROWS = {
     "curriculum": ("Sec. 4", "--order curriculum --pool 100", "fixed order, noise and batches"),
     "running": ("–", "--bn running", "running statistics in the meta-loss too"),
     "real-running": ("–", "--source real --bn running", "real data, running in the meta-loss"),
-    "plain-logits": ("–", "--bn running --no-bn-logits", "running, no BatchNorm on the logits"),
     "one-rate": ("Sec. 3", "--rates one", "one learning rate"),
     "fixed-order": ("Sec. 3", "--order fixed", "one fixed order of the classes"),
     "fixed-init": ("Sec. 3", "--init fixed", "one fixed initial learner"),
     "improved": ("–", "--preset improved", "(a) improved, new random learners"),
     "improved-learned": ("–", "--preset improved --init learned", "(b) learned initial features"),
-    "improved-all": ("–", "--preset improved --init learned-all", "(b), last layer learned too"),
     "improved-real": ("–", "--preset improved --source real", "(a)'s learner on real data"),
     "improved-learned-real": ("–", "--preset improved --init learned --source real",
         "(b)'s learner on real data"),
-    "improved-task": ("–", "--preset improved --inner-loss task --bias 0", "(a), two-class loss"),
-    "improved-first": ("–", "--preset improved --no-norm-last", "(a), ReLU behind normalisation"),
-    "improved-gaussian": ("–", "--preset improved --filters gaussian", "(a), independent filters"),
-    "improved-narrow": ("–", "--preset improved --channels 18 32", "(a), 32 channels, not 128"),
+    "improved-task": ("–", "--preset improved --inner-loss task", "(a), two-class loss"),
     "improved-trained": ("–", "--preset improved --frozen-convs 0", "(a), convolutions trained"),
     "small": ("–", "--preset improved --init learned --gen-width 16 --meta-steps 250 --horizons 5 "
         "--batches 40", "the model in reference/models"),
@@ -1147,11 +1075,10 @@ ITEMS = {
     "figure3": ("synthetic", "curriculum", "improved", "improved-learned"),
     "figure4": ("synthetic", "real", "gan", "mlp", "improved", "improved-learned"),
     "figure5": ("synthetic", "real", "real-pool", "improved", "improved-learned"),
-    "controls": ("task", "real-task", "gan-task", "running", "real-running", "plain-logits",
-                 "one-rate", "real-fixed", "mlp-learned", "fixed-order", "fixed-init"),
-    "improved": ("improved", "improved-learned", "improved-all", "improved-real",
-                 "improved-learned-real", "improved-task", "improved-first", "improved-gaussian",
-                 "improved-narrow", "improved-trained"),
+    "controls": ("task", "real-task", "gan-task", "running", "real-running", "one-rate",
+                 "real-fixed", "mlp-learned", "fixed-order", "fixed-init"),
+    "improved": ("improved", "improved-learned", "improved-real", "improved-learned-real",
+                 "improved-task", "improved-trained"),
 }  # fmt: skip
 DEMO = {  # the same in miniature
     "": "--dataset glyphs --image-size 16 --train-size 3000 --test-size 1000 --channels 18 32 "
@@ -1168,15 +1095,14 @@ DEMO = {  # the same in miniature
 
 # What --preset improved changes; each is a flag (docs/ says which were undone).
 IMPROVED = dict(
-    inner_loss="each", bias=-3.0, bn="none", bn_logits=False, norm_last=True, frozen_convs=2,
-    filters="mirrored", channels=[18, 128], lr=0.002, gen_lr=2e-3, hyper_lr=0.02, real_batch=250,
+    inner_loss="each", bn="none", frozen_convs=2, channels=[18, 128], lr=0.002, gen_lr=2e-3,
+    hyper_lr=0.02, real_batch=250,
 )  # fmt: skip
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
     parser = common.new_parser(__doc__)
-    yes_no = argparse.BooleanOptionalAction
     paper = parser.add_argument_group("paper (defaults are the paper's, or our choice: Deviations)")
     add = paper.add_argument
     add("--preset", choices=["paper", "improved"], default="paper", help="which defaults to use")
@@ -1195,9 +1121,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="the learner's cross entropy: over all classes, over the task's (Deviation 3), or a "
         "binary one for each of the task's classes (beyond the paper)")
     add("--bn", choices=["batch", "running", "none"], default="batch",
-        help="statistics when S is evaluated, also in the meta-loss; none: GroupNorm with one "
-        "group, no BatchNorm (Deviation 4)")
-    add("--bn-logits", action=yes_no, default=True, help="BatchNorm on the logits (Sec. 4)")
+        help="BatchNorm's statistics when S is evaluated, also in the meta-loss (Deviation 4); "
+        "none: beyond the paper, S without BatchNorm (improved_learner)")
     add("--channels", type=int, nargs=2, default=[16, 32], help="of the learner's convolutions")
     add("--gen-width", type=int, default=32, help="channels of G at a quarter of the size")
     add("--meta-steps", type=int, default=667, help="updates of G (Eq. 1); 0: none")
@@ -1209,17 +1134,11 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--real-batch", type=int, default=500, help="real training images for the meta-loss")
     beyond = parser.add_argument_group("beyond the paper (some are on in --preset improved)")
     add = beyond.add_argument
-    add("--init", choices=["fresh", "fixed", "learned", "learned-all"], default="fresh",
+    add("--init", choices=["fresh", "fixed", "learned"], default="fresh",
         help="S's initial weights: drawn anew for every learner (the paper), drawn once, or "
-        "meta-learned with the data: all but the last layer's, so that no class is known, or all")
-    add("--frozen-convs", type=int, choices=[0, 1, 2], default=0,
+        "meta-learned with the data: all but the last layer's, so that no class is known")
+    add("--frozen-convs", type=int, choices=[0, 2], default=0,
         help="so many of S's convolutions keep their initial weights (needs --bn none)")
-    add("--norm-last", action=yes_no, default=False,
-        help="S normalises behind ReLU, not before: features without a common offset")
-    add("--filters", choices=["gaussian", "mirrored"], default="gaussian",
-        help="S's initial convolutions: independent, or orthogonal, each with its negative")
-    add("--bias", type=float, default=0.0,
-        help="S's initial last bias (without --bn-logits; not the MLP's)")
     common.add_data_flags(parser)
     add = common.add_run_flags(parser, "synthetic_meta")
     add("--learner-seeds", type=int, default=10,
@@ -1245,15 +1164,11 @@ def check(args: argparse.Namespace) -> None:
     for name, most in (("gen_lr", 1), ("hyper_lr", 1), ("lr", MAX_LR)):
         if not 0 < getattr(args, name) < most:
             raise common.UserError(f"--{name.replace('_', '-')} must lie between 0 and {most}")
-    if not abs(args.bias) < math.inf:
-        raise common.UserError("--bias must be a number")
     if any(size % args.classes_per_task for size in (args.batch_size, *args.batches)):
         raise common.UserError("a step takes as many images of each class: multiples of "
                                f"{args.classes_per_task} for --batch-size, --batches")  # fmt: skip
     if args.frozen_convs and (args.bn != "none" or args.source == "mlp"):
         raise common.UserError("--frozen-convs needs --bn none, and a net with convolutions")
-    if args.bias and args.bn_logits:
-        raise common.UserError("--bias: BatchNorm on the logits takes it away; --no-bn-logits")
     if args.source == "mlp" and args.init != "fresh":
         raise common.UserError("--source mlp has new weights each time: leave --init out")
 

@@ -34,8 +34,9 @@ def with_higher(
     n = args.steps * args.batch_size // args.classes_per_task
     S.train()
     with torch.no_grad():
-        for name, value in method.start(nets, method).items():
-            S.get_parameter(name).copy_(value)
+        w_0 = sm.start(nets, method.weights)
+        for name in sm.trained(S):
+            S.get_parameter(name).copy_(w_0[name])
     x, y = method.images(n, nets, data), sm.labels(n, data)
     chosen = torch.randint(len(data.y), (args.real_batch,), device=device)
     x_r = data.standard(data.x[chosen])
