@@ -1744,6 +1744,9 @@ def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
             raise UserError(f"--load: {path} has format {whole['format']}, this code reads "
                             f"{MODEL_FORMAT}: use version {whole['version']}")  # fmt: skip
         args = argparse.Namespace(**(vars(defaults) | whole["args"]))
+        for name in sorted(whole["args"].keys() - vars(defaults).keys() - set(NO_EFFECT)):
+            print(f"note: {path} was made with --{name.replace('_', '-')}, a flag of version "
+                  f"{whole['version']} that is gone", file=sys.stderr)  # fmt: skip
         whole["kept"] = whole_again(whole["kept"])
         return Model(args, *(whole[name] for name in Model._fields[1:]))
     except DAMAGE as error:
