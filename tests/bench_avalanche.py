@@ -73,29 +73,23 @@ class Vae(nn.Module):
         return (self.net.decoder(z) * SD + MEAN) * 2 - 1
 
 
-def train_vae(
-    gan: gan_replay.Gan, mixed: gan_replay.Mix, args: argparse.Namespace
-) -> list[float]:
-    """gan_replay.train_gan, for a VAE: one epoch; the mean loss."""
-    vae, total = gan.G.net, torch.zeros(())
-    B = min(args.gan_batch_size, len(mixed.x))
-    batches = torch.randperm(len(mixed.x))[: len(mixed.x) // B * B].split(B)
-    for index in batches:
-        real = (mixed.x[index].float() / 255 - MEAN) / SD
-        loss = VAE_loss(real, vae(real))
-        gan.opt_G.zero_grad()
-        loss.backward()
-        gan.opt_G.step()
-        total += loss.detach()
-    return [total.item() / len(batches)]
+def vae_step(gan: gan_replay.Gan, real: Tensor, y: Tensor) -> Tensor:
+    """gan_replay.gan_step, for a VAE; its loss [1]."""
+    x = ((real + 1) / 2 - MEAN) / SD
+    loss = VAE_loss(x, gan.G.net(x))
+    gan.opt_G.zero_grad()
+    loss.backward()
+    gan.opt_G.step()
+    return loss.detach()[None]
 
 
 def ours(kind: str, args: argparse.Namespace) -> dict:
     """Seconds and images of gan_replay.run."""
     swap = contextlib.nullcontext()
     if kind == "vae":
-        method = gan_replay.Method(nets=(Vae, lambda *_: nn.Linear(1, 1)))
-        swap = mock.patch.multiple(gan_replay, method_of=lambda args: method, train_gan=train_vae)
+        swap = mock.patch.multiple(
+            gan_replay, Generator=Vae, Discriminator=lambda *_: nn.Linear(1, 1), gan_step=vae_step
+        )
     quiet = io.StringIO()
     with swap, contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         run = gan_replay.run(args)
@@ -142,7 +136,7 @@ class Gan(nn.Module):
 
 
 class GanTraining(SupervisedTemplate):
-    """gan_replay.train_gan's step in avalanche's training loop: first D's, then G's."""
+    """gan_replay.gan_step in avalanche's training loop: first D's, then G's."""
 
     G_opt: torch.optim.Optimizer  # self.optimizer is D's
 
@@ -184,8 +178,7 @@ def theirs(kind: str, args: argparse.Namespace) -> dict:
         optimizer = torch.optim.Adam(net.parameters(), args.gan_lr, fused=True)
         generator = VAETraining(model=net, optimizer=optimizer, **flags)
     else:
-        nets = gan_replay.new_nets(data, gan_replay.Method(), args)
-        gan = gan_replay.Gan(*nets, args)
+        gan = gan_replay.Gan(*gan_replay.new_nets(data, args), args.gan_lr)
         generator = GanTraining(model=Gan(gan), optimizer=gan.opt_D, **flags)
         generator.G_opt = gan.opt_G
     counts, train = {"generator_images": 0, "generator_s": 0.0}, generator.train
@@ -245,7 +238,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", default="bench_avalanche.json")
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--data-dir", default="data")
-    # n_gen is a fifth of it, and a multiple of the 1,000 that gan_replay.generated makes at once
+    # n_gen is a fifth of it, and a multiple of the 1,000 that gan_replay.generate makes at once
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--times", type=int, default=3)

@@ -114,16 +114,24 @@ def main(argv: list[str] | None = None) -> None:
     data = gan_replay.load_data(args, torch.device("cpu"))
     solver = gan_replay.new_solver(data, args)
     opt = torch.optim.Adam(solver.parameters(), args.solver_lr, fused=True)
-    n, method = given.images, gan_replay.Method()
-    target = F.one_hot(data.y, data.K).float()
-    whole = gan_replay.Mix(data.x, target, data.y, n)
-    ours = seconds(lambda: gan_replay.train_solver(
-        solver, opt, whole, 0, 1, method, args, lambda step, steps: None), given.times)  # fmt: skip
+    n, target = given.images, F.one_hot(data.y, data.K).float()
+
+    def solver_epoch() -> None:
+        for index in torch.randperm(n).split(args.batch_size):
+            x = gan_replay.to_float(data.x[index])
+            gan_replay.solver_step(solver, opt, x, target[index])
+
+    ours = seconds(solver_epoch, given.times)
     theirs = seconds(lambda: plain_loop(solver, data, args), max(1, given.times // 2))
-    gan = gan_replay.Gan(*gan_replay.new_nets(data, method, args), args)
-    steps = min(50, n // args.gan_batch_size)
-    few = gan_replay.Mix(*(part[: steps * args.gan_batch_size] for part in whole[:3]), 0)
-    step = seconds(lambda: gan_replay.train_gan(gan, few, args), given.times) / steps
+    G, D = gan_replay.new_nets(data, args)
+    gan = gan_replay.Gan(G.train(), D, args.gan_lr)
+    batches = torch.randperm(n).split(args.gan_batch_size)[: min(50, n // args.gan_batch_size)]
+
+    def gan_steps() -> None:
+        for index in batches:
+            gan_replay.gan_step(gan, gan_replay.to_float(data.x[index]), data.y[index])
+
+    step = seconds(gan_steps, given.times) / len(batches)
     alone = layers_alone(gan, data, args, 20)
     result = {"solver_images_per_s": n / ours, "dataloader_images_per_s": n / theirs,
               "solver_ratio": theirs / ours, "gan_step_s": step, "layers_alone_s": alone,

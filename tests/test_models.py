@@ -427,7 +427,7 @@ def foreign(model):
         "newer": saved(file | {"format": 99, "version": "9.0"}),
         **{f"no {name}": saved(part) for name, part in less.items()},
         "odd args": saved(file | {"args": [1]}), "no script": saved({"project": common.PROJECT}),
-        "other nets": saved(file | {"args": file["args"] | {"solver_hidden": [7], "gen_width": 6,
+        "other nets": saved(file | {"args": file["args"] | {"gan_width": 7, "gen_width": 6,
                                                             "hidden": [5], "ndf": 3}}),
     }  # fmt: skip
 
