@@ -40,15 +40,15 @@ def main(argv: list[str] | None = None) -> None:
     args = gp.parse_args(["--dataset", "glyphs", "--train-size", "2000", "--test-size", "100"])
     data = gp.load_data(args, torch.device("cpu"))
     theta = gp.new_parameters(data.shapes, data.x.device)
-    past = gp.Tabulated(data, args)
+    past = gp.Predictors()
     for task in data.tasks[:4]:
+        past.begin(data, args)
         for _ in range(given.steps):
             x, y = gp.draw(data, task, args.batch_size)
             grad, _ = gp.measured(theta, x, y, data.shapes)
             past.learn(theta, grad, task)
             theta -= 0.1 * grad
         past.end(theta, task)
-        past.begin()
     theta += 0.02 * torch.randn_like(theta)
     exact, quick = past.mean(theta), past.predict(theta)
     result = {

@@ -86,7 +86,7 @@ STEPS = {
         lambda run: sum(task["iterations"] for task in run["tasks"])),
     "synthetic_meta": Timed("--train-size 6000 --test-size 1000 --learner-seeds 1 --horizons 5 "
         "--batches 40", "--meta-steps", (3, 18), lambda run: run["args"]["meta_steps"]),
-    "grad_predict": Timed("--train-size 6000 --test-size 1000 --tasks 2 --curve-every 100000",
+    "grad_predict": Timed("--train-size 6000 --test-size 1000 --tasks 2",
         "--iterations", (200, 1200), lambda run: 2 * run["args"]["iterations"]),
     "episodic": Timed("--method icarl --train-size 6000 --test-size 1000 --tasks 2", "--epochs",
         (2, 12), lambda run: 2 * run["args"]["epochs"] * (600 // run["args"]["batch_size"])),

@@ -289,27 +289,28 @@ def synthetic_judge(seed: int, folder: Path) -> Numbers:
 # --------------------------------------------------------------------------------------------
 
 GRAD = ("--dataset glyphs --image-size 8 --train-size 500 --test-size 500 --tasks 3 "
-        "--batch-size 16 --lr 0.05 --hidden 12 10 --h-hidden 8 8 --h-samples 200 "
-        "--curve-every 400 --curve-images 50 ")  # fmt: skip
+        "--batch-size 16 --lr 0.05 --hidden 12 10 --h-hidden 8 8 --h-samples 200 ")  # fmt: skip
 
 
-def new_past(seed: int, flags: str) -> tuple[gp.Data, Tensor, gp.Past]:
-    """Data, θ and what stands for old tasks, of a run that has not begun."""
+def new_past(seed: int, flags: str) -> tuple[gp.Data, Tensor, Any, argparse.Namespace]:
+    """Data, θ and what stands for old tasks, of a run whose first task begins; and its flags."""
     args = gp.parse_args([*(GRAD + "--h-lr 0.01 " + flags).split(), "--seed", str(seed)])
     common.seed_everything(seed)
     data = gp.load_data(args, CPU)
-    return data, gp.new_parameters(data.shapes, CPU), gp.method_of(args).past(data, args)
+    theta, past = gp.new_parameters(data.shapes, CPU), gp.past_of(args)
+    past.begin(data, args)
+    return data, theta, past, args
 
 
-def past_of_sines(seed: int, flags: str, tasks: int) -> tuple[Tensor, gp.Past, list[Tensor]]:
+def past_of_sines(seed: int, flags: str, tasks: int) -> tuple[Tensor, Any, list[Tensor]]:
     """θ, predictors that have learned gradients which are a curved function of θ, and each h(θ)."""
-    data, theta, past = new_past(seed, flags)
+    data, theta, past, args = new_past(seed, flags)
     for t in range(tasks):
         for _ in range(150):
             noise = 0.1 * torch.randn_like(theta)
             past.learn(theta, (8 * theta).sin() * (1 + t) + noise, data.tasks[t])
         past.end(theta, data.tasks[t])
-        past.begin()
+        past.begin(data, args)
     return theta, past, [gp.predicted(past.h, phi, theta) for phi in past.old]
 
 
@@ -346,12 +347,12 @@ def grad_table(seed: int, folder: Path) -> Numbers:
     found = {}
     for points in (gp.GRID, 200):
         with mock.patch.object(gp, "GRID", points):
-            data, theta, past = new_past(seed, "--hidden 64 64 --h-hidden 64 64")
+            data, theta, past, args = new_past(seed, "--hidden 64 64 --h-hidden 64 64")
             for task in data.tasks:
                 for _ in range(60):
                     past.learn(theta, torch.randn_like(theta) + (30 * theta).cos(), task)
                 past.end(theta, task)
-                past.begin()
+                past.begin(data, args)
             moved = theta + 0.02 * torch.randn_like(theta)  # where training has gone since
             exact, quick = past.mean(moved) > 0, past.predict(moved) > 0
         found[f"{points} points"] = math.log10((exact != quick).float().mean() + 1e-4)
@@ -361,7 +362,7 @@ def grad_table(seed: int, folder: Path) -> Numbers:
 def grad_inputs(seed: int, folder: Path) -> Numbers:
     """Cosine of true and predicted gradient at new networks, by inputs learned or as they begin."""
     flags = "--preset improved --iterations 80 --hidden 64 64 --n-pseudo 50 --pseudo-rank 10"
-    data, theta, past = new_past(seed, flags)
+    data, theta, past, _ = new_past(seed, flags)
     task, found = data.tasks[1], {}
     x, y = gp.images_of(data, task.perm, torch.arange(500))
     past.start(task)
@@ -379,9 +380,10 @@ def grad_inputs(seed: int, folder: Path) -> Numbers:
     return found
 
 
+@mock.patch.object(gp, "THRESHOLD", 3.0)
 def grad_boundaries(seed: int, folder: Path) -> Numbers:
     """How far the detector's signal rises, in deviations: where tasks change, in a single task."""
-    flags = ("--boundaries detect --method sgd --detector loss --threshold 3 --lr 0.1 "
+    flags = ("--boundaries detect --method sgd --detector loss --lr 0.1 "
              "--batch-size 48 --h-lr 0.01 --iterations")
     changing = train(gp, seed, folder, f"{GRAD} {flags} 400 --tasks 5")["signals"]
     constant = train(gp, seed, folder, f"{GRAD} {flags} 1000 --tasks 1")["signals"]
@@ -401,7 +403,7 @@ def grad_boundaries(seed: int, folder: Path) -> Numbers:
 def grad_permuted(seed: int, folder: Path) -> Numbers:
     """Accuracy on old ones of five permuted tasks: SGD, Eq. (5) by true gradients, random signs."""
     flags = GRAD + ("--train-size 2000 --tasks 5 --batch-size 32 --iterations 500 --lr 0.1 "
-                    "--hidden 64 64 --curve-every 500 ")  # fmt: skip
+                    "--hidden 64 64 ")  # fmt: skip
     kinds = {"sgd": "--method sgd", "true": "--predictor oracle",
              "random signs": "--predictor random-sign"}  # fmt: skip
     return {name: mean(train(gp, seed, folder, flags + kind)["R"][-1][:4])
@@ -411,8 +413,7 @@ def grad_permuted(seed: int, folder: Path) -> Numbers:
 @mock.patch.object(gp, "PSEUDO_BATCH", 8)
 def grad_split(seed: int, folder: Path) -> Numbers:
     """Accuracy on the old tasks of five pairs of classes, with one head for all."""
-    flags = GRAD + ("--benchmark split --tasks 5 --iterations 150 --lr 0.1 --hidden 64 "
-                    "--curve-every 150 ")
+    flags = GRAD + ("--benchmark split --tasks 5 --iterations 150 --lr 0.1 --hidden 64 ")
     kinds = {"sgd": "--method sgd", "improved": "--preset improved --n-pseudo 100 --pseudo-rank 10"}
     return {name: mean(train(gp, seed, folder, flags + kind)["R"][-1][:4])
             for name, kind in kinds.items()}  # fmt: skip

@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 TINY = (
     "--dataset glyphs --image-size 8 --train-size 500 --test-size 200 --tasks 3 --iterations 12 "
     "--batch-size 16 --lr 0.05 --hidden 12 10 --h-hidden 8 8 --h-samples 32 --n-pseudo 20 "
-    "--pseudo-rank 4 --curve-every 5 --curve-images 50 --device cpu --threads 1"
+    "--pseudo-rank 4 --device cpu --threads 1"
 ).split()
 
 
@@ -46,17 +46,20 @@ def numbers(path):
 
 
 @pytest.fixture(autouse=True)
-def short_distillation(monkeypatch):
-    monkeypatch.setattr(gp, "DISTILL_STEPS", 5)
+def small_constants(monkeypatch):
+    for name, value in (("DISTILL_STEPS", 5), ("CURVE_EVERY", 5), ("CURVE_IMAGES", 50)):
+        monkeypatch.setattr(gp, name, value)
 
 
 def build(*flags):
-    """args, data, θ and what stands for old tasks, of a run that has not begun."""
+    """args, data, θ and what stands for old tasks, of a run whose first task begins."""
     args = parse(*flags)
     common.seed_everything(0)
     data = gp.load_data(args, CPU)
     theta = gp.new_parameters(data.shapes, CPU)
-    return args, data, theta, gp.method_of(args).past(data, args)
+    past = gp.past_of(args)
+    past.begin(data, args)
+    return args, data, theta, past
 
 
 def gradient_at(theta, data, x, y):
@@ -110,7 +113,7 @@ def test_columns_are_permuted_instead_of_images():
 def test_equation_5_by_hand():
     new = torch.tensor([1.0, 1.0, -2.0, -2.0, 3.0, 0.0])
     old = torch.tensor([0.5, -0.5, -0.1, 0.1, 0.0, 1.0])
-    assert gp.masked(new, old, 1).tolist() == [1, 0, -2, 0, 0, 0]
+    assert gp.masked(new, old).tolist() == [1, 0, -2, 0, 0, 0]
 
 
 def test_the_update_of_each_method():
@@ -118,11 +121,10 @@ def test_the_update_of_each_method():
     by_hand = {"mask": torch.where(grad * old > 0, grad, 0),
                "sum": grad + old + old + old,  # three old tasks with the mean `old`
                "mean": (grad + old + old + old) / 4,  # Eq. (2)
-               "ewc": grad + 5 * old, "ewc-each": grad + 5 * old}  # fmt: skip
+               "ewc": grad + old, "ewc-each": grad + old}  # fmt: skip
     for name, delta in by_hand.items():
-        method = gp.method_of(parse("--method", name, "--ewc-lambda", "5"))
-        assert torch.allclose(method.combine(grad, old, 3), delta, atol=1e-6)
-    assert gp.method_of(parse("--method", "sgd")).combine is None
+        assert torch.allclose(gp.RULES[name](grad, old, 3), delta, atol=1e-6)
+    assert gp.RULES["sgd"] is None
 
 
 def test_equation_5_with_every_old_gradient_by_hand():
@@ -135,12 +137,12 @@ def test_equation_5_with_every_old_gradient_by_hand():
     torch.manual_seed(3)
     batches = [gp.draw(data, task, args.batch_size) for task in data.tasks[:2]]
     each = [gradient_at(theta, data, *batch) for batch in batches]
-    pair_by_pair = gp.masked(gp.masked(new, each[0], 1), each[1], 1)
-    assert torch.equal(gp.masked(new, signs, 2), pair_by_pair)
+    pair_by_pair = gp.masked(gp.masked(new, each[0]), each[1])
+    assert torch.equal(gp.masked(new, signs), pair_by_pair)
     assert 0.05 < (pair_by_pair != 0).float().mean() < 0.5
     past, theta = trained("--predictor", "scalar-pairs")
-    pair_by_pair = gp.masked(gp.masked(new, past.each(theta)[0], 1), past.each(theta)[1], 1)
-    assert torch.equal(gp.masked(new, past.mean(theta), 2), pair_by_pair)
+    pair_by_pair = gp.masked(gp.masked(new, past.each(theta)[0]), past.each(theta)[1])
+    assert torch.equal(gp.masked(new, past.mean(theta)), pair_by_pair)
     assert (past.predict(theta) == past.mean(theta)).float().mean() > 0.95  # looked up
 
 
@@ -179,24 +181,22 @@ def test_the_loss_of_every_second_task_is_scaled(tmp_path):
     for name in ("loss", "gradient"):  # log10, before θ is another
         i = gp.SIGNALS.index(name)
         assert one[12][i] - tenth[12][i] == pytest.approx(1, abs=1e-3)
-    args, data, theta, past = build(*flags, "0.1")
-    assert [task.scale for task in data.tasks] == [1.0, 0.1, 1.0]
 
 
 def test_the_rule_is_applied_from_the_second_task_on(tmp_path, monkeypatch):
-    rule, seen = gp.masked, []
+    rule, seen = gp.RULES["mask"], []
 
     def spy(grad, old, t):
         seen.append(t)
         return rule(grad, old, t)
 
-    monkeypatch.setattr(gp, "method_of", lambda args: gp.Method(gp.Predictors, combine=spy))
+    monkeypatch.setitem(gp.RULES, "mask", spy)
     run(tmp_path / "r.json")
     assert seen == [1] * 12 + [2] * 12  # how many old tasks there are
 
 
 def test_fisher_is_the_mean_of_squared_gradients(monkeypatch):
-    args, data, theta, past = build("--method", "ewc")
+    args, data, theta, past = build("--method", "ewc", "--ewc-lambda", "5")
     W, task = gp.views(theta, data.shapes), data.tasks[0]
     x, y = gp.draw(data, task, 5)
     monkeypatch.setattr(gp, "draw", lambda *_: (x, y))
@@ -213,11 +213,11 @@ def test_fisher_is_the_mean_of_squared_gradients(monkeypatch):
     then = theta.clone()
     theta += 1  # training goes on
     assert torch.equal(past.star, then)
-    assert torch.allclose(past.predict(theta), past.fisher, rtol=1e-4)  # F (θ - θ*)
+    assert torch.allclose(past.predict(theta), 5 * past.fisher, rtol=1e-4)  # λ F (θ - θ*)
 
 
 def test_equation_1_is_the_sum_over_tasks():
-    args, data, theta, past = build("--method", "ewc-each")
+    args, data, theta, past = build("--method", "ewc-each", "--ewc-lambda", "1")
     by_hand, before, here = [], torch.zeros_like(theta), theta.clone()
     for task in data.tasks:
         past.end(theta, task)
@@ -249,7 +249,7 @@ def test_controls_by_hand(monkeypatch):
     signs = past.predict(theta)
     assert set(signs.tolist()) == {-1.0, 1.0} and abs(signs.mean()) < 0.2
     args, data, theta, past = build("--predictor", "zero")
-    assert (gp.masked(torch.ones_like(theta), past.predict(theta), 1) == 0).all()
+    assert (gp.masked(torch.ones_like(theta), past.predict(theta)) == 0).all()
 
 
 def test_fixed_signs_stay_for_a_task_and_random_ones_do_not():
@@ -304,7 +304,7 @@ def trained(*flags, tasks=2):
             noise = 0.1 * torch.randn_like(theta)
             past.learn(theta, (8 * theta).sin() * (1 + t) + noise, data.tasks[t])
         past.end(theta, data.tasks[t])
-        past.begin()
+        past.begin(data, args)
     return past, theta
 
 
@@ -321,23 +321,25 @@ def test_a_finished_h_says_what_it_said_when_its_task_ended():
     past.learn(theta, theta.square(), data.tasks[0])
     h = past.h
     past.end(theta, data.tasks[0])
-    past.begin()
+    past.begin(data, args)
     assert past.h is not h and torch.equal(past.mean(theta), h(theta).detach())
 
 
 def test_the_table_has_the_exact_values_on_its_grid_and_its_ends_beyond():
     past, theta = trained()
-    grid = torch.linspace(-1, 1, gp.GRID) * past.table.reach
-    assert past.table.reach > theta.abs().max()
+    values, reach = past.table
+    grid = torch.linspace(-1, 1, gp.GRID) * reach
+    assert reach > theta.abs().max()
     assert torch.allclose(past.predict(grid), past.mean(grid), atol=1e-5)
     far = torch.tensor([-1e9, 1e9])
-    assert torch.equal(gp.look_up(past.table, far), past.table.values[[0, -1]])
+    assert torch.equal(gp.look_up(past.table, far), values[[0, -1]])
     assert torch.equal(past.mean(grid), past.each(grid).mean(0))
 
 
 def test_distillation_target_by_hand(monkeypatch):
     past, theta = trained("--distill", tasks=1)
-    first, task = past.old[0], past.data.tasks[0]
+    args, data, _, _ = build("--distill")
+    first, task = past.old[0], data.tasks[0]
     assert torch.equal(past.mean(theta), gp.predicted(past.h, first, theta))  # g begins as h_1
     for t in (1, 2):
         seen = []
@@ -351,7 +353,7 @@ def test_distillation_target_by_hand(monkeypatch):
             by_hand = t / (t + 1) * gp.predicted(h, mu, x) + h(x) / (t + 1)
             assert torch.allclose(target, by_hand, atol=1e-6)
         assert len(seen) == 5
-        past.begin()
+        past.begin(data, args)
     assert [f["tasks"] for f in past.fidelity] == [1, 2, 3]
     exact = {"tasks": 1, "sign": 1.0, "error": 0.0, "sign_later": 1.0, "error_later": 0.0}
     assert past.fidelity[0] == exact and "sign_later" not in past.fidelity[2]
@@ -372,7 +374,7 @@ def test_products_of_gradients_without_forming_them(monkeypatch):
     classes = torch.randperm(10).tolist()
     W, by_hand = gp.views(theta, data.shapes), 0.0
     for c in classes:
-        own = data.rows[c]
+        own = (data.y == c).nonzero().squeeze(1)
         x, y = gp.images_of(data, task.perm, own[torch.randint(len(own), (gp.PER_CLASS,))])
         a, d, _ = gp.back_propagate(W, x, y)
         rows = torch.arange(50)[torch.arange(50) % 10 == c]
@@ -389,23 +391,25 @@ def test_products_of_gradients_without_forming_them(monkeypatch):
 # ----------------------------------------------------------------------------------- detection
 
 
-def test_an_alarm_needs_a_step_not_noise():
+def test_an_alarm_needs_a_step_not_noise(monkeypatch):
+    monkeypatch.setattr(gp, "THRESHOLD", 3.0)
     torch.manual_seed(0)
     quiet = torch.randn(1000).tolist()
-    assert figures.alarms(quiet, 3.0) == []
+    assert figures.alarms(quiet) == []
     step = quiet[:500] + [v + 6 for v in quiet[500:]]
-    found = figures.alarms(step, 3.0)
+    found = figures.alarms(step)
     assert len(found) == 1 and 500 < found[0] < 520
-    assert not gp.alarm(step[495:505], 3.0)  # too short a past
+    assert not gp.alarm(step[495:505])  # too short a past
 
 
 def test_alarms_are_those_of_the_detectors_signal(tmp_path, monkeypatch):
     monkeypatch.setattr(gp, "HISTORY", 20)
     monkeypatch.setattr(gp, "WINDOW", 4)
-    flags = "--boundaries detect --method sgd --detector loss --threshold 0.1".split()
+    monkeypatch.setattr(gp, "THRESHOLD", 0.1)
+    flags = "--boundaries detect --method sgd --detector loss".split()
     result = run(tmp_path / "r.json", *flags, "--iterations", "100")
     assert len(result["signals"]) == 300 and result["alarms"]
-    assert figures.alarms([row[2] for row in result["signals"]], 0.1) == result["alarms"]
+    assert figures.alarms([row[2] for row in result["signals"]]) == result["alarms"]
 
 
 # -------------------------------------------------------------------------------- dead networks
@@ -502,8 +506,9 @@ def test_a_run_stopped_at_any_iteration_ends_in_the_same_bytes(flags, tmp_path, 
 def test_kill_minus_nine_and_the_same_command_again(tmp_path):
     flags = [*TINY, "--iterations", "200", "--checkpoint-every", "0.1"]
     whole, target = tmp_path / "whole.json", tmp_path / "deep" / "killed.json"
-    gp.main([*flags, "--out", str(whole)])
-    command = [sys.executable, str(ROOT / "grad_predict.py"), *flags, "--out", str(target)]
+    script = [sys.executable, str(ROOT / "grad_predict.py"), *flags, "--out"]
+    subprocess.run([*script, str(whole)], check=True, capture_output=True)
+    command = [*script, str(target)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
     while not Path(f"{target}.ckpt").exists() and time.monotonic() < deadline:
@@ -546,7 +551,6 @@ def fails(capsys, argv, code=2):
         ("--loss-scale 0", "--loss-scale must be a number above 0"),
         ("--method sum --predictor oracle-pairs", "need --method mask"),
         ("--benchmark split --tasks 3", "must divide the 10 classes"),
-        ("--benchmark split --tasks 5 --curve-images 1", "too few to have some of every task"),
         ("--distill --predictor oracle", "needs --predictor scalar"),
         ("--boundaries detect --predictor oracle", "needs --predictor scalar, "),
         ("--preset improved --n-pseudo 25", "multiple of the 10 classes"),
@@ -561,6 +565,12 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(flags, says, tmp_path, 
     out = [] if "--out" in flags else ["--out", str(tmp_path / "r.json")]
     assert says in fails(capsys, [*TINY, *out, *flags.format(tmp=tmp_path).split()])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_of_every_task_are_needed_for_the_curves(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(gp, "CURVE_IMAGES", 1)
+    flags = ["--benchmark", "split", "--tasks", "5", "--out", str(tmp_path / "r.json")]
+    assert "too few to have some of every task" in fails(capsys, [*TINY, *flags])
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path, capsys):

@@ -670,8 +670,7 @@ def test_the_race_goes_by_seconds_and_counts_no_transduction(monkeypatch, tmp_pa
 
 def test_what_is_taken_from_a_run_of_grad_predict():
     R = [[0.10, 0.20, 0.10], [0.70, 0.10, 0.10], [0.60, 0.60, 0.30], [0.60, 0.60, 0.60]]
-    run = {"R": R, "metrics": {"dead": 0.0}, "args": {"tasks": 3, "iterations": 300,
-                                                      "threshold": 1.5}}  # fmt: skip
+    run = {"R": R, "metrics": {"dead": 0.0}, "args": {"tasks": 3, "iterations": 300}}
     assert claims.starts(run)["points per task"] == pytest.approx(10)  # 10, 10, 30
     assert math.isnan(claims.starts(run | {"metrics": {"dead": 1.0}})["points per task"])
     assert math.isnan(claims.left(run)["left (%)"])

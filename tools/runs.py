@@ -27,6 +27,8 @@ ALWAYS = {"grad_predict": "--record-death"}  # flags that every row of a script 
 SIZES = ("train_size", "test_size", "validation")  # of the data: alike in a folder
 # Flags that are not the row's: which images, on which machine.
 FREE = ("dataset", "image_size", *SIZES, "seed", "device", "threads", *common.NO_EFFECT)
+# Flags that a script's other methods do not look at: a new default makes no result of theirs old.
+ONLY_OF = {("grad_predict", "ewc_lambda"): ("ewc", "ewc-each")}
 
 
 class Row(NamedTuple):
@@ -148,7 +150,9 @@ def differs(run: dict[str, Any], flags: argparse.Namespace | None) -> str:
     if flags is None:
         return "it refuses these data"
     for key, value in vars(flags).items():
-        if key not in FREE and key in run["args"] and run["args"][key] != value:
+        methods = ONLY_OF.get((run.get("script", ""), key))
+        idle = key in FREE or methods and flags.method not in methods
+        if not idle and key in run["args"] and run["args"][key] != value:
             return f"--{key.replace('_', '-')} is {run['args'][key]}, not {value}"
     return ""
 

@@ -94,7 +94,6 @@ LOOKS = {  # script -> row -> look
         "oracle": Look("Eq. (5), true gradients", ORANGE, "s", hollow=True),
         "oracle-sum": Look("sum of true gradients", ORANGE, "P", "--"),
         "ewc": Look("online EWC, λ = {ewc_lambda:g}", RED, "s", "-."),
-        "ewc100": Look("online EWC, λ = {ewc_lambda:g}", RED, "s", "-."),
         "improved": Look("improved: learned inputs", WINE, "D"),
     },
     "episodic": {

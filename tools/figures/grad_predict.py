@@ -57,18 +57,18 @@ def draw_detection(rows: Runs, figure: Figure) -> None:
             ax.axvline(t * every, color="k", lw=1, ls="--")
         if i == 0:  # before a task's h is of any use, the quotient can be anything
             ax.set_ylim(*np.percentile(series, (1, 99)))
-        for at in alarms(series, run["args"]["threshold"]):
+        for at in alarms(series):
             ax.plot(at, 1.0, "v", color=RED, transform=ax.get_xaxis_transform(), clip_on=False)
         ax.set_title(what, loc="left")
         ax.grid(False, axis="x")
     axes[-1].set(xlabel="iteration; dashed: a task begins; triangle: alarm")
 
 
-def alarms(series: list[float], threshold: float) -> list[int]:
-    """Where a detector with this threshold would have raised an alarm, each time beginning anew."""
+def alarms(series: list[float]) -> list[int]:
+    """Where a detector would have raised an alarm, each time beginning anew."""
     found, since = [], 0
     for i in range(len(series)):
-        if alarm(series[max(since, i + 1 - WINDOW - HISTORY) : i + 1], threshold):
+        if alarm(series[max(since, i + 1 - WINDOW - HISTORY) : i + 1]):
             found.append(i)
             since = i + 1
     return found
@@ -83,7 +83,7 @@ def detection_table(runs: Runs) -> str:
             false = boundaries = 0
             for run in some:
                 every, T = run["args"]["iterations"], run["args"]["tasks"]
-                found = alarms([row[i] for row in run["signals"]], run["args"]["threshold"])
+                found = alarms([row[i] for row in run["signals"]])
                 # The first alarm within 50 iterations of each boundary; all others are false.
                 late = [[a - t * every for a in found if 0 <= a - t * every < 50]
                         for t in range(1, T)]  # fmt: skip
@@ -146,7 +146,7 @@ PICTURES = {
                        (4.4, 3.2), 3.4),
     "improved": Picture(draw_stream, ("sgd", "oracle", "improved"), "Pixels in [0, 1]",
                         (4.4, 3.2), 3.4),
-    "standardised": Picture(draw_stream, ("std-sgd", "std-ewc100", "std-improved"),
+    "standardised": Picture(draw_stream, ("std-sgd", "std-ewc", "std-improved"),
                             "Standardised pixels", (4.4, 3.2), 3.4),
     "boundaries": Picture(draw_detection, ("detect",), "A stream without task labels", (8, 6)),
 }  # fmt: skip
