@@ -660,8 +660,9 @@ def find_folder(name: str, root: Path) -> Path:
     hint = did_you_mean(name.lower(), known)
     # torchvision's own folders are called MNIST and the like, and hold no train/.
     if folder is None or (hint and Path(name).name == name and not (folder / "train").is_dir()):
-        raise UserError(f"no dataset {name!r}: {hint}choose one of {', '.join(known)}, or put "
-                        f"images in {root / name}/{{train,test}}/CLASS/")  # fmt: skip
+        raise UserError(f"no dataset {name!r}: {hint}choose one of {', '.join(known)} (--dataset "
+                        f"glyphs needs no files), or put images in {root / name}/{{train,test}}/"
+                        "CLASS/")  # fmt: skip
     return folder
 
 

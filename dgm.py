@@ -15,14 +15,17 @@ first. The classifier is a second output of the critic D.
 paper            here                 shape
 W_l              G.W[l]               [n, p, k, k]: n units below, p units of layer l
 e_l^t            G.e[l]               as the mask; of the task being learned only
-s                train_gan's s        a number: rises over the epochs and within each (Eqs. 3, 4)
+s                train_gan's s        rises over the epochs, DGMw's within each, too (Eqs. 3, 4)
 m_l^t            soft_mask(e, s)      weights [n, p, k, k] (DGMw) or units [1, p, 1, 1] (DGMa)
+m_l^j, j < t     G.masks[j][l]        as the mask, bool
 m_l^{<t}         G.used[l]            as the mask, bool: what earlier tasks have reserved
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
+ 1. BatchNorm and the last layer of G belong to one task each, unmasked; D is new in every task.
  2. The mask's gradient is taken through σ(e), not σ(s·e), where it would vanish.
  5. Eq. (5) takes the union of the masks of all earlier tasks; printed is max(m^t, m^{t-1}), this
     task and the one before.
+ 7. D classifies fakes, too.
  9. --preset laptop is smaller, and trains the classifier some steps more when G is frozen.
 
     python dgm.py --preset laptop --dataset glyphs --train-size 3000 --tasks 3 --batch-size 16
@@ -56,7 +59,7 @@ from torch import Tensor
 
 
 def up(x: Tensor, W: Tensor) -> Tensor:
-    """W^T x: a projection [B, n] -> [B, p, k, k], else twice the side, [B, p, 2S, 2S]."""
+    """W^T x: vectors [B, n] become maps [B, p, k, k]; maps [B, n, S, S] become [B, p, 2S, 2S]."""
     if x.dim() == 2:  # a transposed convolution of a 1x1 image is a matrix product
         return (x @ W.flatten(1)).view(len(x), *W.shape[1:])
     return F.conv_transpose2d(x, W, stride=2, padding=1)
@@ -88,7 +91,7 @@ class DGMa:
     def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
               product: Callable = up) -> Tensor:
         """As in DGMw."""
-        # Eq. (1) with m_l "expanded to the size of W_l", taken out of the sum. Deviation 4
+        # Eq. (1), m_l behind norm and act: else a closed unit would put out norm's shift (Dev. 4)
         return act(norm(product(x, W))) * m
 
     @staticmethod
@@ -99,15 +102,15 @@ class DGMa:
 def soft_mask(e: Tensor, s: float) -> Tensor:
     """Embeddings e of any shape -> mask in [0, 1], all but binary for large s."""
     # Eq. (2): m = σ(s·e), forwards; backwards the slope of σ(e) (Deviation 2)
-    slope = torch.sigmoid(e)
-    return (torch.sigmoid(s * e) - slope).detach() + slope
+    soft = torch.sigmoid(e)
+    return (torch.sigmoid(s * e) - soft).detach() + soft
 
 
 def global_annealing(i: int, n_i: int, s_max: float) -> float:
     """s_max^i of epoch i of n_i (I), counted from 1."""
     # Eq. (3): s_max^i = 1/s_max + (s_max - 1/s_max) (i - 1) / (I - 1)
     s_i = 1 / s_max + (s_max - 1 / s_max) * (i - 1) / (n_i - 1) if n_i > 1 else s_max
-    return max(s_i, 1.0)  # Deviation 3
+    return max(s_i, 1.0)  # s_max^1 is below 1, and Eq. (4) would run downwards (Deviation 3)
 
 
 def local_annealing(b: int, n_b: int, s_i: float) -> float:
@@ -117,8 +120,9 @@ def local_annealing(b: int, n_b: int, s_i: float) -> float:
 
 
 def veto(gradient: Tensor, used: Tensor) -> Tensor:
-    """A layer's gradient [n, p, k, k] where nothing is reserved yet; used: as the mask, bool."""
-    # Eq. (5): g' = [1 - m^{<t}] g; with t's own mask in it, as printed, t could not learn (Dev. 5)
+    """A layer's gradient [n, p, k, k], 0 where `used` says that an earlier task has reserved the
+    weight (or unit); used: bool, shaped as the mask."""
+    # Eq. (5): g' = [1 - m^{<t}] g; printed: with t's own mask in it, too (Deviation 5)
     return gradient * ~used
 
 
@@ -194,27 +198,6 @@ class Generator(nn.Module):
         widths = [width * 2**k for k in reversed(range(d))]
         return list(zip([LATENT, *widths], widths, [base] + [4] * (d - 1)))
 
-    def reserved(self) -> list[Tensor]:
-        """What the masks of the finished tasks cover, at the present size of each layer, bool."""
-        used = [torch.zeros(self.masking.mask_shape(W), dtype=torch.bool, device=W.device)
-                for W in self.W]  # fmt: skip
-        for masks in self.masks:
-            for u, m in zip(used, masks):
-                u[: m.shape[0], : m.shape[1]] |= m
-        return used
-
-    def learned(self) -> list[Tensor]:
-        """What a task may change: W (but Eq. 5), its embeddings and its own layers."""
-        return [*self.W, *self.e, *self.own[-1].parameters()]
-
-    def widths(self) -> list[int]:
-        """Units of each masked layer."""
-        return [W.shape[1] for W in self.W]
-
-    def size(self, t: int) -> int:
-        """Parameters of the net with which task t generates (Table 3)."""
-        return sum(v.numel() for v in [*self.W, *self.own[t].parameters()])
-
     def forward(self, z: Tensor, y: Tensor, t: int, masks: list[Tensor]) -> Tensor:
         """Images [B, C, S, S] as task t generates them, z [B, 128] and classes y [B]."""
         h = self.with_class(z, y)  # [B, 128]
@@ -247,17 +230,18 @@ class Generator(nn.Module):
                 self.widen(layer, added_below, added)
             added_below = added
         self.used = self.reserved()
-        # "real-valued embeddings e are initialized with 0", so that masks begin at 0.5
+        # embeddings "are initialized with 0", so that masks begin at 0.5
         self.e = nn.ParameterList(torch.zeros(u.shape, device=u.device) for u in self.used)
         self.own.append(TaskLayers(self.widths(), self.C, *self.last).to(self.W[0].device))
 
     def units_to_add(self, layer: int, added_below: int) -> int:
-        """⌈δ/n⌉ (Sec. 3.2): δ is what lacks, n what a new unit brings: in DGMa itself, so 1.
+        """How many units bring a layer to its goal again (⌈δ/n⌉ in Sec. 3.2; Deviation 6).
 
-        In DGMw it brings n k² weights (n units below, kernel k); the new units below have brought
-        some, too (Deviation 6). MNIST, 32×32, width 6: task 1 reserves 5000 weights of layer 1 and
-        1000 of layer 2. Layer 1 gets ⌈5000 / (128·16)⌉ = 3 units, which bring layer 2 3·12·16 =
-        576 weights; it gets ⌈424 / (27·16)⌉ = 1 unit.
+        DGMa: as many as are missing. DGMw: a unit brings (units below)·k² weights, so what is
+        missing over that, rounded up; what new units below have brought is counted first. MNIST,
+        32×32, width 6: task 1 reserves 5000 weights of layer 1 and 1000 of layer 2. Layer 1 gets
+        ⌈5000 / (128·16)⌉ = 3 units. They bring layer 2 3·12·16 = 576 weights, so that 424 are
+        missing: it gets ⌈424 / (27·16)⌉ = 1 unit.
         """
         n, p, k, _ = self.W[layer].shape
         free, per_unit = count_free([self.used[layer]]), 1
@@ -289,12 +273,33 @@ class Generator(nn.Module):
         self.own[-1].requires_grad_(False).eval()
         return counts
 
+    def reserved(self) -> list[Tensor]:
+        """What the masks of the finished tasks cover, at the present size of each layer, bool."""
+        used = [torch.zeros(self.masking.mask_shape(W), dtype=torch.bool, device=W.device)
+                for W in self.W]  # fmt: skip
+        for masks in self.masks:
+            for u, m in zip(used, masks):
+                u[: m.shape[0], : m.shape[1]] |= m
+        return used
+
+    def learned(self) -> list[Tensor]:
+        """What the optimizer updates: W (where Eq. 5 lets it), e, and the task's own layers."""
+        return [*self.W, *self.e, *self.own[-1].parameters()]
+
+    def widths(self) -> list[int]:
+        """Units of each masked layer."""
+        return [W.shape[1] for W in self.W]
+
+    def size(self, t: int) -> int:
+        """Parameters of the net with which t, the newest task, generates (Table 3)."""
+        return sum(v.numel() for v in [*self.W, *self.own[t].parameters()])
+
     def state_dict(self) -> dict:  # type: ignore[override]
-        """For checkpoints: see `state_of`."""
-        return state_of(self)
+        """Parameters and buffers, and the masks."""
+        return {"net": super().state_dict(), "masks": self.masks}
 
     def load_state_dict(self, state: dict) -> None:  # type: ignore[override]
-        """Undo `state_dict`."""
+        """Undo `state_dict`, also of a net of another size."""
         restore(self, state)
 
 
@@ -311,7 +316,7 @@ def dcgan_features(shape: tuple[int, int, int], width: int, norm_kind: str) -> t
 
 
 class Critic(nn.Module):
-    """images -> score [B], high for real, and logits [B, K]: discriminator and classifier."""
+    """images -> score [B], high for real, and logits [B, K] of the K classes seen so far."""
 
     def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm_kind: str,
                  features: Callable = dcgan_features):
@@ -380,7 +385,7 @@ class Data:
     y_test: Tensor  # int64 [M]
     tasks: list[list[int]]  # [T], the classes of each task
     owner: Tensor  # int64, one number for each class of all tasks: its task
-    K: int  # classes of the data set; more than these with --tasks
+    K: int  # all classes of the data set, also those that --tasks leaves out
     shape: tuple[int, int, int]  # C, S, S
     names: list[list[str]]  # [T], of the classes of each task
     about: dict  # counts and checksum (common.about_data)
@@ -413,19 +418,19 @@ class Task:
     old: Tensor  # uint8 [M, C, S, S], replayed images
     old_y: Tensor  # int64 [M]
     old_B: int  # of them per step
-    share: float  # earlier classes among all so far
+    share: float  # (classes before t) / (classes up to t): weight of replayed images in L_c
     quality: dict = field(default_factory=dict)  # common.memory_quality, when G has learned it
 
 
 @dataclass
 class Batch:
-    """What D is shown as real in a step: images as floats, and their classes."""
+    """What D is shown in a step besides fakes: images as floats, and their classes."""
 
     real: Tensor  # [B, C, S, S], of the task
     y: Tensor  # int64 [B]
-    old: Tensor  # [M, C, S, S], replayed images
-    old_y: Tensor  # int64 [M]
-    share: float  # of earlier classes in L_c
+    old: Tensor  # [R, C, S, S], replayed images, for L_c alone
+    old_y: Tensor  # int64 [R]
+    share: float  # Task.share
 
 
 def replay(kept: Kept, data: Data, t: int, n: int) -> tuple[Tensor, Tensor]:
@@ -463,6 +468,7 @@ def task_data(data: Data, t: int, kept: Any, args: argparse.Namespace) -> Task:
     seen = sum(map(len, data.tasks[: t + 1]))
     n = len(x) // len(data.tasks[t])
     B = min(args.batch_size, len(x))
+    # by default replay(kept, data, t, n), nothing for t = 0; options, below: replays, stores
     old, old_y = replay(kept, data, t if replays(args) else 0, n)  # [M, C, S, S], [M]
     if stores(args):  # real images (Table 2)
         put_real(old, old_y, kept.stored, data, n, args)
@@ -504,7 +510,7 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
-    """L_c of logits [2B + M, K_t]: real, fake, replayed images. All classes weigh the same."""
+    """L_c of logits [2B + R, K_t]: real, fake, replayed images. All classes weigh the same."""
     B = len(batch.y)
     real, fake, old = logits.split([B, B, len(batch.old)])
     L_new = F.cross_entropy(real, batch.y)
@@ -518,11 +524,11 @@ def class_loss(logits: Tensor, batch: Batch, aux_fakes: bool) -> Tensor:
 def critic_step(gan: Gan, batch: Batch, fake: Tensor) -> Tensor:
     """One step of D on L_D = w L_c + L_s + λ_GP L_gp; the loss, a scalar.
 
-    Here λ_GP = 1 (Deviation 13), and w = 1, in laptop 4 (Deviation 9). fake [B, C, S, S] are of the
-    same classes as the batch's real images, one by one.
+    Here λ_GP = 1 (Deviation 13), and w = 1 with --preset paper, else 4 (Deviation 9). fake
+    [B, C, S, S] are of the same classes as the batch's real images, one by one.
     """
     D, args, B = gan.D, gan.args, len(fake)
-    score, logits = D.judge(batch.real, fake, batch.old)  # [2B + M], [2B + M, K_t]
+    score, logits = D.judge(batch.real, fake, batch.old)  # [2B + R], [2B + R, K_t]
     L_c = class_loss(logits, batch, args.aux_fakes)
     L_s = score[B : 2 * B].mean() - score[:B].mean()  # of a Wasserstein critic
     n = args.gp_batch_size or B
@@ -607,7 +613,7 @@ def learn(
     """All tasks in turn; -> what becomes JSON, G and the classifier."""
     G = new_generator(data, args)
     record, kept = start_record(data, args), Kept(G)
-    # t = 0 ... T - 1 is the paper's task t + 1; common.Run only adds checkpoints
+    # t = 0 ... T - 1 is the paper's task t + 1; common.Run only adds checkpoints and clocks
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()  # at least as many weights (units) are free as in the first task (Sec. 3.2)
         task = task_data(data, t, kept, args)
@@ -792,7 +798,7 @@ def distort(x: Tensor, args: argparse.Namespace) -> Tensor:
 
 
 def replays(args: argparse.Namespace) -> bool:
-    """Whether any net is shown images of old classes that G generates."""
+    """Whether `task_data` has G generate images of old classes (`generated_lesson` does itself)."""
     return args.replay == "gan" and (args.critic_replay or args.classifier_images != "generated")
 
 
@@ -807,7 +813,7 @@ def learn_without_gan(
     record, kept = start_record(data, args), Kept(G)
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         if not args.generator:
-            G.grow()  # not used: random numbers are the same as in learn
+            G.grow()  # not used, but it has always drawn random numbers here
         task = task_data(data, t, kept, args)
         record.tasks.append({"trace": [], "losses": []})
         solver = new_critic(data, task.seen, args)
@@ -828,7 +834,7 @@ def learn_joint(
     data: Data, args: argparse.Namespace, run: common.Run
 ) -> tuple[dict[str, float], nn.Module]:
     """JT: the classifier on all real images of the first k classes; how well it knows them."""
-    new_generator(data, args)  # keeps the random numbers the same as in learn
+    new_generator(data, args)  # not used, but it has always drawn random numbers here
     ks = marks(data)
     metrics: dict[str, float] = {}
     for j in run.tasks(len(ks), metrics=metrics):
@@ -1035,7 +1041,7 @@ def note_task(
     record.tasks[-1].update(drift=drift(kept, task.data, args.veto), widths=G.widths(),
                             disc=disc_bytes(G), base=G.size(t), **more)  # fmt: skip
     kept.snapshots.append(snapshot(G, task.data, t))
-    if named and replays(args):
+    if named:
         task.quality = quality(task)
         record.quality.append(task.quality)
 
@@ -1071,7 +1077,7 @@ def snapshot(G: nn.Module, data: Data, t: int, n: int = 10) -> Tensor:
 
 
 def drift(kept: Kept, data: Data, veto: bool) -> float:
-    """The largest change of any pixel, in [-1, 1], of the snapshots of old tasks: 0, by Eq. (5).
+    """The largest change of a pixel (0 to 2) in the old tasks' snapshots; Eq. (5) makes it 0.
 
     RunError when it is not 0 although the veto is on: this is the claim of the method.
     """
@@ -1190,13 +1196,8 @@ def run(args: argparse.Namespace) -> dict:
 # --------------------------------------------------------------------------------------------
 
 
-def state_of(G: Generator) -> dict:
-    """Parameters and buffers, and the masks."""
-    return {"net": nn.Module.state_dict(G), "masks": G.masks}
-
-
 def restore(G: Generator, state: dict) -> None:
-    """Undo `state_of`, at the stored size; parameters that have it already stay the same objects,
+    """Undo G.state_dict, at the stored size; parameters that have it already stay the same objects,
     as an optimizer may hold them."""
     net, device = state["net"], G.W[0].device
     for name in ("W", "e"):
@@ -1546,8 +1547,8 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    (the paper, which adopts HAT's annealing, does not mention it) up to a factor that Adam cancels;
    but where σ(s·e) saturates in float32, the compensated gradient is 0/0 or 0, and masks would
    freeze early.
-3. In epoch 1, s is held at 1. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so that Eq. (4)
-   would run down from s_max. Ours starts at s = 1, as the paper says elsewhere.
+3. In epoch 1 (of several), s is held at 1. As written, Eq. (3) gives s_max^1 = 1/s_max < 1, so
+   that Eq. (4) would run down from s_max. Ours starts at s = 1, as the paper says elsewhere.
 4. DGMa masks behind BatchNorm and ReLU. In front of BatchNorm a closed unit would still put out a
    constant (the shift β), so it would not be closed. Weights from new units into reserved ones
    start at 0, as the veto would keep them at random values for ever.
@@ -1557,7 +1558,7 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
 6. Growth of DGMw. We add units only until the free weights reach the first task's number again. The
    paper adds ⌈δ/n⌉ units per task; we add fewer where rounding up has left weights free before, or
    where the layer below has grown and has brought some. The first growth of layer 1 is the paper's.
-   Both masks grow before a task, so not after the last one; the paper grows after each. Free
+   The net grows before a task, so not after the last one; the paper grows after each. Free
    weights keep the values that the last task has left them.
 7. D classifies fakes too, as in AC-GAN. Else it could learn to tell new classes from old by how
    real an image looks. --no-aux-fakes is the paper's way; on MNIST it makes no difference (one

@@ -6,16 +6,16 @@ makes its data, with one aim: that a learner trained on them *in sequence* knows
 the end. So G is trained by the learner's final loss on real images, back-propagated through every
 step that the learner has taken. One update of G is a meta-step; each has a new learner and new
 tasks in a new order, so G cannot fit its images to one of them. They need not look like digits, and
-do not.
+to the eye do not.
 
     z, y ─► G ─► x ─► task t_1: 5 steps ─► ... ─► task t_5: 5 steps ─► w_m ─► L(S(x_r; w_m), y_r)
             ▲         v <- μ v + ∇L(S(x; w), y),  w <- w - α v                       │
-            └──────────── Eq. (1): gradients through all 25 steps, for θ, α, μ ◄─────┘
+            └──────── Eq. (1): gradients through all 25 steps, for θ (and α, μ) ◄────┘
 
 paper            here                      shape
-G, θ             nets.G                    z [B, 64], y [B] -> images [B, C, H, W], standardised
+G, θ             nets.G                    z [B, 64], y [B] -> images [B, C, H, W]
 S, w             call(S, w, x), dict w     images -> logits [B, K], one head for K classes
-t = t_1 ... t_n  tasks                     int64 [T, 2], random order and pairing
+t = t_1 ... t_n  tasks                     int64 [T, 2], T is the paper's n; random order and pairs
 x_r, y_r         x_r, y_r                  real training images of all classes, --real-batch
 m                T * --steps               SGD steps of the learner, 25
 p = 250          --pool                    images per class of a tested learner (Deviation 5)
@@ -23,9 +23,10 @@ p = 250          --pool                    images per class of a tested learner 
 
 The deviations that matter most (the list: DEVIATIONS, at the end of this file; reasons:
 docs/synthetic_meta.md): the paper gives no sizes and no rates; the learner's loss is over all ten
-classes, not over the two of its task; and S is evaluated, in the meta-loss and in the test, with
-BatchNorm's statistics of a batch of images, which hides forgetting. --bn running takes running
-statistics instead; every result with BatchNorm holds both.
+classes, not over the two of its task; and the paper does not say which statistics BatchNorm has
+when S is evaluated. We take those of the evaluated batch itself, in which all classes are about
+equally frequent: BatchNorm of the logits exploits that, so forgetting looks smaller (Deviation 4).
+--bn running takes running statistics instead; every result with BatchNorm holds both.
 
     python synthetic_meta.py --seed 0  # the paper's, on MNIST; numbers, times: RESULTS.md
     python synthetic_meta.py --preset improved --dataset glyphs --image-size 16 --train-size 5000 \\
@@ -83,7 +84,7 @@ def learn(
 ) -> Iterator[Tensors]:
     """SGD on one task after the other; yields the weights after each. Nothing is replayed.
 
-    tasks [T, C]: C classes each. batches: for each task the images and labels of its steps, x_t
+    tasks [T, c]: c classes each. batches: for each task the images and labels of its steps, x_t
     [steps, B, channels, H, W] and y_t [steps, B]. Only weights with a rate are trained.
     """
     v = {name: torch.zeros_like(w[name]) for name in rates}
@@ -133,9 +134,10 @@ class Nets:
     """The learner's structure, and what is meta-learned: G, α, μ."""
 
     S: nn.Sequential  # images -> logits [B, K]; its own weights are never used: call(S, w, x)
-    G: Any  # nn.Module, θ: z [B, 64], y [B] -> images [B, C, H, W]; None with --source real ...
-    log_rates: Tensor  # [tensors of S]: α = exp(log_rates); [1] with --rates one
-    logit_momentum: Tensor  # []: μ = sigmoid(logit_momentum)
+    G: Any  # nn.Module, θ: z [B, 64], y [B] -> images [B, C, H, W]; None with another --source
+    log_rates: Tensor  # [tensors of S]: α = exp(log_rates), at first --lr; [1] with --rates one
+    logit_momentum: Tensor  # []: μ = sigmoid(logit_momentum), at first MOMENTUM
+    # Its groups also hold "rate" (in full) and "decays" (on a cosine: G; not α and μ)
     opt: torch.optim.Adam  # of G, log_rates, logit_momentum and, if learned, init
     # beyond the paper, where these are empty
     frozen: nn.Sequential  # layers below S that keep w_0 (--frozen-convs)
@@ -143,17 +145,28 @@ class Nets:
     gan_pool: Any = None  # uint8 [K * p, C, H, W]: the GAN's images (--source gan)
 
 
+@dataclass
+class Method:
+    """The parts that flags can swap (`method_of`); each comment names the paper's."""
+
+    weights: Callable  # (shapes, device) -> w_0: initial_weights
+    images: Callable  # (n, nets, data) -> [K * n, C, H, W], n of each class: generated
+    tasks: Callable  # (K, c) -> [T, c]: shuffled
+    rand: Callable  # numbers that choose the images of each step: torch.rand
+    inner_loss: Callable  # (logits, y, task) -> []: loss_over_all
+
+
 def start(nets: Nets, weights: Callable) -> Tensors:
     """w_0 of a new learner ("the learning network is replaced"), with new running statistics.
 
-    weights (initial_weights) draws it anew, but for what nets.init has: nothing in the paper.
+    `weights` draws all of it anew; beyond the paper, nets.init replaces a part.
     """
     device, names = nets.log_rates.device, trained(nets.S)
     w = weights(shapes_of(nets.frozen, nets.S), device)
-    w = {name: v.requires_grad_(name in names) for name, v in w.items()}
+    w = {name: tensor.requires_grad_(name in names) for name, tensor in w.items()}
     statistics = {name: b.to(device, copy=True) for name, b in nets.S.named_buffers()}
-    # views, so that the learner's own gradients end there
-    return w | {name: v.view_as(v) for name, v in nets.init.items()} | statistics
+    init = {name: tensor.view_as(tensor) for name, tensor in nets.init.items()}
+    return w | init | statistics
 
 
 def shapes_of(*nets: nn.Module) -> dict[str, torch.Size]:
@@ -167,7 +180,10 @@ def trained(S: nn.Sequential) -> list[str]:
 
 
 def generated(n: int, nets: Nets, data: Data) -> Tensor:
-    """n images of each class from G, [K * n, C, H, W], by class, in one call (Deviation 5)."""
+    """n images of each class from G, [K * n, C, H, W], by class, in one call.
+
+    G stays in train mode, in the test, too: its BatchNorm sees all K classes at once (Deviation 5).
+    """
     y = labels(n, data)
     z = torch.randn(len(y), LATENT, device=y.device)
     return nets.G(z, y)  # x = G(z, y_ij)
@@ -178,35 +194,35 @@ def labels(n: int, data: Data) -> Tensor:
     return torch.arange(data.K, device=data.y.device).repeat_interleave(n)
 
 
-def shuffled(K: int, C: int) -> Tensor:
-    """tasks [T, C]: all K classes in random order and pairing ("we shuffle order of tasks")."""
-    return torch.randperm(K).view(-1, C)
+def shuffled(K: int, c: int) -> Tensor:
+    """tasks [T, c]: all K classes in random order and pairing ("we shuffle order of tasks")."""
+    return torch.randperm(K).view(-1, c)
 
 
 def draw_batches(
     tasks: Tensor, n: int, steps: int, batch_size: int, rand: Callable = torch.rand
 ) -> Tensor:
-    """Which image each step takes: int64 [T, steps, B], rows of a pool [K * n], by class.
+    """Which images each step takes: int64 [T, steps, B], rows of a pool [K * n], by class.
 
     Every batch holds equally many images of each of the task's classes, if possible none twice.
     """
-    T, C = tasks.shape
-    each, device = batch_size // C, tasks.device
-    if steps * each <= n:
+    T, c = tasks.shape
+    each, device = batch_size // c, tasks.device
+    if steps * each <= n:  # always so in meta-training
         # argsort of uniform numbers: a random permutation of each class's n images
-        chosen = rand(T, C, n, device=device).argsort(2)[..., : steps * each]
-    elif each <= n:  # a class is too small for the task: repeats between batches
-        chosen = rand(T, C, steps, n, device=device).argsort(3)[..., :each]
+        chosen = rand(T, c, n, device=device).argsort(2)[..., : steps * each]
+    elif each <= n:  # in longer tests: a class has too few for the task, repeats between batches
+        chosen = rand(T, c, steps, n, device=device).argsort(3)[..., :each]
     else:  # ... even within one
-        chosen = torch.randint(n, (T, C, steps, each), device=device)
-    rows = tasks[:, :, None, None] * n + chosen.reshape(T, C, steps, each)  # [T, C, steps, each]
-    return rows.transpose(1, 2).reshape(T, steps, batch_size)  # [T, steps, C * each]
+        chosen = torch.randint(n, (T, c, steps, each), device=device)
+    rows = tasks[:, :, None, None] * n + chosen.reshape(T, c, steps, each)  # [T, c, steps, each]
+    return rows.transpose(1, 2).reshape(T, steps, batch_size)  # [T, steps, c * each]
 
 
 def hyperparameters(nets: Nets) -> tuple[Tensors, Tensor]:
     """α, the learner's rates by tensor name (Deviation 2), and μ, its momentum."""
     names = trained(nets.S)
-    rates = nets.log_rates.expand(len(names)).exp()  # [1] or [9] -> [9]
+    rates = nets.log_rates.expand(len(names)).exp()  # [tensors of S], 9 in the paper's
     return dict(zip(names, rates.unbind())), torch.sigmoid(nets.logit_momentum)
 
 
@@ -215,18 +231,8 @@ def hyperparameters(nets: Nets) -> tuple[Tensors, Tensor]:
 # --------------------------------------------------------------------------------------------
 
 CLIP = 1.0  # largest norm of a parameter group's meta-gradient (Deviation 1)
-MAX_LR = 0.3  # the learner's rates are at most this (Deviation 2)
-
-
-@dataclass
-class Method:
-    """What flags exchange (`method_of`); a comment names the paper's own choice."""
-
-    weights: Callable  # of a new learner: initial_weights
-    images: Callable  # n of each class: generated
-    tasks: Callable  # shuffled
-    rand: Callable  # numbers that choose the images of each step: torch.rand
-    inner_loss: Callable  # loss_over_all
+MAX_LR = 0.3  # the learner's rates are at most this in meta-training (Deviation 2)
+MOMENTUM = 0.7  # μ before meta-training
 
 
 def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -> Tensor:
@@ -240,18 +246,18 @@ def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) 
     x_r, y_r = data.standard(data.x[chosen]), data.y[chosen]
     x, x_r = call(nets.frozen, w_0, x), call(nets.frozen, w_0, x_r)  # the paper: x, x_r as they are
 
-    tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # [T, C]
+    tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # [T, c]
     rows = draw_batches(tasks, n, args.steps, args.batch_size, method.rand)  # [T, steps, B]
     batches = zip(x[rows], y[rows])  # for each task [steps, B, C, H, W], [steps, B]
     # learn yields the weights after each task; the last are w_m.
     *_, w_m = learn(nets.S, w_0, tasks, batches, *hyperparameters(nets), method.inner_loss)
-    # train() only makes BatchNorm use x_r's own mean and variance (Deviation 4); no step follows.
+    # No training: in train mode BatchNorm takes x_r's own mean and variance (Deviation 4).
     nets.S.train(args.bn != "running")
     return F.cross_entropy(call(nets.S, w_m, x_r), y_r)
 
 
 def update(nets: Nets, loss: Tensor, step: int, args: argparse.Namespace) -> Tensor:
-    """θ <- θ - η ∇_θ L (Eq. 1), by Adam (Deviation 1); α, μ and a learned start likewise.
+    """θ <- θ - η ∇_θ L (Eq. 1), by Adam with a falling η (Deviation 1); α, μ with a constant one.
 
     Returns the loss, or NaN if a gradient is not finite.
     """
@@ -271,7 +277,10 @@ def meta_train(
     nets: Nets, data: Data, record: "Record", method: Method, args: argparse.Namespace,
     run: common.Run,
 ) -> None:
-    """Train G, α and μ, at each step with a new learner and a new order of the tasks."""
+    """Train G, α and μ, at each step with a new learner and a new order of the tasks.
+
+    The test of Sec. 4 (what a new learner knows after each task): `new_learner`, below.
+    """
     show(nets, data, method, 0, record, args)
     # 0 ... meta_steps - 1; a checkpoint keeps nets and record, so that a killed run goes on
     for step in run.epochs("meta-training", args.meta_steps, "step", nets=nets, record=record):
@@ -313,7 +322,7 @@ class Generator(nn.Module):
 def conv_learner(
     shape: Shape, K: int, channels: tuple[int, int], norm2d: Callable, norm1d: Callable
 ) -> nn.Sequential:
-    """S: two convolutions and a linear layer, "each followed by a batch normalisation layer".
+    """S: two convolutions and a linear layer, "followed by a batch normalisation layer" each.
 
     Only the structure is used, see `call`. norm2d, norm1d: torch's BatchNorm, or RunningNorm.
     """
@@ -369,9 +378,9 @@ def loss_of_each(logits: Tensor, y: Tensor, task: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits[:, task], target) * len(task)
 
 
-def in_order(K: int, C: int) -> Tensor:
-    """tasks [T, C]: always the same."""
-    return torch.arange(K).view(-1, C)
+def in_order(K: int, c: int) -> Tensor:
+    """tasks [T, c]: always the same."""
+    return torch.arange(K).view(-1, c)
 
 
 def fixed_noise(n: int, nets: Nets, data: Data) -> Tensor:
@@ -584,7 +593,8 @@ def new_learner(
     seed: int, nets: Nets, data: Data, method: Method, args: argparse.Namespace,
     each_task: bool = False,
 ) -> tuple[dict[str, list], dict[str, list]]:
-    """Train one; by mode its R [T + 1, T] and, at the end, its accuracies when told the task [T].
+    """Train one learner; by mode of BatchNorm its R [T + 1, T] and, at the end, its accuracies on
+    the tasks if it is told which task [T].
 
     Without `each_task` there is only R's last row, [1, T]. R: on task j after task i, row 0 of the
     untrained net. Images, weights, tasks and batches are drawn from `seed`.
@@ -593,7 +603,7 @@ def new_learner(
     torch.manual_seed(seed)
     S, w_0 = nets.S, start(nets, method.weights)
     w_0 = {name: v.detach().requires_grad_(name in trained(S)) for name, v in w_0.items()}
-    tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # [T, C]
+    tasks = method.tasks(data.K, args.classes_per_task).to(x.device)  # [T, c]
     rows = draw_batches(tasks, args.pool, args.steps, args.batch_size, method.rand)
     take, data = through_frozen(nets, w_0, x, data)  # the paper: x as it is
     batches = ((map(take, of_task), y[of_task]) for of_task in rows)
@@ -681,10 +691,13 @@ def evaluate(nets: Nets, data: Data, method: Method, args: argparse.Namespace) -
         R = [new_learner(seed, nets, data, method, other)[0] for seed in seeds[: min(most, half)]]
         return {mode: [float(np.mean(one[mode][-1])) for one in R] for mode in modes(args)}
 
+    same = {mode: [float(np.mean(last)) for last in learners[mode]["last"][:half]]
+            for mode in modes(args)}  # fmt: skip
     return {
         "R": learners[modes(args)[0]]["R"], "learners": learners,
-        "by_steps": {str(m): again(steps=m) for m in args.horizons},
-        "by_batch": {str(b): again(batch_size=b) for b in args.batches},
+        "by_steps": {str(m): same if m == args.steps else again(steps=m) for m in args.horizons},
+        "by_batch": {str(b): same if b == args.batch_size else again(batch_size=b)
+                     for b in args.batches},
         "controls": controls(again, nets, data, method, args),
         "scenarios": scenarios(again, nets, data, args),
     }  # fmt: skip
@@ -697,7 +710,7 @@ def controls(
 
     def joint(n: int) -> dict:
         """What the sequence costs: one pass over n images per class, all classes in every batch."""
-        together = replace(method, tasks=lambda K, C: in_order(K, K))
+        together = replace(method, tasks=lambda K, c: in_order(K, K))
         size = max(data.K, args.batch_size // data.K * data.K)
         return again(method=together, steps=max(1, data.K * n // size), batch_size=size, pool=n)
 
@@ -797,7 +810,6 @@ def put_own(w: Tensors, S: nn.Module, x: Tensor, classes: Tensor, data: Data) ->
 # The run: data in, result out
 # --------------------------------------------------------------------------------------------
 
-MOMENTUM = 0.7  # μ before meta-training
 BIAS = -3.0  # the last layer's before training with loss_of_each, where most answers are no
 SHOWN = 3  # images of each class in Figure 3
 
@@ -1185,22 +1197,24 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md has more):
 
- 1. Not given: sizes, rates. S: 3x3 convolutions of stride 2, 16 and 32 channels, Kaiming's initial
+ 1. Eq. (1) is a plain step with a fixed η; ours is Adam with a falling one. Not given: sizes,
+    rates. S: 3x3 convolutions of stride 2, 16 and 32 channels, Kaiming's initial
     weights, in the last layer times 0.1. G: two linear layers, two transposed convolutions. ReLU
     (G: leaky, 0.1) behind BatchNorm; images standardised. Adam (0.9, 0.99), 4e-3 falling to 0 on a
     cosine, 667 meta-steps, gradients clipped to norm 1; the learner's rates and momentum by Adam at
-    5e-3. Each meta-loss: 500 new training images, drawn with replacement.
- 2. The learner has a rate for each tensor, learned as a logarithm and held at 0.3 or less, because
-    without it they diverged (runs not kept); its velocity runs on from task to task. --rates one
-    has a single rate.
+    5e-3; they begin at 0.02 and 0.7. Each meta-loss: 500 new training images, drawn with
+    replacement.
+ 2. The learner has a rate for each tensor, learned as a logarithm and capped at 0.3, because
+    uncapped ones diverged (runs not kept); its velocity runs on from task to task. --rates one has
+    a single rate.
  3. "Binary classification tasks" can mean a loss over the task's two classes (--inner-loss task) or
     all ten (all). Our default is all: it had the higher test accuracy, one seed, 5 steps per task.
  4. "Each layer is followed by a batch normalisation layer", the logits too. S is evaluated with the
     statistics of a batch: the 500 images of the meta-loss, up to 2,000 in the test. They tell that
     all classes are about as frequent, which hides forgetting; and after task t a batch holds only
-    the 2t classes seen, as in Fig. 4, so that accuracy may rise for no other reason than the
-    changed batch. --bn running does neither, but 41 % of its moving mean comes from the last task's
-    five batches. A result holds both, and three controls. "mean": the plain mean over the learner's
+    the 2t classes seen, as in Fig. 4, so that accuracy may rise only because the batch changed.
+    With --bn running neither happens, but 41 % of its moving mean comes from the last task's five
+    batches. A result holds both, and three controls. "mean": the plain mean over the learner's
     batches. "own": its own images of the classes looked at, which it would have to keep. "all":
     test batches that always hold all classes.
  5. G generates the images of a meta-step in one call and never in eval mode, so its BatchNorm sees

@@ -311,7 +311,7 @@ def past_of_sines(seed: int, flags: str, tasks: int) -> tuple[Tensor, Any, list[
             past.learn(theta, (8 * theta).sin() * (1 + t) + noise, data.tasks[t])
         past.end(theta, data.tasks[t])
         past.begin(data, args)
-    return theta, past, [gp.predicted(past.h, phi, theta) for phi in past.old]
+    return theta, past, [gp.predicted(past.h, phi, theta) for phi in past.phis]
 
 
 def relative_error(found: Tensor, truth: Tensor) -> float:
@@ -327,7 +327,7 @@ def grad_h(seed: int, folder: Path) -> Numbers:
         truth = 2 * (8 * theta).sin()
         found[scale] = relative_error(each[1], truth)
         h = copy.deepcopy(past.h)
-        h.load_state_dict(past.old[1])
+        h.load_state_dict(past.phis[1])
         for layer in h.net[::2]:
             layer.reset_parameters()
         found[f"{scale}, untrained"] = relative_error(h(theta), truth)

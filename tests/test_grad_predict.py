@@ -311,7 +311,7 @@ def trained(*flags, tasks=2):
 @pytest.mark.parametrize("scale", ["raw", "normalised"])
 def test_the_mean_of_all_h_and_their_size(scale):
     past, theta = trained("--h-scale", scale)
-    h = [gp.predicted(past.h, phi, theta) for phi in past.old]
+    h = [gp.predicted(past.h, phi, theta) for phi in past.phis]
     assert torch.allclose(past.mean(theta), (h[0] + h[1]) / 2)  # scales undone before averaging
     assert past.size() == 2 * sum(p.numel() for p in past.h.parameters())
 
@@ -339,7 +339,7 @@ def test_the_table_has_the_exact_values_on_its_grid_and_its_ends_beyond():
 def test_distillation_target_by_hand(monkeypatch):
     past, theta = trained("--distill", tasks=1)
     args, data, _, _ = build("--distill")
-    first, task = past.old[0], data.tasks[0]
+    first, task = past.phis[0], data.tasks[0]
     assert torch.equal(past.mean(theta), gp.predicted(past.h, first, theta))  # g begins as h_1
     for t in (1, 2):
         seen = []

@@ -19,6 +19,7 @@ from PIL import Image
 from test_gan_replay import numbers
 
 import common
+import gan_replay
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -414,6 +415,7 @@ class Code:
 def foreign(model):
     """Files that --save did not write, by what they are."""
     good, file = model.read_bytes(), whole(model)
+    other = {"gan_width": 7, "gen_width": 6, "hidden": [5], "ndf": 3}
     shorter = {n: good[:n] for n in (0, 1, 100, len(good) // 2, len(good) - 1)}
     less = {name: {k: v for k, v in file.items() if k != name} for name in ("kept", "args", "data")}
     return {
@@ -427,8 +429,7 @@ def foreign(model):
         "newer": saved(file | {"format": 99, "version": "9.0"}),
         **{f"no {name}": saved(part) for name, part in less.items()},
         "odd args": saved(file | {"args": [1]}), "no script": saved({"project": common.PROJECT}),
-        "other nets": saved(file | {"args": file["args"] | {"gan_width": 7, "gen_width": 6,
-                                                            "hidden": [5], "ndf": 3}}),
+        "other nets": saved(file | {"args": {k: other.get(k, v) for k, v in file["args"].items()}}),
     }  # fmt: skip
 
 
@@ -443,6 +444,14 @@ def test_a_file_that_save_did_not_write_is_refused_in_one_line(script, models, t
                  "other nets": "does not fit the nets of this version"}  # fmt: skip
         assert known.get(what, "") in line, line
     assert not Path("/tmp/this-must-not-be").exists()
+
+
+def test_a_flag_that_is_gone_is_named(models, tmp_path, capsys):
+    file = whole(models["gan_replay"])
+    older = tmp_path / "older.pt"
+    older.write_bytes(saved(file | {"args": file["args"] | {"of_old": 1}, "version": "0.1"}))
+    gan_replay.main(["--load", str(older), "--evaluate"])
+    assert "made with --of-old, a flag of version 0.1 that is gone" in capsys.readouterr().err
 
 
 def test_a_flipped_bit_is_noticed_or_changes_nothing(models, tmp_path):

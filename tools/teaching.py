@@ -52,9 +52,10 @@ EXERCISES = {
                  "--replay real"),
         Exercise("rate", "the GAN at DCGAN's rate: `--gan-lr 2e-4`", "--gan-lr 2e-4"),
         Exercise("new", "the GAN learns from the new task alone, not from the mix", "", (
-            "    gan = Gan(G, D, args)\n",
-            "    mixed = Mix(*(part[: mixed.new] for part in mixed[:3]), mixed.new)\n"
-            "    gan = Gan(G, D, args)\n")),
+            "    B = min(args.gan_batch_size, n)",
+            "    images = images.pick(slice(images.new))._replace(new=images.new)\n"
+            "    n = len(images.x)\n"
+            "    B = min(args.gan_batch_size, n)")),
     ),
     "dgm": (
         Exercise("base", "as it is"),
