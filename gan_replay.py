@@ -380,7 +380,7 @@ def learn_gan(
 
 
 # --------------------------------------------------------------------------------------------
-# What the paper tried, compares with or leaves out, and --preset improved
+# Beyond the paper's method: what it tried, compares with or leaves out, and --preset improved
 # --------------------------------------------------------------------------------------------
 
 MAX_GENERATED = 20  # --balance gives up after so many images for each one wanted
