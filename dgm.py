@@ -1,5 +1,6 @@
 """Dynamic Generative Memory: a GAN that grows (Ostapenko, Puscas, Klein, Jähnichen, Nabi, 2019).
 
+The paper is "Learning to Remember: A Synaptic Plasticity Driven Framework for Continual Learning".
 A classifier must learn one class after another, and no image may be kept. So a generator G learns
 each class, and the classifier is shown generated images of the classes before. But a generator
 forgets too, unless what an old class needs is frozen. DGM learns, with the weights, a mask that
@@ -102,15 +103,15 @@ class DGMa:
 def soft_mask(e: Tensor, s: float) -> Tensor:
     """Embeddings e of any shape -> mask in [0, 1], all but binary for large s."""
     # Eq. (2): m = σ(s·e), forwards; backwards the slope of σ(e) (Deviation 2)
-    soft = torch.sigmoid(e)
-    return (torch.sigmoid(s * e) - soft).detach() + soft
+    m, slope = torch.sigmoid(s * e), torch.sigmoid(e)  # detached: a constant
+    return (m - slope).detach() + slope
 
 
 def global_annealing(i: int, n_i: int, s_max: float) -> float:
     """s_max^i of epoch i of n_i (I), counted from 1."""
     # Eq. (3): s_max^i = 1/s_max + (s_max - 1/s_max) (i - 1) / (I - 1)
     s_i = 1 / s_max + (s_max - 1 / s_max) * (i - 1) / (n_i - 1) if n_i > 1 else s_max
-    return max(s_i, 1.0)  # s_max^1 is below 1, and Eq. (4) would run downwards (Deviation 3)
+    return max(s_i, 1.0)  # else s_max^1 < 1: Eq. (4) would run downwards (Deviation 3)
 
 
 def local_annealing(b: int, n_b: int, s_i: float) -> float:
@@ -147,7 +148,7 @@ def alpha(used: list[Tensor]) -> float:
 # Generator (grows, Sec. 3.2) and critic. Images are [B, C, S, S] in [-1, 1]
 # --------------------------------------------------------------------------------------------
 
-LATENT = 128  # numbers in z; the first K places hold the one-hot class (Deviation 1)
+LATENT = 128  # numbers in z; the first K (all classes) hold the one-hot class (Deviation 1)
 
 
 def halvings(S: int) -> tuple[int, int]:
@@ -263,7 +264,7 @@ class Generator(nn.Module):
     def freeze(self) -> list[dict[str, int]]:
         """Make the masks binary, reserve what they cover; for each layer, how much that was."""
         masks = [e.detach() > 0 for e in self.e]  # where σ(s·e) > 0.5 (Deviation 5)
-        counts = [
+        counts = [  # for the record
             dict(size=u.numel(), used=int(u.sum()), new=int((m & ~u).sum()),
                  reused=int((m & u).sum()))
             for m, u in zip(masks, self.used)
@@ -316,7 +317,7 @@ def dcgan_features(shape: tuple[int, int, int], width: int, norm_kind: str) -> t
 
 
 class Critic(nn.Module):
-    """images -> score [B], high for real, and logits [B, K] of the K classes seen so far."""
+    """images -> score [B], high for real, and logits [B, K_t] of the classes seen so far."""
 
     def __init__(self, shape: tuple[int, int, int], width: int, K: int, norm_kind: str,
                  features: Callable = dcgan_features):
@@ -332,7 +333,7 @@ class Critic(nn.Module):
         return self.adv(h).squeeze(1), self.aux(h)
 
     def judge(self, *kinds: Tensor) -> tuple[Tensor, Tensor]:
-        """Several kinds of images, one after the other: score [n], logits [n, K]."""
+        """D of all images at once, or with BatchNorm kind by kind: score [n], logits [n, K]."""
         if not self.separate_passes:
             return self(torch.cat(kinds))
         # With BatchNorm, one pass per kind (real, fake, replayed): each has its own batch
@@ -468,7 +469,7 @@ def task_data(data: Data, t: int, kept: Any, args: argparse.Namespace) -> Task:
     seen = sum(map(len, data.tasks[: t + 1]))
     n = len(x) // len(data.tasks[t])
     B = min(args.batch_size, len(x))
-    # by default replay(kept, data, t, n), nothing for t = 0; options, below: replays, stores
+    # n images of each class before t; replays(args) is True unless flags leave old images out
     old, old_y = replay(kept, data, t if replays(args) else 0, n)  # [M, C, S, S], [M]
     if stores(args):  # real images (Table 2)
         put_real(old, old_y, kept.stored, data, n, args)
@@ -613,7 +614,8 @@ def learn(
     """All tasks in turn; -> what becomes JSON, G and the classifier."""
     G = new_generator(data, args)
     record, kept = start_record(data, args), Kept(G)
-    # t = 0 ... T - 1 is the paper's task t + 1; common.Run only adds checkpoints and clocks
+    # t = 0 ... T - 1 is the paper's task t + 1; common.Run only adds checkpoints and clocks,
+    # note_* records and checks
     for t in run.tasks(len(data.tasks), kept=kept, record=record):
         G.grow()  # at least as many weights (units) are free as in the first task (Sec. 3.2)
         task = task_data(data, t, kept, args)
@@ -1573,13 +1575,13 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    epochs. Adam's rate falls to 0 in the second half of a task, the critic has LayerNorm (BatchNorm
    makes the gradient penalty of an image depend on its batch), 64 images are replayed per step, and
    L_c has weight 4 in L_D. When the generator is frozen, the critic's classifier learns for 400
-   more steps, on images turned, scaled, sheared and shifted (row raw: without). All this is for
-   digits. Photographs (sizes: PRESETS) take DCGANs, too, not Sec. 4's residual nets; their critic
-   has no normalisation; their classifier is not D but a net of its own, which learns for 600 steps
-   per task from generated images alone, the task's own classes too, half of them mirrored. D of
-   ImageNet-50 is shown no old images, so that all of Table 2 shares one generator. These settings
-   were chosen on *test* images (docs/dgm.md). improved takes MNIST's nets for all images, and 1,220
-   steps per class: small classes are seen for more epochs.
+   more steps, on images turned, scaled, sheared and shifted (row raw: without). Sizes, LayerNorm,
+   epochs, replay and steps are for digits. Photographs (sizes: PRESETS) take DCGANs, too, not Sec.
+   4's residual nets; their critic has no normalisation; their classifier is not D but a net of its
+   own, which learns for 600 steps per task from generated images alone, the task's own classes too,
+   half of them mirrored. D of ImageNet-50 is shown no old images, so that all of Table 2 shares one
+   generator. These settings were chosen on *test* images (docs/dgm.md). improved takes MNIST's nets
+   for all images, and 1,220 steps per class: small classes are seen for more epochs.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
     (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution of a
@@ -1602,10 +1604,10 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
     each class of ILSVRC-2012); CIFAR-10 is from JPEG copies; SVHN could not be had.
 15. Losses. L_c is added to L_G; Sec. 3.3 prints a minus, which would have G generate what D does
     *not* recognise. In D's L_c all classes weigh the same, the new ones half in real images, half
-    in fakes. α counts weights (DGMw) or units (DGMa) of the masked layers. Rates, epochs, s_max and
-    the losses' weights are our choice; s_max and λ_RU differ between DGMw and DGMa, so the growth
-    of the two cannot be compared for itself. Adam is new in every task. Figure 4's DGMa is the
-    paper's “comparable” one (96.98 %); ours is that of Table 1.
+    in fakes. R^t and α count weights (DGMw) or units (DGMa) of the masked layers. Rates, epochs,
+    s_max and the losses' weights are our choice; s_max and λ_RU differ between DGMw and DGMa, so
+    the growth of the two cannot be compared for itself. Adam is new in every task. Figure 4's DGMa
+    is the paper's “comparable” one (96.98 %); ours is that of Table 1.
 16. Bounds. JT trains one net for each number of classes reported, on those classes alone; laptop
     shows it distorted images (row joint-raw: not). On photographs JT takes the separate
     classifier's net, --replay none D's. Both, and the classifier's own steps, use Adam (0.9,

@@ -76,7 +76,7 @@ class Data:
 
 @dataclass
 class Nets:
-    """All that is kept of earlier tasks: two nets, and D, which --keep-gan alone uses."""
+    """All that GAN replay keeps of earlier tasks: two nets, and D, which --keep-gan alone uses."""
 
     solver: nn.Module  # solver_{t-1} until it learns task t
     G: nn.Module  # G_{t-1} until G_t is trained
@@ -104,7 +104,8 @@ def mix(data: Data, t: int, nets: Nets, args: argparse.Namespace) -> Images:
     real = Images(data.x[index], F.one_hot(y, data.K).float(), y)
     if t == 0 or args.replay == "none":
         return real._replace(new=len(y))
-    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)  # the paper: Deviation 2
+    # per-task: our reading of the paper (Deviation 2)
+    n = args.n_gen * (t if args.n_gen_mode == "per-task" else 1)
     seed = args.seed * 1000 + t
     if args.replay == "real":  # vanilla replay (Sec. 4)
         old = stored(data, t, n, args)
@@ -135,7 +136,7 @@ def generate_chunk(
     """1,000 images "generated from a random distribution and ... labeled using the solver"."""
     device = data.x.device
     z = torch.randn(CHUNK, LATENT, generator=rng, device=device)
-    # 0, 1, 2, 3, 0, 1, ...: only ToldGenerator listens
+    # Classes to ask for: 0, 1, 2, 3, 0, ... Only ToldGenerator listens; the paper's G ignores them
     asked = torch.tensor((data.seen(t) * CHUNK)[:CHUNK], device=device)
     x = to_uint8(nets.G(z, asked))
     p = nets.solver(to_float(x)).softmax(1)  # [1000, K]
@@ -196,7 +197,7 @@ def conv_features(shape: tuple[int, int, int], width: int) -> tuple[nn.Sequentia
     return net, width * (H // 4) * (W // 4)
 
 
-# BUILD, below: these two, or MLPs (--gan mlp; Sec. 2 tried both and chose convolutions).
+# BUILD["conv"] is these two; "mlp" is below (Sec. 2 tried both and chose convolutions).
 # The paper's nets ignore y, the classes [B]. K and y are there for ToldGenerator, below.
 class Generator(nn.Module):
     """z [B, 100] -> images [B, C, H, W] in [-1, 1]."""
@@ -223,7 +224,7 @@ class Discriminator(nn.Module):
 
 
 def new_nets(data: Data, args: argparse.Namespace) -> tuple[nn.Module, nn.Module]:
-    """An untrained G and D."""
+    """An untrained G and D; G in eval mode, as `generate` needs it."""
     kinds: tuple = (Generator, Discriminator)
     if args.conditional:  # beyond the paper
         kinds = (ToldGenerator, ToldDiscriminator)
@@ -246,6 +247,7 @@ def solver_step(solver: nn.Module, opt: torch.optim.Adam, x: Tensor, target: Ten
     return loss.detach()
 
 
+# Of a score s: softplus(-s) = -log σ(s), softplus(s) = -log(1 - σ(s)).
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """-E[log σ(D(x))] - E[log(1 - σ(D(G(z))))] of scores [B] (Goodfellow et al. 2014, Eq. 1)."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
@@ -302,7 +304,7 @@ class Record:
     """What becomes JSON."""
 
     R: list = field(default_factory=list)  # [T + 1, T]
-    curve: list = field(default_factory=list)  # rows of [solver step, accuracy on task 1 ... T]
+    curve: list = field(default_factory=list)  # rows of [solver step, accuracy on each task]
     tasks: list = field(default_factory=list)  # counts of each task
     quality: list = field(default_factory=list)  # of each G: common.memory_quality
     grids: list = field(default_factory=list)  # 60 images of each G
@@ -335,9 +337,10 @@ def learn_solver(
     """The solver, which keeps its weights from task to task, is trained on the mix."""
     n = len(images.x)
     steps = -(-n // args.batch_size)  # per epoch
-    # --solver-epochs, unless --solver-steps is given
+    # the paper: --solver-epochs
     epochs = repeats(args.solver_epochs, args.solver_steps, n, args.batch_size)
-    begun = record.tasks[t - 1]["last_step"] if t else 0  # steps before this task
+    # For the record alone: steps before this task; where the curves have points (Figs. 1, 2, 3)
+    begun = record.tasks[t - 1]["last_step"] if t else 0
     marks = {steps * k // EVALS for k in range(1, EVALS + 1)}  # the last of each quarter epoch
     record.tasks[t] |= {"solver_images": epochs * n, "last_step": begun + epochs * steps}
     opt = torch.optim.Adam(nets.solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
@@ -367,7 +370,7 @@ def learn_gan(
     if t == 0 or not args.keep_gan:  # the paper: in every task
         nets.G, nets.D = new_nets(data, args)
     gan, n = Gan(nets.G.train(), nets.D, args.gan_lr), len(images.x)
-    n_epochs = repeats(epochs, args.gan_steps, n, args.gan_batch_size)  # mostly `epochs`
+    n_epochs = repeats(epochs, args.gan_steps, n, args.gan_batch_size)  # the paper: `epochs`
     record.tasks[t]["gan_images"] = n_epochs * n
     B = min(args.gan_batch_size, n)  # a last, smaller batch is left out (Deviation 1)
     for _ in run.epochs("gan", n_epochs, G=gan.G, D=gan.D, opt_G=gan.opt_G, opt_D=gan.opt_D):

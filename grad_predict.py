@@ -15,7 +15,7 @@ paper        here                      shape
 θ            theta, its views W        float [P]; W_l [out, in + 1], the last column is the bias
 f            logits_of                 images [B, D] -> logits [B, K]
 ∇            grad, from `measured`     [P], of f's mean loss on a minibatch
-past                                   what stands for the old tasks, and the current h
+             past                      what stands for the old tasks, and the current h
 h_i, φ_i     Predictor, past.phis      θ_j [n] -> ∇_j [n], each coordinate on its own
 mean ∇^1:t   old, from past.predict    [P]
 δ, α         delta, alpha              [P], a number
@@ -61,8 +61,8 @@ from torch.func import functional_call
 class Predictor(nn.Module):
     """h(θ_j; φ): parameters of f [n] -> their gradients [n], unit_out * net(θ_j / unit_in).
 
-    The units: standard deviations of θ and of ∇ at the task's first step; with --h-scale raw 1
-    (Deviation 1).
+    The units: standard deviations of θ and of ∇ at the task's first step; both 1 with --h-scale
+    raw (Deviation 1).
     """
 
     unit_in: Tensor  # []
@@ -131,7 +131,8 @@ class Predictors:
     def end(self, theta: Tensor, task: "Task") -> None:
         """The task is over: its h is one of the old ones from now on."""
         self.phis.append(self.h.state_dict())  # not a copy: begin() makes a new h
-        # h takes one number: the mean of all h at 16,384 values, up to 4 times the largest |θ_j|
+        # h takes one number, so the mean of all h is computed once, at 16,384 values of θ_j;
+        # `predict` looks up the nearest of them
         self.table = tabulate(self.mean, theta)
 
     def each(self, theta: Tensor) -> Tensor:
@@ -143,11 +144,10 @@ class Predictors:
         return self.each(theta).mean(0)
 
     def predict(self, theta: Tensor) -> Tensor:
-        """The same at θ [P], from the table's nearest values: thousands of times as fast (Deviation
-        2)."""
+        """The same at θ [P]: the table's value nearest to each θ_j (Deviation 2)."""
         return look_up(self.table, theta)
 
-    # Not needed to follow the method: the tables' column of memory, and Sec. 5.1.
+    # Not needed to follow the method: the memory column of the result tables, and Sec. 5.1.
 
     def size(self) -> int:
         """Numbers kept for old tasks."""
@@ -210,8 +210,8 @@ def logits_of(W: list[Tensor], x: Tensor) -> Tensor:
 @torch.no_grad()
 def measured(theta: Tensor, x: Tensor, y: Tensor, shapes: list) -> tuple[Tensor, Tensor]:
     """∇ [P] at θ of the mean loss on images x [B, D] with labels y [B, K]; and that loss."""
-    # autograd.grad(cross_entropy(logits_of(views(theta, shapes), x), y), theta), computed by hand,
-    # as EWC and learned inputs need its parts a and d
+    # autograd.grad(cross_entropy(logits_of(views(theta, shapes), x), y), theta), and no
+    # more; by hand (skip it), as other methods need its parts a and d
     a, d, loss = back_propagate(views(theta, shapes), x, y)
     return gradient(a, d, 1 / len(x)), loss
 
@@ -242,9 +242,9 @@ class Data:
     K: int
     shapes: list[tuple[int, int]]  # of f's matrices
     shuffled: Tensor  # int64 [M], test images in an order that never changes, for the curves
-    mean: float | Tensor  # of the pixels; 0, and 1 for sd: leave them in [0, 1]
-    sd: float | Tensor  # their standard deviation
-    names: list[list[str]]  # of the classes, by task
+    mean: float | Tensor  # of the pixels with --inputs standardised, else 0
+    sd: float | Tensor  # likewise their standard deviation, else 1
+    names: list[list[str]]  # of the classes, by task; one list for all permutations
     about: dict  # names, counts and checksum (common.about_data)
 
     def standard(self, x: Tensor) -> Tensor:
@@ -294,7 +294,7 @@ class State:
 
 def learn_tasks(state: State, data: Data, args: argparse.Namespace, run: common.Run) -> None:
     """All tasks in turn; where one ends is known. Changes `state`."""
-    theta, past, rule = state.theta, state.past, RULES[args.method]
+    theta, past, rule = state.theta, state.past, RULES[args.method]  # the paper's: masked
     add_row(state, data)  # of R: the untrained f
     follow(state, 0, data, args)  # the first point of the curves
     # t: how many old tasks there are; common.Run only adds checkpoints and clocks
@@ -341,7 +341,7 @@ def look_up(table: tuple[Tensor, Tensor], theta: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------
-# ∇ by hand, since EWC, low rank and learned inputs need parts of it
+# Beyond the loop: ∇ by hand, since EWC, low rank and learned inputs need parts of it
 # --------------------------------------------------------------------------------------------
 
 
@@ -439,7 +439,7 @@ class Distilled(Predictors):
         return g.state_dict()
 
     def mean(self, theta: Tensor) -> Tensor:
-        """g(θ; μ), [P]."""
+        """g(θ_j; μ), [n]."""
         return predicted(self.h, self.mu, theta)
 
     def compare(self, theta: Tensor, when: str) -> dict[str, float]:
@@ -454,7 +454,8 @@ class Distilled(Predictors):
         return sum(p.numel() for p in self.h.parameters()) if self.mu else 0
 
 
-# What a detector may look at: how much worse h is than 0, the loss of h, that of f, the norm of ∇
+# What is recorded: how much worse h is than 0, and what a detector may look at, the loss of h, that
+# of f; and the norm of ∇
 SIGNALS = ("gain", "predictor", "loss", "gradient")
 WINDOW, HISTORY = 20, 200  # iterations that a detector compares
 THRESHOLD = 1.5  # standard deviations above the past that are an alarm
@@ -1206,7 +1207,7 @@ Deviations, and choices where the paper is silent (docs/ measures those that mat
     without its factor 1 / T (--method mean has it): from task 2 on a step adds up 2 to 5 gradients,
     3.5 on average; compare SGD at three times the rate. An iteration sees more images of the
     current task than SGD's. Six settings were tried on held-out images at each scale of the pixels,
-    as many as for h and EWC (docs/tuning.md): none is much better than this one, which came first.
+    as many as for EWC and, at [0, 1], for h (docs/tuning.md): none is much better than this one.
  7. Eq. (5) is applied to the mean of the old gradients, as the paper does "in practice"; to each
     with --predictor scalar-pairs and oracle-pairs. Sec. 2.1 also puts predictions into Eq. (2):
     --method mean; no row does so with h.

@@ -22,9 +22,9 @@ p = 250          --pool                    images per class of a tested learner 
 η                --gen-lr                  G's learning rate; Adam instead of Eq. (1)'s plain step
 
 The deviations that matter most (the list: DEVIATIONS, at the end of this file; reasons:
-docs/synthetic_meta.md): the paper gives no sizes and no rates; the learner's loss is over all ten
-classes, not over the two of its task; and the paper does not say which statistics BatchNorm has
-when S is evaluated. We take those of the evaluated batch itself, in which all classes are about
+docs/synthetic_meta.md): the paper gives no sizes of layers and no rates; the learner's loss is over
+all ten classes, not over the two of its task; and the paper does not say which statistics BatchNorm
+has when S is evaluated. We take those of the evaluated batch itself, in which all classes are about
 equally frequent: BatchNorm of the logits exploits that, so forgetting looks smaller (Deviation 4).
 --bn running takes running statistics instead; every result with BatchNorm holds both.
 
@@ -137,7 +137,7 @@ class Nets:
     G: Any  # nn.Module, θ: z [B, 64], y [B] -> images [B, C, H, W]; None with another --source
     log_rates: Tensor  # [tensors of S]: α = exp(log_rates), at first --lr; [1] with --rates one
     logit_momentum: Tensor  # []: μ = sigmoid(logit_momentum), at first MOMENTUM
-    # Its groups also hold "rate" (in full) and "decays" (on a cosine: G; not α and μ)
+    # Adam's groups: "rate" is the full rate, "decays": it falls on a cosine (G: yes; α, μ: no)
     opt: torch.optim.Adam  # of G, log_rates, logit_momentum and, if learned, init
     # beyond the paper, where these are empty
     frozen: nn.Sequential  # layers below S that keep w_0 (--frozen-convs)
@@ -163,6 +163,7 @@ def start(nets: Nets, weights: Callable) -> Tensors:
     """
     device, names = nets.log_rates.device, trained(nets.S)
     w = weights(shapes_of(nets.frozen, nets.S), device)
+    # w_0 is not meta-learned: sgd_step needs the learner's gradients by its weights
     w = {name: tensor.requires_grad_(name in names) for name, tensor in w.items()}
     statistics = {name: b.to(device, copy=True) for name, b in nets.S.named_buffers()}
     init = {name: tensor.view_as(tensor) for name, tensor in nets.init.items()}
@@ -215,6 +216,7 @@ def draw_batches(
         chosen = rand(T, c, steps, n, device=device).argsort(3)[..., :each]
     else:  # ... even within one
         chosen = torch.randint(n, (T, c, steps, each), device=device)
+    # image i of class k is row k * n + i of the pool
     rows = tasks[:, :, None, None] * n + chosen.reshape(T, c, steps, each)  # [T, c, steps, each]
     return rows.transpose(1, 2).reshape(T, steps, batch_size)  # [T, steps, c * each]
 
@@ -222,7 +224,7 @@ def draw_batches(
 def hyperparameters(nets: Nets) -> tuple[Tensors, Tensor]:
     """α, the learner's rates by tensor name (Deviation 2), and μ, its momentum."""
     names = trained(nets.S)
-    rates = nets.log_rates.expand(len(names)).exp()  # [tensors of S], 9 in the paper's
+    rates = nets.log_rates.expand(len(names)).exp()  # [tensors of S], 9 of conv_learner
     return dict(zip(names, rates.unbind())), torch.sigmoid(nets.logit_momentum)
 
 
@@ -251,13 +253,15 @@ def meta_loss(nets: Nets, data: Data, method: Method, args: argparse.Namespace) 
     batches = zip(x[rows], y[rows])  # for each task [steps, B, C, H, W], [steps, B]
     # learn yields the weights after each task; the last are w_m.
     *_, w_m = learn(nets.S, w_0, tasks, batches, *hyperparameters(nets), method.inner_loss)
-    # No training: in train mode BatchNorm takes x_r's own mean and variance (Deviation 4).
+    # w_m is not trained further: in train mode BatchNorm takes x_r's own mean and variance, that
+    # is all (Deviation 4).
     nets.S.train(args.bn != "running")
     return F.cross_entropy(call(nets.S, w_m, x_r), y_r)
 
 
 def update(nets: Nets, loss: Tensor, step: int, args: argparse.Namespace) -> Tensor:
-    """θ <- θ - η ∇_θ L (Eq. 1), by Adam with a falling η (Deviation 1); α, μ with a constant one.
+    """θ <- θ - η ∇_θ L (Eq. 1), by Adam with a falling η (Deviation 1); log α, logit μ likewise,
+    with a constant one.
 
     Returns the loss, or NaN if a gradient is not finite.
     """
@@ -368,13 +372,13 @@ def initial_weights(
 
 
 def loss_over_task(logits: Tensor, y: Tensor, task: Tensor) -> Tensor:
-    """Cross entropy over the task's own classes, task [C], all that y [B] holds (Deviation 3)."""
+    """Cross entropy over the task's own classes, task [c], all that y [B] holds (Deviation 3)."""
     return F.cross_entropy(logits[:, task], (y[:, None] == task).to(logits.dtype))
 
 
 def loss_of_each(logits: Tensor, y: Tensor, task: Tensor) -> Tensor:
     """A binary cross entropy for each of the task's classes, so that none depends on the others."""
-    target = (y[:, None] == task).to(logits.dtype)  # [B, C], one-hot
+    target = (y[:, None] == task).to(logits.dtype)  # [B, c], one-hot
     return F.binary_cross_entropy_with_logits(logits[:, task], target) * len(task)
 
 
@@ -1197,9 +1201,10 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """Choices where the paper is silent, too (docs/synthetic_meta.md has more):
 
- 1. Eq. (1) is a plain step with a fixed η; ours is Adam with a falling one. Not given: sizes,
-    rates. S: 3x3 convolutions of stride 2, 16 and 32 channels, Kaiming's initial
-    weights, in the last layer times 0.1. G: two linear layers, two transposed convolutions. ReLU
+ 1. Eq. (1) is a plain step with a fixed η; ours is Adam with a falling one. Not given: sizes
+    of layers, rates. S: 3x3 convolutions of stride 2, 16 and 32 channels, Kaiming's initial
+    weights, in the last layer times 0.1. G: z of 64, two linear layers (256 units), two transposed
+    convolutions (32 channels at a quarter of the size). ReLU
     (G: leaky, 0.1) behind BatchNorm; images standardised. Adam (0.9, 0.99), 4e-3 falling to 0 on a
     cosine, 667 meta-steps, gradients clipped to norm 1; the learner's rates and momentum by Adam at
     5e-3; they begin at 0.02 and 0.7. Each meta-loss: 500 new training images, drawn with

@@ -356,7 +356,7 @@ def lengths() -> str:
     rows = []
     for name in ("gan_replay", "dgm", "synthetic_meta", "grad_predict"):
         counts, part = dict.fromkeys(PARTS, 0), PARTS[0]
-        lines = inspect.getsource(importlib.import_module(name)).split("\n")
+        lines = inspect.getsource(importlib.import_module(name)).splitlines()
         for line, after in zip(lines, [*lines[1:], ""]):
             title = after.removeprefix("# ")
             if line.startswith("# ---") and title.startswith("Flags"):
