@@ -158,7 +158,7 @@ CONTENTS = {
              "test_the_update_of_each_method",
              note="rows `oracle-sum`, `std-oracle-sum`, `std-improved-mean`; the mean with h was "
              "not run"),
-        Item("Sec. 2.1", "other optimisers: their update in the place of ∇", ("updated",),
+        Item("Sec. 2.1", "other optimisers: their update in the place of ∇", ("with_momentum",),
              "test_h_learns_what_the_optimiser_makes_of_the_gradient",
              claims=("with another optimiser",)),
         Item("Eqs. (3), (4)", "h: one number in, one out, for every coordinate",
