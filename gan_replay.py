@@ -346,17 +346,18 @@ def learn_solver(
     opt = torch.optim.Adam(nets.solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
     for epoch in run.epochs("solver", epochs, solver=nets.solver, opt=opt, record=record):
         nets.solver.train()
+        total = torch.zeros((), device=images.x.device)  # of the losses
         batches = torch.randperm(n, device=images.x.device).split(args.batch_size)
         for step, index in enumerate(batches, 1):
             if args.solver_steps:  # beyond the paper: the rate falls to 0
                 opt.param_groups[0]["lr"] = args.solver_lr * (1 - (epoch + step / steps) / epochs)
             x = distorted(to_float(images.x[index]), args)  # the paper: unchanged
-            loss = solver_step(nets.solver, opt, x, images.target[index])
+            total += solver_step(nets.solver, opt, x, images.target[index])
             if step in marks:
                 with run.aside("evaluation", "solver"):
                     at = begun + epoch * steps + step
                     record.curve.append([at, *accuracies(nets.solver, data)])
-        run.check_finite("lower --solver-lr", loss.item())
+        run.check_finite("lower --solver-lr", total.item())
     nets.solver.eval()
     record.R.append(accuracies(nets.solver, data))
     print(f"{run.label()}: accuracy by task {' '.join(f'{a:.3f}' for a in record.R[-1])}")
@@ -374,9 +375,10 @@ def learn_gan(
     record.tasks[t]["gan_images"] = n_epochs * n
     B = min(args.gan_batch_size, n)  # a last, smaller batch is left out (Deviation 1)
     for _ in run.epochs("gan", n_epochs, G=gan.G, D=gan.D, opt_G=gan.opt_G, opt_D=gan.opt_D):
+        total = torch.zeros(2, device=images.x.device)  # of the losses
         for index in torch.randperm(n, device=images.x.device)[: n // B * B].split(B):
-            losses = gan_step(gan, to_float(images.x[index]), images.y[index])
-        run.check_finite("lower --gan-lr", *losses.tolist())
+            total += gan_step(gan, to_float(images.x[index]), images.y[index])
+        run.check_finite("lower --gan-lr", *total.tolist())
     nets.G.eval()  # BatchNorm's running statistics (Deviation 5)
     with run.aside("measuring"):
         measure(data, t, images, nets, record, args)

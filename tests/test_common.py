@@ -112,7 +112,7 @@ def test_mnist_file_cut_short_is_named(mnist, tmp_path, name, keep):
 @pytest.mark.parametrize("name", IDX_NAMES)
 def test_interrupted_unpacking_is_done_again(mnist, tmp_path, monkeypatch, name):
     expected = common.load_dataset("mnist", tmp_path)
-    pack(mnist, monkeypatch)
+    pack(mnist, monkeypatch, [name])
     (mnist / name).write_bytes((mnist / name).read_bytes()[:9])
     data = common.load_dataset("mnist", tmp_path)
     assert torch.equal(data.x_train, expected.x_train)
