@@ -428,8 +428,8 @@ def load_dataset(
     root = Path(os.path.expanduser(data_dir))
     if name in GLYPHS:
         rgb = name == "glyphs-rgb"
-        train = make_glyphs(train_size or 60_000, 2 * seed, rgb)
-        test = make_glyphs(test_size or 10_000, 2 * seed + 1, rgb)
+        train = make_glyphs(len(choose(60_000, train_size, 0, "train")), 2 * seed, rgb)
+        test = make_glyphs(len(choose(10_000, test_size, 0, "test")), 2 * seed + 1, rgb)
         labels = crc_of(train[1], test[1])  # the pixels' last bits are the machine's
         data = Dataset(name, *train, *test, tuple("0123456789"), labels)
     elif name in SOURCES and not os.path.isdir(root / name / "train"):

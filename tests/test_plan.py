@@ -93,6 +93,14 @@ def test_an_item_brings_its_own_data_and_the_runs_that_others_need():
     assert order.index("dgmw") < order.index("r50")  # whose generator it uses
 
 
+def test_an_item_in_miniature_runs_its_rows_of_the_demo():
+    text = make("dgm/table1", "DATASET=demo", "SEEDS=0 1", "PRESET=laptop")
+    here = {name.rpartition(":")[2] for name in TABLES["dgm"]["ITEMS"]["table1"]}
+    small = (TABLES["dgm"]["DEMO"].keys() | TABLES["episodic"]["DEMO"].keys()) & here
+    assert small and sorted(re.findall(r"--row demo/(\S+)", text)) == sorted(small)
+    assert "--runs results/demo/dgm --figures figures/demo/dgm" in text
+
+
 def test_a_paper_runs_all_its_rows_on_these_data():
     text = make("grad_predict", "DATASET=glyphs")
     assert set(re.findall(r"--row (\S+)", text)) == TABLES["grad_predict"]["ROWS"].keys()

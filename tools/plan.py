@@ -10,6 +10,9 @@ An item names the rows it is drawn from: SCRIPT:NAME is a row of another script,
 item has a data set of its own. The Makefile includes what this prints and holds the templates `run`
 and `item` that it calls.
 
+DATASET=demo stands for the runs of the demo: each item is drawn from those of its rows that are in
+DEMO, in seconds or minutes.
+
     python tools/plan.py --data mnist --preset laptop --seeds 0 1 2     # for make
     python tools/plan.py --items                                       # for make help
 """
@@ -54,7 +57,8 @@ class Plan:
     """Runs and items for a data set, a preset of dgm.py and some seeds."""
 
     def __init__(self, data: str, preset: str, seeds: list[str]):
-        self.data, self.preset, self.seeds = data, preset, seeds
+        self.data, self.preset = data, preset
+        self.seeds = ["0"] if data == "demo" else seeds
         self.tables = {script: literals(ROOT / file) for script, file in SCRIPTS.items()}
 
     def rows_of(self, script: str, item: str) -> tuple[str, list[tuple[str, str]]]:
@@ -82,12 +86,16 @@ class Plan:
             wanted: dict[str, None] = {}
             for item in table["ITEMS"]:
                 data, rows = self.rows_of(script, item)
-                runs |= dict.fromkeys((data, of, row) for of, row in rows)
+                if self.data == "demo":  # its runs have rules of their own, below
+                    data = "demo"
+                    rows = [(of, row) for of, row in rows if row in self.tables[of]["DEMO"]]
+                else:
+                    runs |= dict.fromkeys((data, of, row) for of, row in rows)
                 needs = [self.result(data, *row, seed) for row in rows for seed in self.seeds]
                 lines.append(f"$(eval $(call item,{script},{item},{data},{' '.join(needs)}))")
                 if data == self.data:
                     wanted |= dict.fromkeys(needs)
-            if table["ITEMS"]:
+            if table["ITEMS"] and self.data != "demo":
                 lines.append(f"figures/{self.data}/{script}/tables.md: {' '.join(wanted)}")
         for data, script, row in runs:
             flags = self.tables[script]["ROWS"][row][1]

@@ -103,7 +103,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 img { max-width: 100%; background: white; border-radius: 4px }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left }
-td { border-top: 1px solid #8888 } pre { white-space: pre-wrap; background: #8882; padding: .5rem }
+td { border-top: 1px solid #8888 }
+pre { white-space: pre-wrap; background: #8882; padding: .5rem; overflow-wrap: anywhere }
 """
 
 
