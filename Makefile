@@ -23,20 +23,24 @@ SCRIPTS := gan_replay dgm synthetic_meta grad_predict episodic
 .PHONY: help install demo test reproduce $(SCRIPTS) compare page models report stress margins cuda bench \
 	bench-higher bench-avalanche
 
-# What cannot work is said before anything is made.
-QUOTE := '
-BAD := $(strip $(foreach v,VENV DATA DATASET PYTHON,\
-	$(if $(filter-out 0 1,$(words $($v)))$(findstring $(QUOTE),$($v))$(findstring ",$($v)),$v)))
-$(if $(BAD),$(error $(BAD): a path with spaces or quotes does not work in make; use a link to it))
+# What cannot work is said before anything is made: variables are one word without signs that make
+# or the shell would read; numbers are whole, each seed once.
+SIGNS := ' " ( ) { } [ ] ; & | < > ` \ * ? ! , \#
+PLAIN := PYTHON REQUIREMENTS DEVICE THREADS SEEDS DATASET DATA MINUTES PRESET FORMAT
+digits = $(subst 9,,$(subst 8,,$(subst 7,,$(subst 6,,$(subst 5,,$(subst 4,,$(subst 3,,$(subst 2,,$(subst 1,,$(subst 0,,$1))))))))))
+BAD := $(strip $(foreach v,$(PLAIN) VENV IMAGE_SIZE,$(if $(strip $(foreach c,$(SIGNS),$(findstring $c,$($v)))),$v)) \
+	$(foreach v,$(PLAIN),$(if $(strip $($v)),,$v)) $(if $(findstring :,$(DATASET)),DATASET) \
+	$(foreach v,$(filter-out SEEDS,$(PLAIN)) VENV IMAGE_SIZE,$(if $(filter-out 0 1,$(words $($v))),$v)) \
+	$(foreach v,THREADS SEEDS IMAGE_SIZE MINUTES,$(if $(strip $(call digits,$($v))),$v)) \
+	$(if $(filter $(words $(SEEDS)),$(words $(sort $(SEEDS)))),,SEEDS))
+$(if $(BAD),$(error $(firstword $(BAD)): make takes no spaces, quotes or signs there (use a link to such a path), nor nothing; numbers are whole))
 NAME  := $(notdir $(patsubst %/,%,$(strip $(DATASET))))
 PY    := $(if $(strip $(VENV)),$(strip $(VENV))/bin/python,$(strip $(PYTHON)))
 READY := $(if $(strip $(VENV)),$(strip $(VENV))/.installed)
 TRAIN  = $(strip $(strip $(LAUNCH)) $(PY))
 RUN    = --data-dir $(strip $(DATA)) --device $(strip $(DEVICE)) --threads $(strip $(THREADS)) \
 	$(if $(strip $(IMAGE_SIZE)),--image-size $(strip $(IMAGE_SIZE)))
-ifeq (auto,$(strip $(PRESET)))
-override PRESET := $(shell nvidia-smi -L >/dev/null 2>&1 && echo paper || echo laptop)
-endif
+override PRESET := $(if $(filter auto,$(PRESET)),$(shell nvidia-smi -L >/dev/null 2>&1 && echo paper || echo laptop),$(strip $(PRESET)))
 $(if $(filter paper laptop,$(strip $(PRESET))),,$(error PRESET must be auto, paper or laptop))
 $(if $(filter png pdf,$(strip $(FORMAT))),,$(error FORMAT must be png or pdf))
 AS = $(if $(filter pdf,$(strip $(FORMAT))), --format pdf)
@@ -77,7 +81,7 @@ endif
 
 # What is there, what is missing and how long it took us; then the runs; then the same again.
 # Two runs at a time, one thread each (the nets are too small to share), unless told otherwise.
-reproduce: $(READY)  ## every figure and table of every paper, on MNIST
+reproduce: $(READY)  ## every figure and table of every paper on MNIST (others: those with a name in brackets below)
 	@$(PY) -m tools.status $(NAME) $(RESULTS)
 	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) \
 		$(if $(filter file,$(origin THREADS)),THREADS=1) $(SCRIPTS)
@@ -130,13 +134,10 @@ bench-avalanche: .venv-bench/.installed  ## gan_replay.py's loop against avalanc
 		--out reference/gan_replay/bench_avalanche.json
 
 # Rows and items are the scripts' own: tools/plan.py reads them and calls these templates.
-COUNT = @echo "$$(ls results/$(NAME)/*/*-seed*.json 2>/dev/null | wc -l) results of $(words $(RESULTS)); next:"
-
 define run  # script, row, seed, data set, what starts it, results it needs
 results/$(4)/$(1)/$(2)-seed$(3).json: $(6) | $(READY) results/$(4)/.data-is-there
-	$$(COUNT)
-	$(TRAIN) $(5) --row $(2) --dataset $(if $(filter $(4),$(NAME)),$(strip $(DATASET)),$(4)) $(RUN) \
-		--seed $(3) --skip-unfit --out $$@
+	@echo "$$$$(ls results/$(4)/*/*-seed*.json 2>/dev/null | wc -l) results in results/$(4)$$(if $$(filter $(4),$$(NAME)), of $$(words $$(RESULTS))); next:"
+	$(TRAIN) $(5) --row $(2) --dataset $(call asked,$(4)) $(RUN) --seed $(3) --skip-unfit --out $$@
 endef
 
 define item  # script, item, data set, results it needs
@@ -150,26 +151,22 @@ results/demo/$(1)/$(2)-seed0.json: | $(READY)
 	@mkdir -p $$(@D)
 	$(TRAIN) $(3) --row demo/$(2) $(RUN) --seed 0 --out $$@ > $$@.log 2>&1 || { tail -n 1 $$@.log >&2; exit 1; }
 	@n=$$$$(ls results/demo/*/*-seed0.json | wc -l); t=$$$$(($$$$(date +%s) - $(or $(BEGUN),0))); N=$(words $(DEMO_RUNS)); \
-		echo "$$$$n of $$$$N: $(1) $(2)$$$$([ -z "$(BEGUN)" ] || echo ", about $$$$((t * (N - n) / n / 60 + 1)) minutes left")"
+		echo "$$$$n of $$$$N: $(1) $(2)$$$$([ -z "$(BEGUN)" ] || echo ", about $$$$(((t * (N - n) / n + 30) / 60)) min left")"
 endef
 
 $(SCRIPTS): %: figures/$(NAME)/%/tables.md
-figures/$(NAME)/%/tables.md:
-	$(DRAW) $* --runs results/$(NAME)/$* --figures $(@D)
-figures/demo/%/tables.md:
-	$(DRAW) $* --runs results/demo/$* --figures $(@D)
+figures/%/tables.md:
+	$(DRAW) $(notdir $*) --runs results/$* --figures $(@D)
 
 # Data are fetched once, before runs that may go in parallel. Results of one folder are not mixed
-# with those of another of the same name.
-FOLDER := $(firstword $(wildcard $(strip $(DATASET))/train $(strip $(DATA))/$(strip $(DATASET))/train))
-HERE   := $(if $(FOLDER),$(abspath $(FOLDER)/..),$(NAME))
-WAS    := $(shell cat results/$(NAME)/.data-is-there 2>/dev/null)
-$(if $(filter-out $(HERE),$(WAS)),$(error results/$(NAME) is of $(WAS), not of $(HERE): move it away))
+# with those of another of the same name, or of another size.
+asked = $(if $(filter $1,$(NAME)),$(strip $(DATASET)),$1)
+here  = $(or $(patsubst %/train,%,$(abspath $(firstword $(wildcard $(asked)/train $(strip $(DATA))/$(asked)/train)))),$1)$(addprefix \
+	@,$(strip $(IMAGE_SIZE)))
+OTHER := $(strip $(foreach d,$(NAME) imagenet50,$(if $(filter-out $(call here,$d),$(shell cat results/$d/.data-is-there 2>/dev/null)),$d)))
+$(if $(OTHER),$(error results/$(OTHER) is not of $(call here,$(OTHER)) (see .data-is-there in it): move it away))
 results/%/.data-is-there: | $(READY)
-	@mkdir -p $(@D)
-	$(PY) -c "import common as c; c.exit_in_one_line(lambda: c.load_dataset(\
-		'$(if $(filter $*,$(NAME)),$(strip $(DATASET)),$*)', '$(strip $(DATA))', image_size=$(or $(strip $(IMAGE_SIZE)),0)))"
-	@echo $(if $(filter $*,$(NAME)),$(HERE),$*) > $@
+	$(PY) -m tools.fetch $(call asked,$*) $(strip $(DATA)) $(@D) --image-size $(or $(strip $(IMAGE_SIZE)),0) --mark $(call here,$*)
 
 SPACE := $() $()
 PLAN := .plan/$(NAME)-$(strip $(PRESET))-$(subst $(SPACE),-,$(strip $(SEEDS))).mk

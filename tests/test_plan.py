@@ -1,6 +1,7 @@
 """Rows and items stand once, in the scripts; make runs what an item needs, and no more."""
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import common
-from tools import models, plan
+from tools import fetch, models, plan
 
 ROOT = Path(__file__).parent.parent
 TABLES = {script: plan.literals(ROOT / file) for script, file in plan.SCRIPTS.items()}
@@ -108,11 +109,19 @@ def test_a_paper_runs_all_its_rows_on_these_data():
     assert "--row dgmw-paper" in paper and "--row dgmw " not in paper
 
 
-@pytest.mark.parametrize("words", ["VENV=my env", "DATA=my data", "DATA=it's",
-                                   'DATASET="pets"', "DATASET=my pets"])  # fmt: skip
-def test_spaces_and_quotes_are_refused_in_one_line_before_anything_is_made(words):
+@pytest.mark.parametrize("words", [
+    "VENV=my env", "DATA=my data", "DATA=it's", 'DATASET="pets"', "DATASET=my pets", "DATASET=",
+    "DATASET=a(b", "DATASET=a#b", "DATASET=a,b", "DATASET=C:x", "SEEDS=it's", "SEEDS=0 0",
+    "SEEDS=0 a", "SEEDS=", "SEEDS=-1", "IMAGE_SIZE=1 6", "IMAGE_SIZE=x", "DEVICE=it's",
+    "THREADS=1 2", "MINUTES=1.5"])  # fmt: skip
+def test_what_make_cannot_take_is_refused_in_one_line_before_anything_is_made(words):
     line = make("demo", words, code=2)
-    assert line.count("\n") == 1 and "spaces or quotes" in line
+    assert line.count("\n") == 1 and f"{words.partition('=')[0]}: make takes no spaces" in line
+
+
+@pytest.mark.parametrize("words", ["DEVICE=cuda:0", "SEEDS=0 10", "IMAGE_SIZE=", "DATA=~/x"])
+def test_what_make_can_take_is_not_refused(words):
+    assert "--row" in make("gan_replay/figure1", words)
 
 
 def test_two_folders_of_one_name_do_not_share_results(tmp_path):
@@ -125,9 +134,24 @@ def test_two_folders_of_one_name_do_not_share_results(tmp_path):
         assert "--row" in make("gan_replay/figure1", f"DATASET={tmp_path}/a/pets-of-a-test")
         line = make("gan_replay/figure1", f"DATASET={tmp_path}/b/pets-of-a-test", code=2)
         assert "move it away" in line and line.count("\n") == 1
+        line = make("gan_replay/figure1", f"DATASET={tmp_path}/a/pets-of-a-test", "IMAGE_SIZE=9",
+                    code=2)  # fmt: skip
+        assert "pets-of-a-test@9 " in line and "move it away" in line
     finally:
         mark.unlink()
         mark.parent.rmdir()
+
+
+def test_results_of_other_images_are_seen_before_the_first_run(tmp_path):
+    """A script made them, not make, so that no mark was left."""
+    run = json.loads((ROOT / "reference/gan_replay/improved-seed0.json").read_text())
+    common.write_text(tmp_path / "gan_replay/improved-seed0.json", json.dumps(run))
+    about = run["data"] | {"shape": [1, 9, 9]}  # resized: the files are the same
+    fetch.see_results(tmp_path, about)
+    with pytest.raises(common.UserError, match="other images or labels.*move"):
+        fetch.see_results(tmp_path, about | {"checksum": 1})
+    fetch.main(["glyphs", "data", str(tmp_path / "new"), "--image-size", "8", "--mark", "a@8"])
+    assert (tmp_path / "new" / fetch.MARK).read_text() == "a@8\n"
 
 
 def test_help_lists_every_item_with_its_hours():
