@@ -73,7 +73,7 @@ except ImportError:
     fcntl = resource = None  # type: ignore[assignment]
 
 PROJECT = "learning without forgetting, by making the past"
-__version__ = "0.2.0"  # as in CITATION.cff
+__version__ = "0.3.0"  # as in CITATION.cff
 SCHEMA = 1  # of the result files
 CHECKPOINT_FORMAT = 2
 MODEL_FORMAT = 1  # of what --save writes
@@ -1684,7 +1684,11 @@ def use_model(
         return False
     if "generate" in asked and generate is None:
         raise UserError(f"--generate: {script}.py makes no images")
+    if "generate" in asked:
+        check_writable(asked.out)
     model = load_model(asked.load, script, parse([]))
+    if model.args.device != "cpu":  # its machine's
+        model.args.device = "auto"
     flags = {name: v for name, v in vars(asked).items() if name not in ("load", "evaluate")}
     vars(model.args).update(flags)
     device, _ = start(model.args)
@@ -1703,7 +1707,8 @@ def use_model(
     ACC, then = (sum(some) / len(some) for some in (found, model.accuracy))
     only_mean = len(set(model.accuracy)) == 1  # dgm.py --joint notes no more
     same = found == model.accuracy or (only_mean and math.isclose(ACC, then))
-    as_then = "as its run measured" if same else f"its run had {then:.4f}"
+    other = bool(data_difference(model.data, data.about))
+    as_then = "as its run measured" if same else f"its run had {then:.4f}" + " on its data" * other
     print(f"accuracy by task {' '.join(f'{a:.3f}' for a in found)}")
     print(f"ACC {ACC:.4f}: {as_then}")
     return True
@@ -1753,10 +1758,12 @@ def load_model(path: str, script: str, defaults: argparse.Namespace) -> Model:
             raise UserError(f"--load: {path} was not written by --save of this project")
         if whole["script"] != script:
             other = f"{whole['script']}.py"
-            raise UserError(f"--load: {path} is of {other}: python {other} --load {path}")
+            raise UserError(f"--load: {path} is of {other}: python {other} --load {path} ...")
         if whole["format"] != MODEL_FORMAT:
             raise UserError(f"--load: {path} has format {whole['format']}, this code reads "
                             f"{MODEL_FORMAT}: use version {whole['version']}")  # fmt: skip
+        if not (whole["accuracy"] and all(isinstance(a, float) for a in whole["accuracy"])):
+            raise ValueError("no accuracies")
         args = argparse.Namespace(**(vars(defaults) | whole["args"]))
         for name in sorted(whole["args"].keys() - vars(defaults).keys() - set(NO_EFFECT)):
             print(f"note: {path} was made with --{name.replace('_', '-')}, a flag of version "
@@ -1785,7 +1792,6 @@ def draw_rows(rows: Mapping[str, Tensor], n: int, asked: argparse.Namespace) -> 
     """A picture, a row for each class, of n images uint8 [n, C, H, W]; black where fewer came."""
     from torchvision.utils import make_grid, save_image  # here, as it takes as long as the rest
 
-    check_writable(asked.out)
     if os.path.realpath(asked.out) == os.path.realpath(asked.load):
         raise UserError(f"--out {asked.out}: the model is there; name another file")
     full = [torch.cat([x, x.new_zeros(n - len(x), *x.shape[1:])]) for x in rows.values()]
@@ -1801,7 +1807,7 @@ def draw_rows(rows: Mapping[str, Tensor], n: int, asked: argparse.Namespace) -> 
 def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
     """Write what a run keeps: plain tensors and values, for torch.load(weights_only=True)."""
     header = {"project": PROJECT, "version": __version__, "format": MODEL_FORMAT}
-    about = {name: result[name] for name in ("script", "command", "args", "data", "classes")}
+    about = {name: result[name] for name in ("script", "command", "args", "data", "classes", "environment")}
     whole = header | plain(about | {"accuracy": result["R"][-1], "kept": kept}, packed)
     write_atomically(path, lambda file: torch.save(whole, file))
 

@@ -635,7 +635,8 @@ def learn(
         note_task(record, task, args, iterations=args.epochs * task.steps, layers=layers)
 
         solver = finish(D, task, args, run) if args.classifier_steps else D  # the paper's: D
-        kept.D = D.state_dict()
+        if args.keep_critic:
+            kept.D = D.state_dict()
         if stores(args):  # real images (Table 2)
             store_real(solver, task, args)
         record.R.append(evaluate(solver, data))
@@ -1272,12 +1273,14 @@ ROWS = {
     "dgmw": ("Tables 1, 3, 4", "--preset laptop --method dgmw", "DGMw, laptop"),
     "dgma": ("Tables 1, 4", "--preset laptop --method dgma", "DGMa, laptop"),
     "joint": ("Table 1, JT", "--preset laptop --joint", "joint training (upper bound), laptop"),
-    "joint-raw": ("Table 1, JT", "--preset laptop --joint --classifier-steps 0 --augment 0",
+    "joint-raw": ("Table 1, JT", "--preset laptop --joint --classifier-steps 0 --augment 0 "
+                  "--no-separate-classifier --no-flip --critic-replay",
                   "joint training, laptop, images as they are"),
     "none": ("–", "--preset laptop --replay none", "no replay (lower bound), laptop"),
     "dgmw-residual": ("Table 1", "--preset laptop --net resnet --norm layer --lr 3e-4",
                       "DGMw, laptop, residual nets"),
-    "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0",
+    "raw": ("Sec. 3.3", "--preset laptop --classifier-steps 0 --augment 0 "
+            "--no-separate-classifier --no-flip --critic-replay",
             "DGMw, laptop, the classifier as the GAN leaves it"),
     "no-veto": ("Eq. (5)", "--preset laptop --no-veto", "DGMw, laptop, without the veto"),
     "no-growth": ("Sec. 4", "--preset laptop --no-growth", "DGMw, laptop, without expansion"),

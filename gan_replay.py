@@ -669,6 +669,9 @@ def draw_classes(learned: tuple[Nets, Data], model: common.Model, n: int) -> dic
     seen = data.seen(1)
     if not seen:
         raise common.UserError("--generate: no GAN was trained in this model's run; --evaluate")
+    if late := [c for c in range(len(model.data["classes"])) if c not in seen]:
+        names = ", ".join(model.data["classes"][c] for c in late)
+        print(f"note: no GAN learned {names}: the last task's needs --final-gan", file=sys.stderr)
     made = generate_balanced(data, 1, n * len(seen), nets, args.seed, args)
     return {model.data["classes"][c]: made.x[made.y == c] for c in seen}
 

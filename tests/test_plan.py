@@ -68,13 +68,17 @@ def test_every_figure_and_table_of_the_papers_is_an_item(script):
 
 
 @EACH
-def test_every_row_passes_the_check_of_flags(script):
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10", "imagenet50", "pets"])
+def test_every_row_passes_the_check_of_flags(script, dataset):
+    """Otherwise `make reproduce` on these data would stop there: only what is Unfit is skipped."""
     module = module_of(script)
     for name in [*module.ROWS, *(f"demo/{row}" for row in module.DEMO if row)]:
-        argv = common.with_row(["--row", name, "--seed", "3"], module.ROWS, module.DEMO)
-        if "--generator" in argv:  # Table 2
-            argv += ["--dataset", "imagenet50"]
-        assert module.parse_args(argv).seed == 3
+        if name.startswith("demo/") and dataset != "mnist":
+            continue  # it has data of its own
+        argv = ["--row", name, "--seed", "3", "--dataset", dataset]
+        argv = common.with_row(argv, module.ROWS, module.DEMO)
+        if "--generator" not in argv or dataset == "imagenet50":  # Table 2
+            assert module.parse_args(argv).seed == 3, name
 
 
 def test_an_item_runs_its_rows_and_no_other():
@@ -159,7 +163,7 @@ def test_help_lists_every_item_with_its_hours():
                           encoding="utf-8")  # fmt: skip
     for script, table in TABLES.items():
         for item in table["ITEMS"]:
-            assert re.search(rf"make {script}/{item} .* rows +\d+\.\d h", done.stdout)
+            assert re.search(rf"make {script}/{item} .* rows +(\d+\.\d[+ ]|\? ) h", done.stdout)
     assert (ROOT / "Makefile").read_text(encoding="utf-8").count("\n") <= 180
 
 

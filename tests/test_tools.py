@@ -47,9 +47,9 @@ def left_out(folder, capsys):
     ("joint-seed1", "none-seed1", {}, "--joint is False, not True"),
     ("best-seed2", "none-seed2", {}, "best is no row of gan_replay (python gan_replay.py --rows)"),
     ("none-seed2", "none-seed2", {"args": {"solver_epochs": 7}}, "--solver-epochs is 7, not 5"),
-    ("none-seed2", "none-seed2", {"args": {"dataset": "kmnist"}}, "the others have ('mnist', 0"),
-    ("none-seed2", "none-seed2", {"args": {"train_size": 500}}, "where it has ('mnist', 500"),
-    ("none-seed2", "none-seed2", {"args": {"image_size": 32}}, "the others have 0 where it has 32"),
+    ("none-seed2", "none-seed2", {"args": {"dataset": "kmnist"}}, "others have mnist where it has kmnist"),
+    ("none-seed2", "none-seed2", {"args": {"train_size": 500}}, "it has mnist --train-size 500"),
+    ("none-seed2", "none-seed2", {"args": {"image_size": 32}}, "row's size where it has --image-size 32"),
     ("none-seed2", "none-seed2", {"skipped": "too few classes"}, "do not fit: too few classes"),
 ])  # fmt: skip
 def test_a_file_that_is_not_what_its_name_says_is_named_and_left_out(

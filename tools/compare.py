@@ -15,12 +15,12 @@ import numpy as np
 
 import common
 from tools import benchmark
-from tools.runs import SCRIPTS, SIZES, data_of, figures_of, read, read_all, rows_of
+from tools.runs import SCRIPTS, data_of, figures_of, of_data, read_all, rows_of
 from tools.tables import Runs, markdown_table, mean_sd, metric, metric_digits
 
 # What does not tell how a run came out: where, when and by whom it was made.
 ABOUT = ("command", "args", "timing", "environment", "path", "checksum", "label", "item", "start",
-         "row", "demo", "left_out", "data", "schema")  # fmt: skip
+         "row", "demo", "size", "left_out", "data", "schema")  # fmt: skip
 SMALL = 1e-4  # differences of an accuracy that are shown as less than this
 
 
@@ -85,6 +85,8 @@ def compared(script: str, mine: Runs, theirs: Runs, data: str) -> tuple[str, int
             if other:
                 said = difference(run, other, key)
                 both, equal = both + 1, equal + (said == "equal to the last bit")
+                made = [made_with({name: [one]}) for one in (run, other)]
+                said += f" (yours: {made[0]}, reference: {made[1]})" * (made[0] != made[1])
             rows.append([name, str(run["seed"]), paper_of(script, name, key, data),
                          shown(other, key), shown(run, key), said, metric([*known.values()], key)])
     header = ["row", "seed", f"{key}: paper", "reference", "yours", "yours − reference",
@@ -101,16 +103,16 @@ def made_with(runs: Runs) -> str:
 
 def comparison(yours: str, reference: str) -> str:
     """All scripts of which there are results in both folders."""
-    parts, total, alike = [], 0, 0
+    parts, alone, none, total, alike = [], list[str](), list[str](), 0, 0
     for script in SCRIPTS:
-        here = Path(yours) / script
-        if not any(here.glob("*-seed*.json")):
+        here, mine = Path(yours) / script, read_all(yours, script)
+        if not mine:
+            none.append(script)
             continue
-        mine = read(here, script)
         data = data_of(next(iter(mine.values()))[0])
         beside = Path(reference) / f"{script}-{data[0]}"
         there = beside if any(beside.glob("*-seed*.json")) else Path(reference) / script
-        theirs = read(there, script) if any(there.glob("*-seed*.json")) else {}
+        theirs = read_all(reference, script, "mnist" if there != beside else data[0])
         if theirs and data_of(next(iter(theirs.values()))[0]) != data:
             other = data_of(next(iter(theirs.values()))[0])
             parts.append(f"{script}: {here} is of {of_data(data)}, {there} of {of_data(other)}: "
@@ -121,32 +123,23 @@ def comparison(yours: str, reference: str) -> str:
         absent = len([name for name in rows_of(script) if name in theirs and name not in mine])
         made = f", made with {made_with(theirs)}" if theirs else " (no results there)"
         parts.append(f"## {script}: {here} (made with {made_with(mine)}) and {there}{made}\n\n"
-                     + table + f"\n{absent} more rows are in {there} alone.\n" * (absent > 0))
+                     + table)
+        alone += [f"{absent} of {script}"] * (absent > 0)
     if not parts:
         raise common.UserError(f"{yours} has no results of yours yet: make reproduce")
+    if alone or none:
+        parts.append("Rows that are in the reference alone: "
+                     + ", ".join([*alone, *(f"all of {script}" for script in none)]) + ".\n")
     if total:
         parts.append(f"{alike} of {total} runs are equal to the reference's to the last bit.\n")
     return "\n".join(parts)
 
 
-def of_data(data: tuple) -> str:
-    """A data set and how much of it, in words."""
-    sizes = zip(SIZES, data[1:])
-    return " ".join([data[0], *(f"--{size.replace('_', '-')} {n}" for size, n in sizes if n)])
-
-
-def all_methods(yours: str, reference: str) -> str:
-    """Accuracy and megabytes of your methods on Split-MNIST, the reference's beside."""
-    mine, theirs = ({(e["script"], e["name"]): e for e in benchmark.benchmark(folder)}
-                    for folder in (yours, reference))  # fmt: skip
-    rows = []
-    for key, e in mine.items():
-        other = theirs.get(key)
-        rows.append([f"{key[0]}: {e['label']}", mean_sd(other["ACC"]) if other else "–",
-                     mean_sd(e["ACC"]), f"{other['kept']:.2f}" if other else "–",
-                     f"{e['kept']:.2f}"])  # fmt: skip
-    header = ["Split-MNIST", "accuracy, reference", "yours", "MB kept, reference", "yours"]
-    return markdown_table(header, rows) if rows else ""
+def all_methods(yours: str) -> str:
+    """Accuracy and megabytes of your methods on Split-MNIST."""
+    rows = [[f"{e['script']}: {e['label']}", mean_sd(e["ACC"]), f"{e['kept']:.2f}"]
+            for e in benchmark.benchmark(yours)]  # fmt: skip
+    return markdown_table(["Split-MNIST", "accuracy", "MB kept"], rows) if rows else ""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -156,7 +149,7 @@ def main(argv: list[str] | None = None) -> None:
     some = [run for script in SCRIPTS for runs in read_all(args.yours, script).values()
             for run in runs]  # fmt: skip
     if some and {data_of(run)[0] for run in some} == {"mnist"}:
-        print(all_methods(args.yours, args.reference), end="")
+        print(all_methods(args.yours), end="")
 
 
 if __name__ == "__main__":

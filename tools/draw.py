@@ -59,9 +59,9 @@ def rows_of_item(script: str, item: str, data: str) -> list[str]:
 
 def draw(
     script: str, runs: Runs, folder: Path, item: str = "", form: str = "png"
-) -> dict[str, str]:
-    """Every picture of `runs` into a folder, or that of an item; -> the tables, by name."""
-    module = figures_of(script)
+) -> tuple[dict[str, str], list[str]]:
+    """Pictures of `runs` into a folder, all or an item's; -> the tables by name, the pictures."""
+    module, drawn = figures_of(script), []
     for name, picture in module.PICTURES.items():
         some = {row: runs[row] for row in picture.rows if row in runs}
         if not some or (item and item not in (name, name.partition("_")[0])):
@@ -71,12 +71,13 @@ def draw(
         figure = new_figure(title, wide + picture.each * (len(some) - 1), high)
         if picture.draw(some, figure) is not False:
             save_figure(figure, folder / f"{name}.png", form)
+            drawn.append(name)
     tables = {}
     for name, table in module.TABLES.items():
         some = {row: runs[row] for row in table.rows or runs if row in runs}
         if some and (not item or item == name):
             tables[name] = table.make(some)
-    return {name: table for name, table in tables.items() if table}
+    return {name: table for name, table in tables.items() if table}, drawn
 
 
 def renew(page: str, script: str, tables: dict[str, str], run: dict[str, Any]) -> None:
@@ -106,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     wanted = [name for name in rows_of_item(args.script, args.item, data)
               if f"{name}-paper" not in runs]  # fmt: skip
     results.say_missing(runs, wanted, args.script, args.runs)
-    tables = draw(args.script, runs, folder, args.item, args.format)
+    tables, drawn = draw(args.script, runs, folder, args.item, args.format)
     module = figures_of(args.script)
     if hasattr(module, "bench") and not args.item:  # what `make bench` left there
         found, pictures = module.bench(Path(args.runs))
@@ -119,7 +120,9 @@ def main(argv: list[str] | None = None) -> None:
         common.write_text(folder / name, text)
     if args.docs:
         renew(args.docs, args.script, tables, next(iter(runs.values()))[0])
-    print(f"figures and tables are in {args.figures}")
+    print(f"figures and tables are in {args.figures}" if drawn or text else
+          f"nothing to draw: none of the rows of {args.item or args.script} is there, or these "
+          "runs did not measure it")  # fmt: skip
 
 
 if __name__ == "__main__":

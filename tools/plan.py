@@ -118,13 +118,18 @@ class Plan:
         return "\n".join(lines) + "\n"
 
     def items(self) -> str:
-        """A line per item: its target, how many rows, and the hours they took us on one core."""
+        """A line per item: its target, how many rows, and the hours they took us on one core.
+
+        "+": and more, as some rows are not in reference/; "?": none is.
+        """
         lines = []
         for script, table in self.tables.items():
             for item in table["ITEMS"]:
                 data, rows = self.rows_of(script, item)
-                hours = sum(seconds(data, of, row) for of, row in rows) / 3600
-                lines.append(f"  make {script + '/' + item:<30} {len(rows):>3} rows {hours:6.1f} h"
+                known = [s for of, row in rows if (s := seconds(data, of, row))]
+                more = " " if len(known) == len(rows) else "+"  # some were never timed
+                hours = f"{sum(known) / 3600:.1f}{more}" if known else "? "
+                lines.append(f"  make {script + '/' + item:<30} {len(rows):>3} rows {hours:>7} h"
                              + (f"  ({data})" if data != self.data else ""))  # fmt: skip
         return "\n".join(lines) + "\n"
 

@@ -246,7 +246,8 @@ def page(folder: str, figures: str, base: str) -> str:
     ]
     for script in SCRIPTS:
         text = importlib.import_module(SCRIPTS[script][0]).DEVIATIONS
-        out += [f"### {file_of(script)}", numbered_list(text)]
+        out.append(f"<details><summary><code>{file_of(script)}</code></summary>\n\n"
+                   f"{numbered_list(text)}\n\n</details>")  # fmt: skip
     machines = {run["environment"]["device"] for script in SCRIPTS
                 for some in read_all(folder, script).values() for run in some}  # fmt: skip
     out.append(f"Machines: {', '.join(sorted(machines))}.")

@@ -75,8 +75,8 @@ def read(folder: str | Path, script: str) -> Runs:
     for run in runs:
         run["left_out"] = run.get("left_out") or wrong_with(run, script)
     kept = [run for run in runs if not run["left_out"]]
-    leave_out_the_few(kept, lambda run: "", data_of)
-    leave_out_the_few(kept, lambda run: run["row"], lambda run: run["args"].get("image_size"))
+    leave_out_the_few(kept, lambda run: "", lambda run: of_data(data_of(run)))
+    leave_out_the_few(kept, lambda run: "", lambda run: run["size"])
     leave_out_other_images(kept)
     for why in dict.fromkeys(run["left_out"] for run in runs if run["left_out"]):
         names = " ".join(run["path"] for run in runs if run["left_out"] == why)
@@ -122,11 +122,15 @@ def wrong_with(run: dict[str, Any], script: str) -> str:
     row = rows_of(script).get(name)
     if row is None:
         return f"{name} is no row of {script} (python {start_of(script)} --rows)"
-    why = differs(run, expected(row, name, run))
+    flags = expected(row, name, run)
+    why = differs(run, flags)
     if why and name in row.module.DEMO:
-        small = differs(run, expected(row, f"demo/{name}", run))
-        run["demo"] = not small
-        why = small and why
+        in_demo = expected(row, f"demo/{name}", run)
+        run["demo"] = not differs(run, in_demo)
+        why, flags = ("", in_demo) if run["demo"] else (why, flags)
+    size = run["args"].get("image_size")
+    own = size == getattr(flags, "image_size", size)
+    run["size"] = "images of the row's size" if own else f"--image-size {size}"
     label = row.label.format(**run["args"])
     run |= {"row": name, "label": label, "item": row.item, "start": row.start}
     return why and f"it is not of the row {name}, whose flags are {row.flags or 'none'}: {why}"
@@ -160,6 +164,12 @@ def differs(run: dict[str, Any], flags: argparse.Namespace | None) -> str:
 def data_of(run: dict[str, Any]) -> tuple:
     """The data set and how many images were asked for."""
     return Path(run["args"]["dataset"]).name, *(run["args"].get(size, 0) for size in SIZES)
+
+
+def of_data(data: tuple) -> str:
+    """A data set and how much of it, in words."""
+    sizes = zip(SIZES, data[1:])
+    return " ".join([data[0], *(f"--{size.replace('_', '-')} {n}" for size, n in sizes if n)])
 
 
 def leave_out_the_few(
@@ -235,4 +245,8 @@ def for_claims(folder: str, script: str) -> Runs:
 def read_all(folder: str, script: str, data: str = "mnist") -> Runs:
     """`read` of FOLDER/SCRIPT, or FOLDER/SCRIPT-DATA for other data; {} where there are none."""
     where = Path(folder) / (script if data == "mnist" else f"{script}-{data}")
-    return read(where, script) if any(where.glob("*-seed*.json")) else {}
+    try:
+        return read(where, script) if any(where.glob("*-seed*.json")) else {}
+    except common.Unfit as nothing:
+        print(nothing, file=sys.stderr)
+        return {}

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import common
-from tools.runs import figures_of, read, read_all
+from tools.draw import draw
+from tools.runs import data_of, figures_of, read_all
 from tools.tables import Runs, fill_between_markers
 
 
@@ -52,7 +53,7 @@ STORIES = {
     "grad_predict": Story(
         "A veto by predicted gradients keeps old tasks, if only the predictions were right.",
         {"sgd": "plain SGD", "scalar": "the paper's", "oracle": "true gradients",
-         "improved": "our preset"}, "figure1",
+         "improved": "our preset", "joint": "all at once"}, "figure1",
         "A curve for each task: it should stay up when the next one begins. With predicted "
         "gradients it does not; with true ones (the table) the same rule works."),
 }  # fmt: skip
@@ -80,9 +81,16 @@ def shown(runs: list[dict]) -> str:
 
 def found(name: str) -> dict[str, Runs]:
     """The results of the four papers below results/NAME."""
-    folders = {script: Path("results", name, script) for script in STORIES}
-    return {script: read(folder, script) for script, folder in folders.items()
-            if any(folder.glob("*-seed*.json"))}  # fmt: skip
+    runs = {script: read_all(f"results/{name}", script) for script in STORIES}
+    return {script: some for script, some in runs.items() if some}
+
+
+def picture_of(name: str, script: str, runs: Runs) -> Path | None:
+    """A paper's picture, drawn if it is not there; None if these runs do not allow it."""
+    file = Path("figures", name, script, f"{STORIES[script].picture}.png")
+    if not file.exists():
+        draw(script, runs, file.parent, STORIES[script].picture)
+    return file if file.exists() else None
 
 
 def in_words(name: str, every: dict[str, Runs]) -> str:
@@ -94,7 +102,8 @@ def in_words(name: str, every: dict[str, Runs]) -> str:
         small = f" ({story.small})" if name == "demo" and story.small else ""
         lines += [f"{script}.py, the claim: {story.says}",
                   f"    accuracy on all tasks: {', '.join(values)}{small}",
-                  f"    look at figures/{name}/{script}/{story.picture}.png"]  # fmt: skip
+                  f"    look at {picture_of(name, script, runs) or 'more rows, once they are run'}"
+                  ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -108,12 +117,17 @@ pre { white-space: pre-wrap; background: #8882; padding: .5rem; overflow-wrap: a
 """
 
 
-def table(script: str, name: str, runs: Runs) -> str:
+def table(script: str, runs: Runs) -> str:
     """The rows of a story: the paper's number, the reference's, these."""
     story = STORIES[script]
-    whole = name == "mnist"  # else there is nothing to stand beside
-    paper = figures_of(script).PAPER if whole else {}
-    theirs = read_all("reference", script) if whole else {}
+    first = next(iter(runs.values()))[0]
+    data = data_of(first)[0]
+    whole = not any(data_of(first)[1:])  # else there is nothing to stand beside
+    figures = figures_of(script)
+    elsewhere = getattr(figures, "PAPER_ELSEWHERE", {}).get(data, {})
+    paper = (figures.PAPER if data == "mnist" else elsewhere) if whole else {}
+    theirs = read_all("reference", script, data) if whole else {}
+    whole = whole and bool(data == "mnist" or paper or theirs)
     cells = ["<tr><th>accuracy on all tasks" + "<th>paper<th>reference" * whole + "<th>here"]
     for row, words in story.rows.items():
         known = [v for key, v in paper.get(row, {}).items() if key in ("A_10 (%)", "ACC (%)")]
@@ -137,19 +151,21 @@ def page(name: str, every: dict[str, Runs]) -> str:
         parts.append("<p>In miniature: digits drawn from fonts, small nets, minutes. It shows in "
                      "which direction things go, not the papers' numbers.")  # fmt: skip
     for script, runs in every.items():
-        story, picture = STORIES[script], Path("figures", name, script)
+        story, file = STORIES[script], picture_of(name, script, runs)
         parts += [f"<h2>{script}.py</h2><p>The claim: {html.escape(story.says)}",
-                  table(script, name, runs)]  # fmt: skip
-        file = picture / f"{story.picture}.png"
-        if file.exists():
+                  table(script, runs)]  # fmt: skip
+        if file is None:
+            parts.append(f"<p>No picture yet: it needs more rows (make {script}).")
+        else:
             data = base64.b64encode(file.read_bytes()).decode()
             parts.append(f'<p><img alt="{html.escape(story.says)}" src="data:image/png;base64,'
                          f'{data}">')  # fmt: skip
-        small = f" {story.small.capitalize()}." if name == "demo" and story.small else ""
-        parts.append(f"<p>{html.escape(story.see + small)}")
+            small = f" {story.small.capitalize()}." if name == "demo" and story.small else ""
+            parts.append(f"<p>{html.escape(story.see + small)}")
         row = next(row for row, words in story.rows.items() if words == "the paper's")
         if row in runs:
-            parts.append(f"<pre>{html.escape(runs[row][0]['command'])}</pre>")
+            parts.append(f"<p>“The paper's” alone, made by:<pre>"
+                         f"{html.escape(runs[row][0]['command'])}</pre>")  # fmt: skip
     return "\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""How figures look: one label, colour, line and marker for each method, the same everywhere.
+"""How figures look: one label, colour, line and marker for each method of a script, everywhere.
 
 The colours are those of Okabe and Ito (2008), which colour-blind people tell apart, and two darker
 ones. What may meet in a figure also differs in its line or its marker, for print in grey.
@@ -33,7 +33,7 @@ class Look(NamedTuple):
     label: str
     color: str
     marker: str = "o"
-    ls: str = "-"
+    ls: str | tuple = "-"  # a tuple: dashes as matplotlib takes them
     hollow: bool = False
 
     def line(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -73,11 +73,12 @@ LOOKS = {  # script -> row -> look
         # ImageNet-50: what stands beside DGMw's images, or for them
         "k1000": Look("DGMw, K = 1,000 real images", ORANGE, "o"),
         "k2000": Look("DGMw, K = 2,000", ORANGE, "D", "--"),
-        "k1000-herding": Look("DGMw, K = 1,000, herded", BROWN, "o", "-", hollow=True),
-        "k2000-herding": Look("DGMw, K = 2,000, herded", BROWN, "D", "--", hollow=True),
-        "r75": Look("DGMw, r = 0.75 real", BLUE, "^"),
-        "r50": Look("DGMw, r = 0.5", BLUE, "v", "--"),
-        "r25": Look("DGMw, r = 0.25", SKY, "<", "-"), "r10": Look("DGMw, r = 0.1", SKY, ">", "--"),
+        "k1000-herding": Look("DGMw, K = 1,000, herded", ORANGE, "o", "-.", hollow=True),
+        "k2000-herding": Look("DGMw, K = 2,000, herded", ORANGE, "D", ":", hollow=True),
+        "r75": Look("DGMw, r = 0.75 real", GREEN, "^", "--"),
+        "r50": Look("DGMw, r = 0.5", GREEN, "v", "-."),
+        "r25": Look("DGMw, r = 0.25", GREEN, "<", ":", hollow=True),
+        "r10": Look("DGMw, r = 0.1", GREEN, ">", (0, (5, 1, 1, 1, 1, 1)), hollow=True),
     },
     "synthetic_meta": {
         "synthetic": Look("synthetic data", GREEN),
@@ -103,8 +104,8 @@ LOOKS = {  # script -> row -> look
         "ewc-alone": Look("EWC, nothing stored", RED, "X", ":"),
         "samples-2000": STORED._replace(label="2,000 stored images", ls="--", hollow=False),
         "icarl-2000": Look("iCaRL, 2,000 images", BROWN, "d", "--", hollow=True),
-        "icarl-k1000": Look("iCaRL, K = 1,000", RED, "P", ":"),
-        "icarl-k2000": Look("iCaRL, K = 2,000", RED, "X", "-."),
+        "icarl-k1000": Look("iCaRL, K = 1,000", BROWN, "P", ":"),
+        "icarl-k2000": Look("iCaRL, K = 2,000", BROWN, "X", "-."),
     },
 }  # fmt: skip
 BEGINS, ENDS = ("split-", "std-"), ("-pairs", "-paper")  # the same method on another benchmark

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 import tools.figures.dgm as dgm
 from tools.runs import figures_of, read_all
-from tools.style import BLUE, new_figure
+from tools.style import look, new_figure
 from tools.tables import markdown_table, mean_sd
 
 # The rows of DGM's Table 1: label, script, run
@@ -65,11 +65,12 @@ def draw_table_1(folder: str) -> Figure:
                      2.2 + 2.6 * len(found), 4.2)  # fmt: skip
     axes = fig.subplots(1, len(found), sharey=True, squeeze=False)[0]
     labels = [label for label, _, _ in TABLE_1][::-1]
+    color = {label: look(script, name).color for label, script, name in TABLE_1}
     for ax, (data, rows) in zip(axes, found.items()):
         for label, (values, paper) in rows.items():
             y = labels.index(label)
-            ax.plot([min(values), max(values)], [y, y], color=BLUE, lw=4, alpha=0.3)
-            here = dict(color=BLUE, ms=6, label="here; bar: range over seeds")
+            ax.plot([min(values), max(values)], [y, y], color=color[label], lw=4, alpha=0.3)
+            here = dict(color=color[label], ms=6, label="here; bar: range over seeds")
             ax.plot(statistics.fmean(values), y, "o", **here)
             ax.plot(paper, y, "D", mfc="none", mec="k", ms=7, label="the paper")
         ax.set(title=DATA_NAMES[data], xlabel="accuracy (%)", yticks=range(len(labels)),

@@ -1,9 +1,11 @@
 """Tables in Markdown: mean ± sample standard deviation (n); pages that they are written into."""
 
 import base64
+import functools
 import os
 import re
 import statistics
+import textwrap
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,10 +84,12 @@ def results_table(runs: Runs, metrics: Sequence[str], paper: dict[str, dict[str,
 
 
 def numbered_list(text: str) -> str:
-    """The items "1. ...", "2. ..." of a script's DEVIATIONS as Markdown, a line each."""
+    """The items "1. ...", "2. ..." of a script's DEVIATIONS as Markdown."""
     block = re.split(r"^(?= *1\. )", text, maxsplit=1, flags=re.M)[1].split("\n\n")[0]
     items = re.split(r"\n\s*(?=\d+\. )", "\n" + block)
-    return "\n".join(" ".join(item.split()) for item in items if item.strip())
+    fill = functools.partial(textwrap.fill, width=120, subsequent_indent="   ",
+                             break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    return "\n".join(fill(" ".join(item.split())) for item in items if item.strip())
 
 
 def unpack_images(packed: dict[str, Any]) -> np.ndarray:

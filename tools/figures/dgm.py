@@ -222,7 +222,7 @@ def beside(runs: Runs, names: tuple[str, ...]) -> Runs:
     """Rows of beyond/episodic.py, named episodic:ROW: what lies in the folder beside dgm's."""
     here = Path(next(iter(runs.values()))[0]["path"]).parent
     there = here.with_name(here.name.replace("dgm", "episodic"))
-    if not any(there.glob("*-seed*.json")):
+    if there == here or not any(there.glob("*-seed*.json")):
         return {}
     found = read(there, "episodic")
     return {f"episodic:{name}": found[name] for name in names if name in found}
