@@ -1807,7 +1807,8 @@ def draw_rows(rows: Mapping[str, Tensor], n: int, asked: argparse.Namespace) -> 
 def save_model(path: str, result: dict[str, Any], kept: dict[str, Any]) -> None:
     """Write what a run keeps: plain tensors and values, for torch.load(weights_only=True)."""
     header = {"project": PROJECT, "version": __version__, "format": MODEL_FORMAT}
-    about = {name: result[name] for name in ("script", "command", "args", "data", "classes", "environment")}
+    about = {name: result[name] for name in ("script", "command", "args", "data", "classes")}
+    about |= {name: result["environment"][name] for name in ("commit", "torch", "device")}
     whole = header | plain(about | {"accuracy": result["R"][-1], "kept": kept}, packed)
     write_atomically(path, lambda file: torch.save(whole, file))
 

@@ -1414,7 +1414,8 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     yes_no = argparse.BooleanOptionalAction
     paper = "paper (defaults are the paper's, or our choice: Deviations)"
     add = parser.add_argument_group(paper).add_argument
-    add("--preset", choices=["paper", "laptop", "improved"], default="paper", help="of defaults")
+    add("--preset", choices=["paper", "laptop", "improved"], default="paper",
+        help="which defaults to use")
     add("--tasks", type=int, default=0, help="stop after so many; 0: all")
     add("--classes-per-task", type=int, default=1, help="(Sec. 4)")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
@@ -1426,7 +1427,8 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     add("--ngf", type=int, default=6, help="units of G's last masked layer (Sec. 4: 10 %% of "
         "MeRGAN's size, DGMa 44 %%); each earlier one has twice as many. Residual: of every layer")
     add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
-    add("--norm", choices=["batch", "layer", "none"], default="batch", help="in D (Deviation 13)")
+    add("--norm", choices=["batch", "layer", "none"], default="batch",
+        help="normalisation in D (Deviation 13)")
     add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
     add("--lr-decay", action=yes_no, default=False, help="--lr falls to 0 in a task's second half")
     add("--gp-batch-size", type=int, default=32, help="images per step for L_gp; 0: all of them")
@@ -1437,7 +1439,8 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
         help="D classifies replayed images in every step; else only --classifier-steps do")
     add = parser.add_argument_group("steps of the classifier alone (beyond the paper)").add_argument
     add("--classifier-steps", type=int, default=0, help="so many at the end of a task")
-    add("--separate-classifier", action=yes_no, default=False, help="of a net that is not D")
+    add("--separate-classifier", action=yes_no, default=False,
+        help="a classifier of its own, instead of D's classes")
     add("--classifier-images", choices=["real", "generated", "auto"], default="real",
         help="of the current task's classes: real, or generated like the replayed ones, so that "
         "real against generated is no cue; auto: real if they are hardly told apart")
@@ -1469,8 +1472,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--growth", action=yes_no, default=True, help="G gets new units (Sec. 3.2)")
     add("--keep-critic", action=yes_no, default=False, help="one D for all tasks (Deviation 1)")
     add("--real-ratio", type=float, default=0.0, help="r, real among the replayed ones (Table 2)")
-    add("--memory-size", type=int, default=0, help="instead: K, real images stored (Table 2)")
-    add("--choice", choices=["random", "herding"], default="random", help="of them (Sec. 4)")
+    add("--memory-size", type=int, default=0, help="K, real images stored in all; not with "
+        "--real-ratio (Table 2)")
+    add("--choice", choices=["random", "herding"], default="random",
+        help="how stored real images are chosen (Sec. 4)")
     add("--generator", default="", metavar="FILE", help="train only the classifiers, on images "
         "from what a run with --keep-generator wrote; or the name of its row")
     add("--keep-generator", action=yes_no, default=False, help="also write it, as OUT.generator")
@@ -1597,8 +1602,8 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
 12. Real images (Table 2). Of the N images replayed of a class, rN are real (--real-ratio), or K
     divided by the classes so far, the task's own too (--memory-size). N is the number of images of
     a class in the current task. --choice herding takes them by iCaRL's Algorithm 4, when their
-    class has just been learned. Where a classifier sees the task's own classes generated, as many
-    images of them are real as of an old class: else looking real would mean being old.
+    class has just been learned. A classifier that learns from generated images sees the same number
+    of real images of new and of old classes: else it could tell old ones by looking real.
 13. WGAN-GP. The gradient penalty has weight 1, the critic one step for each of G's, on the same
     fakes, Adam (0.5, 0.999). The paper gives none of these; Gulrajani et al. (2017), whom it cites,
     have 10, five steps, (0, 0.9), and no BatchNorm in the critic. --preset paper has DCGAN's there

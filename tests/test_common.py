@@ -286,6 +286,7 @@ def test_sizes_out_of_range_are_refused(mnist, tmp_path):
     make_folder(tmp_path / "pets")
     assert "--train-size 21 is more than the 20" in complaint("mnist", tmp_path, train_size=21)
     assert "--test-size 7 is more than the 6" in complaint("pets", tmp_path, test_size=7)
+    assert "is more than the 10000" in complaint("glyphs", tmp_path, train_size=9, test_size=10**8)
     assert "--image-size" in complaint("glyphs", image_size=-1)
 
 

@@ -504,3 +504,20 @@ def test_the_page_has_a_row_for_each_stored_model():
     assert all(f"[{path.name}]" in table for path in KEPT) and "`–`" not in table
     text = (ROOT / page.PAGE).read_text(encoding="utf-8")
     assert all(f"{path.name}](../reference/models/{path.name})" in text for path in KEPT)
+
+
+@pytest.mark.parametrize("accuracy", [[], "0.5", [0.5, "x"], None])
+def test_a_file_without_accuracies_is_one_line(accuracy, tmp_path, capsys):
+    whole = torch.load(ROOT / "reference/models/grad_predict.pt", weights_only=True)
+    torch.save(whole | {"accuracy": accuracy}, tmp_path / "odd.pt")
+    line = fails(capsys, "grad_predict", "--load", tmp_path / "odd.pt", "--evaluate")
+    assert "cannot be read, or --save did not write it" in line
+
+
+def test_a_model_of_another_machines_device_is_used_on_this_one(models, tmp_path, capsys):
+    whole = torch.load(models["gan_replay"], weights_only=True)
+    whole["args"]["device"] = "cuda:7"
+    torch.save(whole, tmp_path / "other.pt")
+    out = tmp_path / "a.png"
+    go("gan_replay", "--load", tmp_path / "other.pt", "--generate", "1", "--out", out)
+    assert out.exists()

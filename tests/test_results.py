@@ -403,7 +403,8 @@ def test_your_runs_stand_beside_the_references_seed_by_seed(folder, tmp_path, ca
     assert row.endswith("(2) |")  # the reference's spread over its seeds
     change(yours / "ngen12000-seed1.json", lambda run: run["metrics"].pop("ACC"))  # it died
     row = rows_with(compared(), "| ngen12000 | 1 |")[0]
-    assert f" | – | R by up to {apart:.4f} (yours: torch 9.9.0, reference: " in row and row.endswith("(2) |")
+    assert f" | – | R by up to {apart:.4f} (yours: torch 9.9.0, reference: " in row
+    assert row.endswith("(2) |")
     for name in ("none-seed0", "ngen12000-seed1"):
         change(yours / f"{name}.json", lambda run: run["args"].update(dataset="fashion-mnist"))
     assert "is of fashion-mnist" in compared()

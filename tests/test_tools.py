@@ -41,15 +41,39 @@ def left_out(folder, capsys):
     return [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out: ")]
 
 
+def test_a_row_at_another_size_than_the_others_is_left_out(folder, capsys):
+    put(folder, "ngen1200-seed0", "ngen1200-seed0", args={"image_size": 14})
+    (line,) = left_out(folder, capsys)
+    assert "ngen1200-seed0.json" in line and "where it has --image-size 14" in line
+
+
+def test_a_script_whose_rows_were_all_skipped_stops_no_tool(folder, capsys):
+    (folder / "gan_replay").mkdir()
+    put(folder / "gan_replay", "none-seed0", skipped="too few classes")
+    assert runs.read_all(str(folder), "gan_replay") == {}
+    assert "no row of gan_replay could run" in capsys.readouterr().err
+
+
+def test_what_draws_nothing_says_so(folder, capsys):
+    draw.main(["gan_replay", "--item", "figure6", "--runs", str(folder), "--figures", str(folder)])
+    assert "nothing to draw: none of the rows of figure6" in capsys.readouterr().out
+
+
+def test_dgms_results_may_lie_in_a_folder_of_any_name(tmp_path, capsys):
+    shutil.copy(ROOT / "reference/dgm/none-seed0.json", tmp_path)
+    draw.main(["dgm", "--runs", str(tmp_path), "--figures", str(tmp_path)])
+    assert "figures and tables are in" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name, of, change, says", [
     ("none-seed7", "none-seed0", {}, "it is of seed 0, not of 7"),  # a copied seed
     ("improved-seed0", "none-seed0", {}, "not of the row improved, whose flags are --preset imp"),
     ("joint-seed1", "none-seed1", {}, "--joint is False, not True"),
     ("best-seed2", "none-seed2", {}, "best is no row of gan_replay (python gan_replay.py --rows)"),
     ("none-seed2", "none-seed2", {"args": {"solver_epochs": 7}}, "--solver-epochs is 7, not 5"),
-    ("none-seed2", "none-seed2", {"args": {"dataset": "kmnist"}}, "others have mnist where it has kmnist"),
+    ("none-seed2", "none-seed2", {"args": {"dataset": "kmnist"}}, "have mnist where it has kmnist"),
     ("none-seed2", "none-seed2", {"args": {"train_size": 500}}, "it has mnist --train-size 500"),
-    ("none-seed2", "none-seed2", {"args": {"image_size": 32}}, "row's size where it has --image-size 32"),
+    ("none-seed2", "none-seed2", {"args": {"image_size": 32}}, "it has --image-size 32"),
     ("none-seed2", "none-seed2", {"skipped": "too few classes"}, "do not fit: too few classes"),
 ])  # fmt: skip
 def test_a_file_that_is_not_what_its_name_says_is_named_and_left_out(
