@@ -1084,6 +1084,9 @@ DEMO = {  # the same in miniature
 # --------------------------------------------------------------------------------------------
 
 
+IMPROVED = dict(method="sum", predictor="pseudo-inputs")  # what --preset improved changes
+
+
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Flags; `--preset improved` only moves defaults, so that each change can be undone by name."""
     parser = common.new_parser(__doc__)
@@ -1138,7 +1141,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="where f or its gradient is not finite, write a result that counts as dead, no error")
     common.add_model_flags(parser)
     if common.preset_of(argv) == "improved":
-        parser.set_defaults(method="sum", predictor="pseudo-inputs")
+        parser.set_defaults(**IMPROVED)
     args = parser.parse_args(argv)
     check(args)
     return args
