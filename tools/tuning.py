@@ -25,8 +25,8 @@ HEAD = """# What was chosen, and how
 
 Where a paper is silent, or where a preset goes beyond it, some settings were chosen by these runs:
 on training images that were held out, never on test images, and with seeds of ten and more, which
-no result has. Each line is a try. `python -m tools.tuning table` makes this page from
-[reference/tuning/](../reference/tuning/).
+no result has. Each line is a try; times are upper bounds, as the machine was shared.
+`python -m tools.tuning table` makes this page from [reference/tuning/](../reference/tuning/).
 """
 
 
