@@ -1577,7 +1577,9 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    own, is generated once before it, as bytes, and shown in all epochs. No run chooses anything on
    real images of old classes; but laptop and improved were tuned on 10,000 held-out training images
    of *all* classes (most of these runs are not kept; the last: docs/tuning.md), and the generators
-   of 10 on four classes and one seed.
+   of 10 on four classes and one seed. Rate and steps of all these generators, DGM's too, had three
+   tries each on five classes (docs/tuning.md): twice the rate changes little, twice the steps helps
+   all a little but retrained MeRGAN; so all share them.
 9. laptop is smaller: 16×16 pixels, two masked layers of 32 and 16 units (DGMw and DGMa alike start
    at 24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
    epochs. Adam's rate falls to 0 in the second half of a task, the critic has LayerNorm (BatchNorm
