@@ -1075,7 +1075,7 @@ DEMO = {  # the same in miniature
     "": "--dataset glyphs --image-size 14 --train-size 5000 --test-size 1000 --iterations 300 "
         "--lr 0.03 --n-pseudo 200",
     "sgd": "--method sgd", "scalar": "--method mask", "oracle": "--predictor oracle",
-    "joint": "--method joint", "improved": "--preset improved",
+    "improved": "--preset improved",
 }  # fmt: skip
 
 

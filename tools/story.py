@@ -53,7 +53,7 @@ STORIES = {
     "grad_predict": Story(
         "A veto by predicted gradients keeps old tasks, if only the predictions were right.",
         {"sgd": "plain SGD", "scalar": "the paper's", "oracle": "true gradients",
-         "improved": "our preset", "joint": "all at once"}, "figure1",
+         "improved": "our preset"}, "figure1",
         "A curve for each task: it should stay up when the next one begins. With predicted "
         "gradients it does not; with true ones (the table) the same rule works."),
 }  # fmt: skip
