@@ -141,6 +141,7 @@ results/$(4)/$(1)/$(2)-seed$(3).json: $(6) | $(READY) results/$(4)/.data-is-ther
 endef
 
 define item  # script, item, data set, results it needs
+$(if $(filter $(1)/$(2),$(MAKECMDGOALS)),$(call same,$(3)))
 .PHONY: $(1)/$(2)
 $(1)/$(2): $(4)
 	$(DRAW) $(1) --item $(2) --runs results/$(3)/$(1) --figures figures/$(3)/$(1)
@@ -163,8 +164,9 @@ figures/%/tables.md:
 asked = $(if $(filter $1,$(NAME)),$(strip $(DATASET)),$1)
 here  = $(or $(patsubst %/train,%,$(abspath $(firstword $(wildcard $(asked)/train $(strip $(DATA))/$(asked)/train)))),$1)$(addprefix \
 	@,$(strip $(IMAGE_SIZE)))
-OTHER := $(strip $(foreach d,$(NAME) imagenet50,$(if $(filter-out $(call here,$d),$(shell cat results/$d/.data-is-there 2>/dev/null)),$d)))
-$(if $(OTHER),$(error results/$(OTHER) is not of $(call here,$(OTHER)) (see .data-is-there in it): move it away))
+same  = $(if $(filter-out $(call here,$1),$(shell cat results/$1/.data-is-there 2>/dev/null)),$(error results/$1 is of \
+	$(shell cat results/$1/.data-is-there), not of $(call here,$1): move it away))
+$(call same,$(NAME))
 results/%/.data-is-there: | $(READY)
 	$(PY) -m tools.fetch $(call asked,$*) $(strip $(DATA)) $(@D) --image-size $(or $(strip $(IMAGE_SIZE)),0) --mark $(call here,$*)
 

@@ -1684,9 +1684,9 @@ def use_model(
         return False
     if "generate" in asked and generate is None:
         raise UserError(f"--generate: {script}.py makes no images")
+    model = load_model(asked.load, script, parse([]))
     if "generate" in asked:
         check_writable(asked.out)
-    model = load_model(asked.load, script, parse([]))
     if model.args.device != "cpu":  # its machine's
         model.args.device = "auto"
     flags = {name: v for name, v in vars(asked).items() if name not in ("load", "evaluate")}

@@ -140,10 +140,26 @@ def test_two_folders_of_one_name_do_not_share_results(tmp_path):
         assert "move it away" in line and line.count("\n") == 1
         line = make("gan_replay/figure1", f"DATASET={tmp_path}/a/pets-of-a-test", "IMAGE_SIZE=9",
                     code=2)  # fmt: skip
-        assert "pets-of-a-test@9 " in line and "move it away" in line
+        assert "not of" in line and "pets-of-a-test@9: " in line and "move it away" in line
     finally:
         mark.unlink()
         mark.parent.rmdir()
+
+
+def test_a_mark_of_other_data_stops_only_what_needs_these_data(tmp_path):
+    mark = ROOT / "results/imagenet50/.data-is-there"
+    if mark.exists():
+        pytest.skip("there are results of ImageNet-50")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        mark.write_text("/elsewhere/imagenet50\n", encoding="utf-8")
+        assert "--row" in make("gan_replay/figure1", "DATASET=glyphs")
+        line = make("dgm/table2", "DATASET=glyphs", code=2)
+        assert "is of /elsewhere/imagenet50, not of" in line and line.count("\n") == 1
+    finally:
+        mark.unlink()
+        if not any(mark.parent.iterdir()):
+            mark.parent.rmdir()
 
 
 def test_results_of_other_images_are_seen_before_the_first_run(tmp_path):

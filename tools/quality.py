@@ -60,4 +60,4 @@ def example_table(folder: str) -> str:
     every = mean_sd([100 * run["metrics"]["ACC"] for run in found["improved"]], 1)
     return (f"{table}\n\nAfter the last task, {' and '.join(others)}; one seed each, "
             f"{seconds / 60:.0f} minutes on one core of an {device.split(' (')[0]}.\n"
-            f"With other seeds, too, this preset ends at {every} %.")
+            f"This preset over all its seeds, in per cent (how many): {every}.")
