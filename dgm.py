@@ -1437,6 +1437,7 @@ def shared_flags(parser: argparse.ArgumentParser) -> None:
     add("--aux-fakes", action=yes_no, default=True, help="D classifies fakes too (Deviation 7)")
     add("--critic-replay", action=yes_no, default=True,
         help="D classifies replayed images in every step; else only --classifier-steps do")
+    add("--keep-critic", action=yes_no, default=False, help="one D for all tasks (Deviation 1)")
     add = parser.add_argument_group("steps of the classifier alone (beyond the paper)").add_argument
     add("--classifier-steps", type=int, default=0, help="so many at the end of a task")
     add("--separate-classifier", action=yes_no, default=False,
@@ -1470,7 +1471,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="of s: also in each epoch (Eq. 4), or over the epochs alone, as in DGMa")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
     add("--growth", action=yes_no, default=True, help="G gets new units (Sec. 3.2)")
-    add("--keep-critic", action=yes_no, default=False, help="one D for all tasks (Deviation 1)")
     add("--real-ratio", type=float, default=0.0, help="r, real among the replayed ones (Table 2)")
     add("--memory-size", type=int, default=0, help="K, real images stored in all; not with "
         "--real-ratio (Table 2)")

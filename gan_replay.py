@@ -296,9 +296,6 @@ def gan_step(gan: Gan, real: Tensor, y: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------
 
 
-EVALS = 4  # points per epoch on the training curves (Figs. 1, 2, 3)
-
-
 @dataclass
 class Record:
     """What becomes JSON."""
@@ -339,10 +336,7 @@ def learn_solver(
     steps = -(-n // args.batch_size)  # per epoch
     # the paper: --solver-epochs
     epochs = repeats(args.solver_epochs, args.solver_steps, n, args.batch_size)
-    # For the record alone: steps before this task; where the curves have points (Figs. 1, 2, 3)
-    begun = record.tasks[t - 1]["last_step"] if t else 0
-    marks = {steps * k // EVALS for k in range(1, EVALS + 1)}  # the last of each quarter epoch
-    record.tasks[t] |= {"solver_images": epochs * n, "last_step": begun + epochs * steps}
+    marks = note_lesson(record, t, epochs * n, epochs * steps)  # steps with a point in the figures
     opt = torch.optim.Adam(nets.solver.parameters(), args.solver_lr, fused=True)  # Deviation 1
     for epoch in run.epochs("solver", epochs, solver=nets.solver, opt=opt, record=record):
         nets.solver.train()
@@ -353,10 +347,8 @@ def learn_solver(
                 opt.param_groups[0]["lr"] = args.solver_lr * (1 - (epoch + step / steps) / epochs)
             x = distorted(to_float(images.x[index]), args)  # the paper: unchanged
             total += solver_step(nets.solver, opt, x, images.target[index])
-            if step in marks:
-                with run.aside("evaluation", "solver"):
-                    at = begun + epoch * steps + step
-                    record.curve.append([at, *accuracies(nets.solver, data)])
+            if epoch * steps + step in marks:
+                note_point(record, marks[epoch * steps + step], nets.solver, data, run)
         run.check_finite("lower --solver-lr", total.item())
     nets.solver.eval()
     record.R.append(accuracies(nets.solver, data))
@@ -528,6 +520,9 @@ def distorted(x: Tensor, args: argparse.Namespace) -> Tensor:
 # --------------------------------------------------------------------------------------------
 
 
+POINTS = 20  # of each task on the training curves
+
+
 def load_data(args: argparse.Namespace, device: torch.device) -> Data:
     """The data set on the device, cut into tasks; UserError where it does not fit the flags."""
     data = common.load_chosen(args)
@@ -590,6 +585,23 @@ def describe(
     if missing and args.replay != "none":
         names = ", ".join(missing)
         print(f"warning: task {t + 1}: nothing replayed of classes {names}", file=sys.stderr)
+
+
+def note_lesson(record: Record, t: int, images: int, steps: int) -> dict[int, int]:
+    """Note how much the solver learns from in task t; of its steps in the task (1 to `steps`) those
+    with a point on the training curves, and their numbers counted from the first task."""
+    begun = record.tasks[t - 1]["last_step"] if t else 0
+    record.tasks[t] |= {"solver_images": images, "last_step": begun + steps}
+    at = (steps * k // POINTS for k in range(1, POINTS + 1))
+    return {step: begun + step for step in at}
+
+
+def note_point(
+    record: Record, step: int, solver: nn.Module, data: Data, run: common.Run
+) -> None:
+    """A point on the training curves (Figs. 1, 2, 3); its seconds are not the solver's."""
+    with run.aside("evaluation", "solver"):
+        record.curve.append([step, *accuracies(solver, data)])
 
 
 def measure(

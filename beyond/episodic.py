@@ -47,32 +47,11 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 import dgm
-from dgm import Data, to_float
+from dgm import Data, herding, to_float
 
 # --------------------------------------------------------------------------------------------
 # iCaRL (Rebuffi et al. 2017): which images are kept, how they classify, what is learned
 # --------------------------------------------------------------------------------------------
-
-
-def herding(features: Tensor, m: int) -> Tensor:
-    """The m of n images, by their features [n, d], whose mean follows the class's: int64 [m].
-
-    Every prefix of the answer is a good choice too, so that the memory shrinks by cutting its end.
-    """
-    phi = F.normalize(features, dim=1)  # [n, d]; the paper normalises every feature and mean
-    mu = F.normalize(phi.mean(0), dim=0)  # [d]
-    total, free, chosen = torch.zeros_like(mu), torch.ones(len(phi), device=phi.device), []
-    for _ in range(min(m, len(phi))):
-        # Alg. 4: p_k = argmin_x || μ - 1/k (φ(x) + Σ_{j<k} φ(p_j)) ||. Both have norm 1, so it is
-        # the largest inner product; |total + φ|² = |total|² + 2 total·φ + 1.
-        along = phi @ total
-        norm = (total @ total + 2 * along + 1).clamp(min=1e-12).sqrt()
-        cosine = (phi @ mu + total @ mu) / norm
-        best = cosine.masked_fill(free == 0, -math.inf).argmax()
-        free[best] = 0  # Deviation 7
-        total = total + phi[best]
-        chosen.append(best)
-    return torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.int64)
 
 
 def class_means(features: Tensor, label: Tensor, n_seen: int) -> Tensor:

@@ -282,6 +282,8 @@ def learn(
             task.old_y = past.names
 
         D = dgm.new_critic(data, task.seen, args)
+        if args.keep_critic:
+            dgm.add_outputs(D, past.D)
         gan = Gan(G, D, args)
         for i in run.epochs("gan", args.epochs, G=G, D=D, opt_G=gan.opt_G, opt_D=gan.opt_D,
                             record=record):  # fmt: skip
@@ -293,6 +295,8 @@ def learn(
         iterations = args.epochs * task.steps
         dgm.note_task(record, task, args, named=memory.told, iterations=iterations)
         solver = dgm.finish(D, task, args, run) if args.classifier_steps else D
+        if args.keep_critic:
+            past.D = D.state_dict()
         if not memory.told:
             past.names = name(solver, task)
         record.R.append(dgm.evaluate(solver, data))

@@ -256,7 +256,7 @@ def main(argv: list[str] | None = None) -> None:
     result: dict = {}
     for kind, more in (("vae", ["--gan-batch-size", "128"]), ("gan", [])):
         args = gan_replay.parse_args([*flags, *more])
-        gan_replay.EVALS, gan_replay.LATENT = 1, 2 if kind == "vae" else 100
+        gan_replay.POINTS, gan_replay.LATENT = 1, 2 if kind == "vae" else 100
         loops = {"ours": ours, "avalanche": theirs}
         runs: dict = {name: [] for name in loops}
         for _ in tqdm(range(given.times), desc=kind, disable=None, leave=False):

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     common.check_writable(args.out)
     torch.set_num_threads(1)
-    gan_replay.EVALS = 1
+    gan_replay.POINTS = 1
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for script, least in LEAST.items():

@@ -16,7 +16,7 @@ FEW = "--dataset glyphs --images 400 --epochs 1 --times 1 --race-images 400 --ra
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch):
     """A bench may set these of gan_replay."""
-    monkeypatch.setattr(gan_replay, "EVALS", gan_replay.EVALS)
+    monkeypatch.setattr(gan_replay, "POINTS", gan_replay.POINTS)
     monkeypatch.setattr(gan_replay, "LATENT", gan_replay.LATENT)
 
 

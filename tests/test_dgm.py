@@ -466,20 +466,25 @@ def test_replay_is_of_old_classes_only_and_nothing_real_is_kept(tmp_path, monkey
 # ----------------------------------------------------------------------- real images in the replay
 
 
-def test_herding_against_a_brute_force():
-    torch.manual_seed(0)
-    h = torch.randn(9, 4, dtype=torch.double)
-    chosen = dgm.herding(h, 5).tolist()
-    h = h / h.norm(dim=1, keepdim=True)
-    mu, taken = h.mean(0) / h.mean(0).norm(), []
-    for _ in range(5):
-        def distance(i):
-            mean = h[i] + sum(h[j] for j in taken)
-            return (mu - mean / mean.norm()).norm().item()
-
-        taken.append(min((i for i in range(9) if i not in taken), key=distance))
-    assert chosen == taken and len(set(chosen)) == 5
-    assert len(dgm.herding(h, 30)) == 9 and len(dgm.herding(h, 0)) == 0
+@pytest.mark.parametrize("n, d, m", [(12, 3, 7), (9, 2, 9), (5, 4, 8), (30, 8, 10)])
+def test_herding_against_a_brute_force(n, d, m):
+    """Alg. 4, with the distances computed as they are written."""
+    features = torch.randn(n, d, generator=torch.Generator().manual_seed(n), dtype=torch.double)
+    phi = [row / row.norm() for row in features]
+    mu = sum(phi) / n
+    mu = mu / mu.norm()
+    chosen = []
+    for k in range(1, min(m, n) + 1):
+        distances = {}
+        for i in range(n):
+            if i not in chosen:
+                mean = (phi[i] + sum((phi[j] for j in chosen), torch.zeros(d))) / k
+                distances[i] = (mu - mean / mean.norm()).norm().item()
+        chosen.append(min(distances, key=distances.get))
+    assert dgm.herding(features, m).tolist() == chosen
+    shorter = dgm.herding(features, 3).tolist()
+    assert shorter == chosen[:3]  # Alg. 5 may cut the end
+    assert len(dgm.herding(features, 0)) == 0
 
 
 def test_how_many_real_images_are_kept():

@@ -78,27 +78,6 @@ def test_nets_take_any_image(net, features, norm):
 # ------------------------------------------------------------------------------------ iCaRL
 
 
-@pytest.mark.parametrize("n, d, m", [(12, 3, 7), (9, 2, 9), (5, 4, 8), (30, 8, 10)])
-def test_herding_against_a_brute_force(n, d, m):
-    """Alg. 4, with the distances computed as they are written."""
-    features = torch.randn(n, d, generator=torch.Generator().manual_seed(n), dtype=torch.double)
-    phi = [row / row.norm() for row in features]
-    mu = sum(phi) / n
-    mu = mu / mu.norm()
-    chosen = []
-    for k in range(1, min(m, n) + 1):
-        distances = {}
-        for i in range(n):
-            if i not in chosen:
-                mean = (phi[i] + sum((phi[j] for j in chosen), torch.zeros(d))) / k
-                distances[i] = (mu - mean / mean.norm()).norm().item()
-        chosen.append(min(distances, key=distances.get))
-    assert episodic.herding(features, m).tolist() == chosen
-    shorter = episodic.herding(features, 3).tolist()
-    assert shorter == chosen[:3]  # Alg. 5 may cut the end
-    assert len(episodic.herding(features, 0)) == 0
-
-
 def test_herded_images_stand_for_the_class_better_than_random_ones():
     torch.manual_seed(0)
     features = torch.randn(200, 16) + 0.5
