@@ -22,8 +22,8 @@ n_gen          --n-gen                images generated per previous task (or in 
 BWT, FWT       R, common.summarise    R[i][j]: accuracy on task j after i tasks; row 0: untrained
 
 The deviations that matter most (all of them, with reasons: DEVIATIONS, at the end of this file):
-the paper gives no sizes, optimizers or epochs; n_gen counts per previous task; no GAN is trained
-after the last task.
+the paper gives no sizes of layers, optimizers or epochs; n_gen counts per previous task; no GAN is
+trained after the last task.
 
     python gan_replay.py --dataset glyphs --train-size 2000 --test-size 1000 --n-gen 400 \\
         --gan-epochs 10 --gan-batch-size 16 --gan-width 32 --solver-epochs 8
@@ -49,7 +49,8 @@ from torch import Tensor
 # --------------------------------------------------------------------------------------------
 # The mix (Sec. 2): what task t is learned from
 # --------------------------------------------------------------------------------------------
-# Read `mix` first. An `if` on a flag is a variant; a comment names the paper's branch.
+# Read `mix` first. Flags switch on variants; where the code branches on one, a comment says which
+# branch is the paper's.
 
 CHUNK = 1000  # images generated at a time
 LATENT = 100  # numbers in z
@@ -272,8 +273,8 @@ class Gan:
 def gan_step(gan: Gan, real: Tensor, y: Tensor) -> Tensor:
     """A step of D, then one of G; both losses [2].
 
-    real [B, C, H, W]: images of the mix (from task 1 on, the old G's too), which D shall call
-    real; y [B], their classes, is for ToldGenerator alone.
+    real [B, C, H, W]: images of the mix, which D learns to score high (for t > 0 also those that
+    the last G has made); y [B], their classes, is for ToldGenerator alone.
     """
     z = torch.randn(len(y), LATENT, device=y.device)
     fake = gan.G(z, y)  # [B, C, H, W]
@@ -459,7 +460,8 @@ def stored(data: Data, t: int, n: int, args: argparse.Namespace) -> Images:
     """Vanilla replay (Sec. 4): n real images, equally many of each earlier task (all it has, if
     fewer); --balance repeats them to as many as the task once had.
 
-    A random choice, made once per task: of a fixed total each task stores fewer when one is added.
+    Each task's images are shuffled once and the first n / t kept: of a fixed total every old task
+    keeps fewer, a part of those before, when a task is added.
     """
     chosen, count = [], 0
     for j in range(t):
@@ -480,9 +482,9 @@ def from_new_gan(
 ) -> Images:
     """The solver's images for task t from G_t, about equally many of each class.
 
-    Were only the old classes generated, the solver could know them by that. `auto` still takes real
-    images of the new classes if a small classifier tells fewer than 80 % apart from generated ones
-    (common.ALIKE). Old classes keep their soft targets.
+    If only old classes were generated, looking generated would give them away. `auto` still takes
+    real images of the new classes if a small classifier tells fewer than 80 % apart from generated
+    ones (common.ALIKE). Old classes keep their soft targets.
     """
     K_t = len(data.seen(t + 1))
     n = max(len(mixed.x) // K_t, 1) * K_t
@@ -588,8 +590,8 @@ def describe(
 
 
 def note_lesson(record: Record, t: int, images: int, steps: int) -> dict[int, int]:
-    """Note how much the solver learns from in task t; of its steps in the task (1 to `steps`) those
-    with a point on the training curves, and their numbers counted from the first task."""
+    """Note how many images the solver sees in task t, and its last step; {step within the task:
+    step counted from the first task} of those with a point on the training curves."""
     begun = record.tasks[t - 1]["last_step"] if t else 0
     record.tasks[t] |= {"solver_images": images, "last_step": begun + steps}
     at = (steps * k // POINTS for k in range(1, POINTS + 1))
@@ -720,7 +722,6 @@ ROWS = {
                   "GAN replay, {n_gen} in total"),
     "total12000": ("Sec. 4, fixed number", "--n-gen-mode total --n-gen 12000",
                    "GAN replay, {n_gen} in total"),
-    "digits": ("–", "--final-gan", "n_gen = {n_gen}, a GAN after the last task too"),
     "rate": ("–", "--gan-lr 2e-4", "n_gen = {n_gen}, DCGAN's learning rate"),
     "improved": ("–", "--preset improved", "improved"),
     "improved-reset": ("–", "--preset improved --no-keep-gan", "GAN reset, as in the paper"),
@@ -739,7 +740,7 @@ ITEMS = {
     "table": ("ngen12000", "ngen1200", "ngen120000", "none", "joint", "real", "bytes", "mlp",
               "balance", "balance1200", "rate", "mlp-rate", "constant", "shuffled",
               "shuffled1200"),
-    "cost": ("digits", "total12000", "real", "improved"),
+    "cost": ("ngen12000", "total12000", "real", "improved"),
     "tradeoff": ("total300", "total1200", "total4000", "total12000", "ngen12000", "bytes"),
     "quality": ("ngen12000", "ngen1200", "improved", "improved-reset"),
     "improved": ("improved", "improved-reset", "improved-real", "improved-mlp", "improved-plain",
@@ -871,22 +872,23 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """
 Deviations, and choices where the paper is silent:
- 1. Not given: sizes, optimizers, epochs. Solver: MLP of two layers of 400, 5
-    epochs per task, batches of 128, Adam 1e-3, its moments new in each task. GAN: like DCGAN, of 64
-    and 32 channels, without BatchNorm in D and with PyTorch's initial weights (the MLP: 256 and 512
-    units); z of 100 standard normal numbers, pixels in [-1, 1]; non-saturating loss; each batch of
-    64 is a step of D on real and generated images, then one of G on the same generated ones (a
-    last, smaller batch is left out, as many implementations do); Adam 1e-3, β₁ 0.5; 5, 6, 7, 8
-    epochs after tasks 1 to 4; D is reset with G, the solver keeps its weights. All nets together
+ 1. Not given: sizes of layers, optimizers, epochs. Solver: MLP of two layers of 400, 5 epochs per
+    task, batches of 128, Adam 1e-3, its moments new in each task. GAN: like DCGAN, of 64 and 32
+    channels, without BatchNorm in D and with PyTorch's initial weights (the MLP: 256 and 512 units,
+    with BatchNorm in G); z of 100 standard normal numbers, pixels in [-1, 1]; non-saturating loss;
+    each batch of 64 is a step of D on real and generated images, then one of G on the same
+    generated ones (a last, smaller batch is left out, as many implementations do); Adam 1e-3, β₁
+    0.5; 5, 6, 7, 8 epochs after tasks 1 to 4 (the first as many as the solver's; the paper has
+    different numbers); D is reset with G, the solver keeps its weights. All nets together, D too,
     are smaller than the paper's 5.7 MB (on MNIST, with convolutions); optimizers are not counted.
  2. n_gen is per previous task. The paper says that the data grow linearly with the tasks "if we
     want to preserve the number of samples for each class". --n-gen-mode total fixes the sum; new
     tasks keep all their images, which the paper would have cut to stay balanced.
  3. No GAN is trained after the last task, as nothing would be generated by it. --final-gan trains
     it, and so do --solver-images auto and generated (--preset improved), for the last task.
- 4. "Validation" is the test set; nothing is chosen on it. Choices were made on training images held
-    out (--validation); docs/tuning.md has the steps and --solver-images of --preset improved, the
-    other tries are not kept.
+ 4. "Validation" is the test set; nothing is chosen on it. Figs. 1 to 3 show accuracy on each task
+    met so far, and their mean. Choices were made on training images held out (--validation);
+    docs/tuning.md has those of --preset improved, the other tries are not kept.
  5. Images are generated with BatchNorm's running statistics, so that an image does not depend on
     its batch, and kept as bytes. Labels are the solver's most probable class. An image that it
     takes for a class still to come is kept (--balance drops it).

@@ -210,8 +210,8 @@ def logits_of(W: list[Tensor], x: Tensor) -> Tensor:
 @torch.no_grad()
 def measured(theta: Tensor, x: Tensor, y: Tensor, shapes: list) -> tuple[Tensor, Tensor]:
     """∇ [P] at θ of the mean loss on images x [B, D] with labels y [B, K]; and that loss."""
-    # autograd.grad(cross_entropy(logits_of(views(theta, shapes), x), y), theta), and no
-    # more; by hand (skip it), as other methods need its parts a and d
+    # the same as autograd.grad(cross_entropy(logits_of(views(theta, shapes), x), y), theta), by
+    # hand because EWC and others need a and d; you can skip `back_propagate`
     a, d, loss = back_propagate(views(theta, shapes), x, y)
     return gradient(a, d, 1 / len(x)), loss
 
@@ -454,8 +454,8 @@ class Distilled(Predictors):
         return sum(p.numel() for p in self.h.parameters()) if self.mu else 0
 
 
-# What is recorded: how much worse h is than 0, and what a detector may look at, the loss of h, that
-# of f; and the norm of ∇
+# Recorded in every iteration: how much worse h is than predicting 0; h's loss; f's loss; the norm
+# of ∇. --detector looks at one of them.
 SIGNALS = ("gain", "predictor", "loss", "gradient")
 WINDOW, HISTORY = 20, 200  # iterations that a detector compares
 THRESHOLD = 1.5  # standard deviations above the past that are an alarm
@@ -476,7 +476,7 @@ def learn_stream(state: State, data: Data, args: argparse.Namespace, run: common
         record.signals.append(statistics_of(past.current(theta), grad, loss))
         since = max(0, i + 1 - WINDOW - HISTORY, *(at + 1 for at in record.alarms[-1:]))
         if alarm([row[SIGNALS.index(args.detector)] for row in record.signals[since:]]):
-            past.end(theta, task)  # the new task already, which no predictor allowed here looks at
+            past.end(theta, task)  # already the new task; no predictor allowed here looks at it
             past.begin(data, args)
             record.alarms.append(i)
         delta = grad = with_momentum(grad, state, args.ema)
@@ -659,7 +659,8 @@ class Ewc(Past):
 
 
 def learn_jointly(state: State, data: Data, args: argparse.Namespace, run: common.Run) -> None:
-    """All at once: each image of a batch is of a random task. No upper bound: sums step further."""
+    """All at once: each image of a batch is of a random task. Not an upper bound: --method sum
+    takes larger steps and may end higher."""
     theta, device = state.theta, data.x.device
     perms = torch.stack([task.perm for task in data.tasks])  # [T, D]
     for i in run.epochs("f", len(perms) * args.iterations, state=state):
@@ -743,7 +744,7 @@ class PseudoInputs(Past):
             at_f = torch.rand(()).item() < AT_F
             if not at_f and self.age % NET_LIFE == 0:
                 self.net = new_parameters(self.data.shapes, theta.device)
-            # A cosine over the task; if nobody tells how long that is, about its mean.
+            # The rate falls along a cosine; at half of it if nobody tells how long a task will be.
             part = min(1, self.steps / (self.args.iterations * self.args.pseudo_steps))
             decay = (1 + math.cos(math.pi * part)) / 2 + 0.01
             if self.args.boundaries == "detect":
@@ -1189,8 +1190,8 @@ Deviations, and choices where the paper is silent (docs/ measures those that mat
     units of ∇, on 256 random coordinates of the current minibatch gradient; optimiser, rate and
     steps are not given: Adam 1e-3, one step per iteration, h and Adam anew for each task. θ and ∇
     are each divided by their standard deviation as the task begins, which is undone before the h_i
-    are averaged; --h-scale raw was the worst of six tries, 2,048 coordinates in place of 256 the
-    best, below plain SGD all the same (docs/tuning.md). The last task needs no h.
+    are averaged; --h-scale raw was the worst of six tries; 2,048 coordinates in place of 256 gave
+    a little more (docs/tuning.md). The last task needs no h.
  2. h takes one number, so the mean of all h_i is tabulated once per task on 16,384 points and
     looked up, not computed for 335,114 coordinates.
  3. Images are in [0, 1]; --inputs standardised has mean 0 and standard deviation 1 (of all pixels
@@ -1202,8 +1203,10 @@ Deviations, and choices where the paper is silent (docs/ measures those that mat
  5. --boundaries detect: log10 of h's loss over all coordinates, by a table of h renewed every 50
     iterations, signals a new task when the mean of 20 iterations is 1.5 deviations above the 200
     before them, chosen on permutations that no row has; so it is deaf for 220 after an alarm. Until
-    an alarm the predictor of the old task learns the new one. Rows detect and detect-scales train f
-    by plain SGD, so that only the detector is judged; improved-detect looks at f's loss.
+    an alarm the predictor of the old task learns the new one. Only a rise is an alarm, though the
+    paper names no direction. Rows detect and detect-scales train f by plain SGD, so that only the
+    detector is judged; detect-scales multiplies the loss of every second task, and so its gradient
+    and f's steps, by a tenth; improved-detect looks at f's loss.
  6. --preset improved is not the paper's: its prediction is the gradient of f's loss on 800 learned
     inputs per task (128 in each step), so the places and values of all parameters count; it is no h
     with more inputs, which the paper leaves for later. Predictions are added as in Eq. (2), but
@@ -1220,6 +1223,9 @@ Deviations, and choices where the paper is silent (docs/ measures those that mat
     smallest of them. The importance is the Fisher on 6,400 images, labels drawn from f.
  9. Sec. 2.1's other optimiser is momentum as a running mean of ∇ (--ema), so that α keeps its
     meaning; it is not reset between tasks, and replaces ∇ in Eq. (5), too.
+10. Controls. "True" gradients of old tasks (oracle, oracle-pairs) are measured on a batch of 64
+    images of each; best-scalar is their mean in 1,000 intervals of θ. A dead network stands in the
+    tables, but in no curve where others live.
 """
 
 

@@ -718,9 +718,10 @@ def main(argv: list[str] | None = None) -> None:
 
 DEVIATIONS = """Deviations, and choices where the papers are silent (docs/ gives the reasons):
  1. All methods run in DGM's protocol, with the trunk of dgm.py's critic and Adam at its rate: one
-    class per task, one head, so that rows differ in the memory alone. The figures that DGM quotes
-    were measured by Chaudhry et al. in another one; --preset source comes near it. Unlike dgm.py's
-    D, the net keeps its weights from task to task, as weights are what three of the methods keep.
+    class per task (rows icarl-k: ten, --preset source: two), one head, so that rows differ in the
+    memory alone. The figures that DGM quotes were measured by Chaudhry et al. in another one;
+    --preset source comes near it. Unlike dgm.py's D, the net keeps its weights from task to task,
+    as weights are what three of the methods keep.
  2. Every step shows as many stored images as new ones, and every class weighs the same in the
     loss, as in dgm.py. iCaRL draws from the union of both, as its Algorithm 3 says (--mix).
  3. One penalty with the weights after the last task, not one for every task (EWC++).

@@ -403,8 +403,10 @@ and λ_RA = 1 (of 0.1, 1, 10) were chosen after four classes of MNIST, on 10,000
 with 20,000 training images and seed 0, and are taken everywhere: on glyphs-rgb EWC's generator
 hardly changes, nor learns. Rate and steps are DGM's: each method, DGMw and DGMa too, had three
 tries on held-out images of five classes (docs/tuning.md). Twice the rate changes little; twice the
-steps helps all a little but retrained MeRGAN. On photographs DGR's classifier learns from real
-images of the new class, as what it generates has no name: a handicap that no other row has.
+steps helps all a little but retrained MeRGAN. A D that goes on with added outputs (--keep-critic)
+helps DGR by a point and harms the other three; so all have a new one. On photographs DGR's
+classifier learns from real images of the new class, as what it generates has no name: a handicap
+that no other row has.
 """
 
 

@@ -48,7 +48,7 @@ STORED = Look("stored images", ORANGE, "s", "-", hollow=True)
 LOOKS = {  # script -> row -> look
     "gan_replay": {
         "none": NONE, "joint": JOINT,
-        "ngen12000": Look("GAN replay", BLUE), "digits": Look("GAN replay", BLUE),
+        "ngen12000": Look("GAN replay", BLUE),
         "ngen1200": Look("GAN replay, {n_gen:,} images per task", SKY, "v", "-.", hollow=True),
         "total12000": Look("GAN replay, {n_gen:,} images in total", SKY, "^", "--"),
         "real": STORED._replace(label="all images stored", ls=":"),

@@ -96,7 +96,7 @@ def draw_seen(runs: Runs, figure: Figure) -> None:
             ax.errorbar(t, seen.mean(0), seen.std(0, ddof=min(1, len(seen) - 1)), capsize=2,
                         **line_of(name, runs))  # fmt: skip
             ax.set(xlabel="after task", xticks=t, ylim=(0, 1.02))
-    for ax, title in zip(axes, ("as trained (the paper: with the test batch's statistics)",
+    for ax, title in zip(axes, ("as trained (by default: with the test batch's statistics)",
                               "without transduction")):
         ax.set_title(title)
     axes[0].set(ylabel="accuracy on the classes seen")
