@@ -68,7 +68,8 @@ def draw(
             continue
         wide, high = picture.size
         title = picture.title.format(label=next(iter(some.values()))[0]["label"])
-        figure = new_figure(title, wide + picture.each * (len(some) - 1), high)
+        wide = max(wide + picture.each * (len(some) - 1), 0.11 * max(map(len, title.split("\n"))))
+        figure = new_figure(title, wide, high)
         if picture.draw(some, figure) is not False:
             save_figure(figure, folder / f"{name}.png", form)
             drawn.append(name)
@@ -81,9 +82,10 @@ def draw(
 
 
 def renew(page: str, script: str, tables: dict[str, str], run: dict[str, Any]) -> None:
-    """The tables of a page, between its marks SCRIPT NAME; of other data than MNIST those alone
-    that have marks SCRIPT DATA NAME there. Between SCRIPT deviations stands the script's list."""
-    data = results.data_of(run)[0]
+    """The tables of a page, between its marks SCRIPT NAME; of other data than all of MNIST those
+    alone that have marks SCRIPT DATA NAME there. Between SCRIPT deviations stands the script's
+    list."""
+    data = results.of_data(results.data_of(run))
     text = Path(page).read_text(encoding="utf-8") if Path(page).is_file() else ""
     if data == "mnist" and f"<!-- begin {script} deviations -->" in text:
         module = importlib.import_module(results.SCRIPTS[script][0])

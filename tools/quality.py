@@ -42,6 +42,7 @@ def of(script: str) -> Callable[[Runs, Figure], bool]:
 
 
 EXAMPLE = ("gan_replay", "glyphs-rgb")  # the worked example of docs/your_data.md
+BESIDE = ("dgm", "glyphs-rgb-12000")  # dgm.py on the same images
 
 
 def example_table(folder: str) -> str:
@@ -58,6 +59,13 @@ def example_table(folder: str) -> str:
     seconds, device = run["timing"]["wall_s"], run["environment"]["device"]
     table = markdown_table(header, rows).rstrip()
     every = mean_sd([100 * run["metrics"]["ACC"] for run in found["improved"]], 1)
+    beside = read_all(folder, *BESIDE)
+    dgm = {name: mean_sd([100 * run["metrics"]["ACC"] for run in some], 1)
+           for name, some in beside.items()}  # fmt: skip
+    minutes = [run["timing"]["wall_s"] / 60 for run in beside["improved"]]
     return (f"{table}\n\nAfter the last task, {' and '.join(others)}; one seed each, "
             f"{seconds / 60:.0f} minutes on one core of an {device.split(' (')[0]}.\n"
-            f"This preset over all its seeds, in per cent (how many): {every}.")
+            f"This preset over all its seeds, in per cent (how many): {every}.\n"
+            f"`dgm.py --preset improved` on these images, a class at a time: {dgm['improved']} in "
+            f"{min(minutes):.0f} to {max(minutes):.0f} minutes;\nwithout replay {dgm['none']}, all "
+            f"at once {dgm['joint-improved']} ([tables](reference/dgm-{BESIDE[1]}/tables.md)).")
