@@ -68,8 +68,7 @@ def draw(
             continue
         wide, high = picture.size
         title = picture.title.format(label=next(iter(some.values()))[0]["label"])
-        wide = max(wide + picture.each * (len(some) - 1), 0.11 * max(map(len, title.split("\n"))))
-        figure = new_figure(title, wide, high)
+        figure = new_figure(title, wide + picture.each * (len(some) - 1), high)
         if picture.draw(some, figure) is not False:
             save_figure(figure, folder / f"{name}.png", form)
             drawn.append(name)

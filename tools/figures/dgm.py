@@ -196,7 +196,7 @@ def draw_samples(runs: Runs, figure: Figure) -> None:
     if any(is_wide(some) for some in runs.values()):
         figure.set_size_inches(10 * len(runs), 2.8)
     else:
-        figure.set_size_inches(3 * len(runs), 3.4)
+        figure.set_size_inches(max(3 * len(runs), 5), 3.4)  # the title must fit
     for ax, name in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs):
         x = np.concatenate([unpack_images(g) for g in runs[name][0]["grids"]])  # [N, C, H, W]
         H, parts = x.shape[2], [tiled(x[i : i + 100], 10) for i in range(0, len(x), 100)]
