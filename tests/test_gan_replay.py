@@ -313,6 +313,17 @@ def test_row_0_is_the_untrained_net_and_grids_are_one_a_gan(tmp_path):
     assert result["curve"][-1][1:] == result["R"][-1]
 
 
+@pytest.mark.parametrize("epochs, per_epoch", [(5, 469), (16, 94), (80, 19)])
+def test_the_curves_have_twenty_points_per_task_however_many_epochs(epochs, per_epoch):
+    record = gan_replay.Record(tasks=[{"last_step": 7}, {}])
+    marks = gan_replay.note_lesson(record, 1, epochs * 60_000, epochs * per_epoch)
+    assert len(marks) == 20 and max(marks) == epochs * per_epoch
+    assert marks == {step: 7 + step for step in marks}
+    assert record.tasks[1]["last_step"] == 7 + epochs * per_epoch
+    if epochs == 5:  # the paper's presets: a point each quarter of an epoch
+        assert set(marks) == {e * 469 + 469 * k // 4 for e in range(5) for k in (1, 2, 3, 4)}
+
+
 def test_images_are_drawn_with_running_statistics(tmp_path, monkeypatch):
     """So that an image does not depend on the batch it is drawn in (Deviation 5)."""
     training, generate = [], gan_replay.generate

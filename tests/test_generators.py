@@ -199,6 +199,21 @@ def test_the_old_classifier_names_what_dgr_generates(tmp_path, monkeypatch):
     assert (seen[2].old_y == 0).all()  # so the names are that classifier's
 
 
+def test_a_critic_that_goes_on_begins_with_the_last_ones_weights(tmp_path, monkeypatch):
+    began, add_outputs = [], dgm.add_outputs
+
+    def note(D, last):
+        add_outputs(D, last)
+        began.append(last and all(torch.equal(D.state_dict()[key][: len(v)], v)
+                                  for key, v in last.items() if key.startswith("a")))  # fmt: skip
+
+    monkeypatch.setattr(dgm, "add_outputs", note)
+    run(tmp_path / "new.json")
+    assert began == []  # the default: a new one in each task
+    run(tmp_path / "kept.json", "--keep-critic")
+    assert began[0] == {} and len(began) > 1 and all(began[1:])
+
+
 @MEMORIES
 def test_a_generator_keeps_its_size_and_says_how_it_drifts(memory, tmp_path):
     result = run(tmp_path / "r.json", "--memory", memory)

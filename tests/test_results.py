@@ -251,6 +251,12 @@ def costs(run, *seconds):
     return {"tasks": tasks, "args": args, "timing": {"tasks": times}}
 
 
+def test_reuse_is_set_beside_what_a_mask_would_meet_by_chance():
+    layers = [dict(size=100, used=30, new=20, reused=9), dict(size=300, used=70, new=10, reused=1)]
+    run = {"tasks": [{"layers": []}, {"layers": layers[:1]}, {"layers": layers}]}
+    assert claims.reuse(run) == {"task 2": 9 / 29, "last task": 10 / 40, "by chance": 100 / 400}
+
+
 def test_what_is_free_and_what_learning_takes_are_counted_from_layers():
     layers = [dict(size=100, used=30, new=20, reused=9), dict(size=300, used=0, new=50, reused=0)]
     task = {"layers": layers, "disc": {"weights": 4 * 500_000}}

@@ -222,3 +222,16 @@ def test_the_story_has_three_lines_a_paper_and_a_page_that_needs_nothing_else(
     assert all(link.startswith("data:") for link in links) and "<script" not in page
     with pytest.raises(common.UserError, match="results/nothing has no results"):
         story.main(["nothing"])
+
+
+def test_a_part_of_a_data_set_renews_no_table_of_the_whole(tmp_path):
+    page = tmp_path / "page.md"
+    marks = ("dgm table1", "dgm glyphs-rgb table1")
+    text = "\n".join(f"<!-- begin {mark} -->\nold\n<!-- end {mark} -->" for mark in marks) + "\n"
+    for dataset in ("mnist", "glyphs-rgb"):
+        page.write_text(text)
+        draw.renew(str(page), "dgm", {"table1": "new"},
+                   {"args": {"dataset": dataset, "train_size": 500}})  # fmt: skip
+        assert page.read_text() == text
+        draw.renew(str(page), "dgm", {"table1": "new"}, {"args": {"dataset": dataset}})
+        assert page.read_text().count("new") == 1
