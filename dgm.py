@@ -1287,8 +1287,14 @@ ROWS = {
             "DGMw, laptop, the classifier as the GAN leaves it"),
     "no-veto": ("Eq. (5)", "--preset laptop --no-veto", "DGMw, laptop, without the veto"),
     "no-growth": ("Sec. 4", "--preset laptop --no-growth", "DGMw, laptop, without expansion"),
-    "no-aux-fakes": ("Fig. 1", "--preset laptop --no-aux-fakes", "DGMw, laptop, L_c without fakes"),
-    "kept-critic": ("Sec. 4", "--preset laptop --keep-critic", "DGMw, laptop, one critic for all"),
+    # as raw, since the classifier's own steps would hide what D has learned
+    "no-aux-fakes": ("Fig. 1", "--preset laptop --classifier-steps 0 --augment 0 "
+                     "--no-separate-classifier --no-flip --critic-replay --no-aux-fakes",
+                     "DGMw, laptop, L_c without fakes, the classifier as the GAN leaves it"),
+    "kept-critic": ("Sec. 4", "--preset laptop --classifier-steps 0 --augment 0 "
+                    "--no-separate-classifier --no-flip --critic-replay --keep-critic",
+                    "DGMw, laptop, one critic for all tasks, as the GAN leaves it"),
+    "no-sparsity": ("Eq. (6)", "--preset laptop --lambda-ru 0", "DGMw, laptop, without R^t"),
     "dgma-local": ("Sec. 3.1", "--preset laptop --method dgma --annealing local",
                    "DGMa, laptop, with local annealing"),
     "dgmw-order": ("–", "--preset laptop --shuffle-classes", "DGMw, laptop, another class order"),
@@ -1333,7 +1339,8 @@ ITEMS = {
                "episodic:icarl", "episodic:ewc", "episodic:rwalk", "episodic:pi"),
     "table2": ("@imagenet50", "joint", "dgmw", "k1000", "k2000", "k1000-herding", "k2000-herding",
                "r75", "r50", "r25", "r10", "real-k1000", "real-k2000", "real-r75", "real-r10",
-               "real-r0", "episodic:icarl-k1000", "episodic:icarl-k2000"),
+               "real-r0", "episodic:icarl-k1000", "episodic:icarl-k2000",
+               "episodic:samples-k1000", "episodic:samples-k2000"),
     "table3": ("dgmw", "dgma", "generators:mergan", "generators:mergan-align"),
     "table4": ("dgmw", "dgma"),
     "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10", "none"),
@@ -1341,7 +1348,7 @@ ITEMS = {
     "figure5": ("dgmw", "dgma", "improved", "generators:mergan-align", "no-veto"),
     "quality": ("dgmw", "dgma", "improved"),
     "ablations": ("joint-raw", "raw", "no-veto", "no-growth", "no-aux-fakes", "kept-critic",
-                  "dgma-local"),
+                  "no-sparsity", "dgma-local"),
     "orders": ("dgmw-order", "dgma-order"),
     "residual": ("@cifar10", "dgmw-residual"),
     "improved": ("improved", "improved-plain", "joint-improved"),
@@ -1512,6 +1519,9 @@ def check(args: argparse.Namespace) -> None:
     if args.generator and (args.critic_replay or not args.separate_classifier):
         raise common.UserError("--generator: with --no-critic-replay and --separate-classifier, "
                                "so that no other part of the run depends on what is replayed")
+    if args.keep_critic and (bound or args.generator):
+        raise common.UserError("--keep-critic: of a GAN's critic; --replay none, --joint and "
+                               "--generator train none")  # fmt: skip
     if args.generator and bound:
         raise common.UserError("--generator is what --replay none and --joint have no use for")
     if args.generator in ROWS:  # of the same data and seed, where make puts it
@@ -1576,8 +1586,7 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    The net grows before a task, so not after the last one; the paper grows after each. Free
    weights keep the values that the last task has left them.
 7. D classifies fakes too, as in AC-GAN. Else it could learn to tell new classes from old by how
-   real an image looks. --no-aux-fakes is the paper's way; on MNIST with laptop, whose classifier
-   learns for 400 more steps without fakes, it makes no difference (one seed).
+   real an image looks. --no-aux-fakes is the paper's way (row no-aux-fakes).
 8. The last epoch counts. What a task replays, as many images of every old class as it has of its
    own, is generated once before it, as bytes, and shown in all epochs. No run chooses anything on
    real images of old classes; but laptop (of digits) and improved were tuned on 10,000 held-out

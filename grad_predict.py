@@ -280,6 +280,7 @@ class Record:
     left: list = field(default_factory=list)  # [iteration, share of ∇'s nonzeros that δ keeps]
     signals: list = field(default_factory=list)  # Sec. 5.1: SIGNALS of every iteration
     alarms: list = field(default_factory=list)  # Sec. 5.1: iterations
+    explained: list = field(default_factory=list)  # [T], after each task: see `note_predictions`
 
 
 @dataclass
@@ -317,6 +318,7 @@ def learn_tasks(state: State, data: Data, args: argparse.Namespace, run: common.
         add_row(state, data)
         if not is_last:
             past.end(theta, task)
+        note_predictions(state, data)
 
 
 # --------------------------------------------------------------------------------------------
@@ -899,6 +901,25 @@ def add_row(state: State, data: Data) -> None:
     state.record.R.append(accuracy)
 
 
+@torch.no_grad()
+def note_predictions(state: State, data: Data) -> None:
+    """R² of each h_i: how much of task i's gradient it explains, all coordinates, at the present θ.
+
+    1 - sum_j (∇_j - h_i(θ_j))² / sum_j ∇_j², so 0 is as good as no prediction; ∇ of 6,400 images.
+    """
+    if type(state.past) is not Predictors:
+        return
+    shares: list[float | None] = []
+    for task, phi in zip(data.tasks, state.past.phis):
+        x, y = images_of(data, task.perm, task.rows[:KEPT_IMAGES])
+        grad, _ = measured(state.theta, x, y, data.shapes)
+        h = functools.partial(predicted, state.past.h, phi)
+        guess = look_up(tabulate(h, state.theta), state.theta)  # as `predict` does
+        share = 1 - ((grad - guess).square().sum() / grad.square().sum()).item()
+        shares.append(round(share, 5) if math.isfinite(share) else None)
+    state.record.explained.append(shares)
+
+
 def follow(
     state: State, step: int, data: Data, args: argparse.Namespace,
     grad: Any = 0.0, delta: Any = None,
@@ -968,7 +989,7 @@ def run(args: argparse.Namespace) -> dict:
         "classes": data.names, "data": data.about,
         "R": record.R, "metrics": metrics, "curve": record.curve, "left": record.left,
         "parameters": state.theta.numel(), "alarms": record.alarms, "signals": record.signals,
-        "fidelity": getattr(state.past, "fidelity", []),
+        "explained": record.explained, "fidelity": getattr(state.past, "fidelity", []),
         "timing": {"wall_s": here.wall_s()},
         "environment": environment | {"machines": here.machines} | common.peak_memory(device),
         # --save keeps f, the permutations, and how f sees bytes x: as (x / 255 - mean) / sd.
@@ -1004,6 +1025,9 @@ ROWS = {
     "scalar": ("Fig. 1(b)", "--method mask", "Eq. (5), h of θ_j, scaled"),
     "scalar-momentum": ("Sec. 2.1", "--ema 0.9", "Eq. (5), h of momentum's update"),
     "sgd-momentum": ("Sec. 2.1", "--method sgd --ema 0.9", "SGD with momentum"),
+    "mean": ("Eq. (2)", "--method mean", "Eq. (2), h of θ_j"),
+    "oracle-mean": ("Eq. (2)", "--method mean --predictor oracle",
+        "Eq. (2), true gradients (old data)"),
     "scalar-pairs": ("Sec. 2.3", "--predictor scalar-pairs", "Eq. (5) with each h_i"),
     "oracle-pairs": ("Sec. 2.3", "--predictor oracle-pairs",
         "Eq. (5) with each true gradient (old data)"),
@@ -1062,9 +1086,10 @@ ITEMS = {
     "figure1": ("sgd", "scalar"),
     "boundaries": ("detect", "detect-scales", "scalar-detect", "improved-detect"),
     "distillation": ("distill", "scalar"),
-    "table": ("sgd", "scalar", "scalar-momentum", "sgd-momentum", "scalar-pairs", "oracle-pairs",
-              "best-scalar", "distill", "detect", "scalar-detect", "oracle", "random-sign",
-              "fixed-sign", "position", "triple-rate", "ewc", "joint", "oracle-sum"),
+    "table": ("sgd", "scalar", "scalar-momentum", "sgd-momentum", "mean", "oracle-mean",
+              "scalar-pairs", "oracle-pairs", "best-scalar", "distill", "detect", "scalar-detect",
+              "oracle", "random-sign", "fixed-sign", "position", "triple-rate", "ewc", "joint",
+              "oracle-sum"),
     "improved": ("sgd", "oracle", "improved", "improved-detect"),
     "split": ("split-sgd", "split-oracle", "split-oracle-sum", "split-ewc", "split-joint",
               "split-improved"),
@@ -1217,7 +1242,7 @@ Deviations, and choices where the paper is silent (docs/ measures those that mat
     (docs/tuning.md): none is much better than this one.
  7. Eq. (5) is applied to the mean of the old gradients, as the paper does "in practice"; to each
     with --predictor scalar-pairs and oracle-pairs. Sec. 2.1 also puts predictions into Eq. (2):
-    --method mean; no row does so with h.
+    --method mean, row mean.
  8. EWC is online EWC: one θ*, the last, and a plain sum of the Fishers, where Eq. (1) has a θ* per
     task (--method ewc-each). All tasks have the same λ, the best of six on held-out images, and the
     smallest of them. The importance is the Fisher on 6,400 images, labels drawn from f.

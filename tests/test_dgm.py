@@ -705,6 +705,7 @@ def fails(capsys, argv, code=2):
         ("--memory-size 20 --replay none", "into a replay"),
         ("--real-ratio 0.5 --joint", "into a replay"),
         ("--choice herding", "give one"),
+        ("--keep-critic --replay none", "train none"), ("--keep-critic --joint", "train none"),
         ("--real-ratio 0.5 --memory-size 20", "not both"),
     ],
 )

@@ -316,6 +316,24 @@ def test_the_mean_of_all_h_and_their_size(scale):
     assert past.size() == 2 * sum(p.numel() for p in past.h.parameters())
 
 
+def test_what_an_h_explains_of_its_tasks_gradient_against_autograd(tmp_path):
+    args, data, theta, past = build("--predictor", "scalar")
+    for task in data.tasks[:2]:
+        for _ in range(50):
+            past.learn(theta, (8 * theta).sin(), task)
+        past.end(theta, task)
+        past.begin(data, args)
+    state = gp.State(theta, past)
+    gp.note_predictions(state, data)
+    for task, phi, share in zip(data.tasks, past.phis, state.record.explained[0]):
+        grad = gradient_at(theta, data, *gp.images_of(data, task.perm, task.rows[: gp.KEPT_IMAGES]))
+        rest = (grad - gp.predicted(past.h, phi, theta)).square().sum() / grad.square().sum()
+        assert share == pytest.approx(1 - rest.item(), abs=1e-3, rel=1e-3)
+    rows = run(tmp_path / "a.json")["explained"]  # after each of three tasks; the last has no h
+    assert [len(row) for row in rows] == [1, 2, 2]
+    assert run(tmp_path / "b.json", "--method", "sgd")["explained"] == []
+
+
 def test_a_finished_h_says_what_it_said_when_its_task_ended():
     args, data, theta, past = build()
     past.learn(theta, theta.square(), data.tasks[0])

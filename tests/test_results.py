@@ -267,6 +267,14 @@ def test_what_is_free_and_what_learning_takes_are_counted_from_layers():
     assert first == 16 * 200 / 1e6 and last == pytest.approx(16 * 500_400 / 1e6)
 
 
+def test_what_the_sparsity_of_masks_saves_is_counted():
+    first = [dict(size=100, used=0, new=50, reused=0), dict(size=300, used=0, new=50, reused=0)]
+    last = [dict(size=200, used=50, new=30, reused=9), dict(size=300, used=50, new=30, reused=1)]
+    tasks = [{"layers": first, "widths": [4, 2]}, {"layers": last, "widths": [9, 3]}]
+    found = claims.thrift({"tasks": tasks})
+    assert found == {"units added": 6, "reserved (%)": pytest.approx((25 + 15) / 2)}
+
+
 def test_a_transition_is_where_masks_are_decided():
     """Half of the masks are open; all are decided at the same epoch of 71."""
     for decided, parts in ((50, (1, 1, 0)), (30, (1, 0, 0)), (69, (1, 1, 1))):
@@ -292,6 +300,16 @@ def test_table_2s_claims_hold_of_the_papers_own_numbers(parts, ours):
                    for names in (ours, ("icarl-k1000", "icarl-k2000")))  # fmt: skip
     assert min(parts(*some, *icarl).values()) > 0
     assert min(parts(*icarl * (len(some) // 8), *some[:8]).values()) < 0
+
+
+def test_table_2s_numbers_hold_of_themselves_and_each_counts():
+    names = (*claims.NUMBERED, "icarl-k1000", "icarl-k2000")
+    numbers = [v for name in names for v in dgm.TABLE_2[name]]
+    assert all(min(margins) > 0 for margins in claims.numbers_of_table_2(*numbers).values())
+    for i in range(len(numbers)):
+        off = [v + 3.1 * (i == j) for j, v in enumerate(numbers)]
+        fails = [name for name, m in claims.numbers_of_table_2(*off).items() if min(m) < 0]
+        assert fails == [names[i // 4]]
 
 
 def test_the_cost_of_a_task_is_taken_in_as_many_epochs_everywhere():
@@ -693,3 +711,11 @@ def test_what_is_taken_from_a_run_of_grad_predict():
     assert claims.boundaries(1)(run) == {"first": 1, "later": 0, "false alarms": 0}
     assert claims.boundaries(2)(run) == {"first": 1, "later": 1, "false alarms": 1}
     assert list(claims.h_or_f(run).values()) == [0.5, 1.0]
+    rise = claims.gain_of_new(run)["a new task rises by"]
+    assert rise == pytest.approx((50 + 30) / 2)  # 10 to 60, 30 to 60
+    assert math.isnan(claims.gain_of_new(run | {"metrics": {"dead": 1.0}})["a new task rises by"])
+    assert set(claims.explained(run).values()) == {None}  # an old result
+    run["explained"] = [[0.5], [0.2, 0.7], [0.1, -0.3]]
+    assert list(claims.explained(run).values()) == pytest.approx([0.6, -0.1])
+    for died in ([[0.5], [0.2, None], [None, None]], [[0.5]]):  # on the way
+        assert math.isnan(claims.explained(run | {"explained": died})["when learned"])
