@@ -677,6 +677,19 @@ def find_folder(name: str, root: Path) -> Path:
     return folder
 
 
+def has_colour(name: str, root: str | Path) -> bool:
+    """Whether images are in colour, for presets: a folder's first training image stands for all."""
+    if name in SOURCES:
+        return SOURCES[name].shape[0] > 1
+    if name in GLYPHS:
+        return name == "glyphs-rgb"
+    try:
+        train = find_folder(name, Path(root)) / "train"
+        return read_images(list_images(train / class_names(train)[0])[:1], 32).shape[1] > 1
+    except (UserError, *DAMAGE):
+        return False  # the loader will say what is wrong
+
+
 def class_names(folder: Path) -> list[str]:
     """The folders in a folder: numbers in their order, then others as text; ValueError if none."""
     with os.scandir(folder) as entries:

@@ -1145,6 +1145,8 @@ def prepare(args: argparse.Namespace) -> tuple[dict, Data, common.Run]:
     data = load_data(args, device)
     common.tell_classes(data.names)
     args.epochs = epochs_of(data, args)
+    if args.preset == "laptop":
+        print(f"--preset laptop: settings for {kind_of(args)}")
     if args.steps:
         print(f"{args.steps} steps per class: {args.epochs} epochs")
     identity = common.identity(args, data.about, free=("keep_generator",))
@@ -1367,26 +1369,26 @@ DEMO = {  # the same in miniature
 # Flags and checks
 # --------------------------------------------------------------------------------------------
 
-# What --preset, --method and the data set (digits: all that are not photographs) give the flags.
-# A "*" is for all. Rows that apply at the same time never set the same flag.
-PHOTOS = "cifar10 imagenet50"
+# What --preset, --method and the data set (its name, if the paper names nets for it, else grey or
+# colour) give the flags. A "*" is for all. Rows that hold at the same time never set the same flag.
+PHOTOS, OTHERS = "cifar10 imagenet50", "grey colour"
 PRESETS = (
     ("*", "dgma", "*", dict(annealing="global")),
     ("*", "*", "imagenet50", dict(classes_per_task=10)),
     ("paper laptop", "dgma", "*", dict(lambda_ru=0.01)),
-    ("paper", "dgma", "digits", dict(ngf=20)),
+    ("paper", "dgma", OTHERS, dict(ngf=20)),
     ("paper", "*", PHOTOS, dict(ngf=128, norm="layer", lr=2e-4)),
     ("paper", "*", "cifar10", dict(net="resnet", ndf=128)),
     ("paper", "*", "imagenet50", dict(net="resnet18", ndf=64)),
     ("laptop improved", "*", "*", dict(image_size=16, lr=1e-3, lr_decay=True, aux_weight=4.0)),
     ("laptop", "*", "*", dict(augment=0.1)),
-    ("laptop", "*", "digits", dict(ngf=16, ndf=16, norm="layer", steps=1220, replay_batch_size=64,
-                                   classifier_steps=400)),
-    ("laptop", "*", PHOTOS, dict(
+    ("laptop", "*", "grey", dict(ngf=16, ndf=16, norm="layer", steps=1220, replay_batch_size=64,
+                                 classifier_steps=400)),
+    ("laptop", "*", PHOTOS + " colour", dict(
         ngf=24, ndf=32, norm="none", batch_size=32, gp_batch_size=16, replay_batch_size=32,
         separate_classifier=True, classifier_width=24, classifier_steps=600,
         classifier_images="generated", flip=True)),
-    ("laptop", "*", "cifar10", dict(steps=1250)),
+    ("laptop", "*", "cifar10 colour", dict(steps=1250)),
     ("laptop", "*", "imagenet50", dict(steps=625, critic_replay=False, keep_generator=True)),
     ("improved", "*", "*", dict(
         ngf=16, ndf=16, norm="layer", steps=1220, replay_batch_size=64, lambda_ru=0.02,
@@ -1395,10 +1397,8 @@ PRESETS = (
 )  # fmt: skip
 
 
-def preset(name: str, memory: str, dataset: str, table: tuple = PRESETS) -> dict:
-    """What the table gives the flags."""
-    data = Path(dataset).name
-    data = data if data in PHOTOS.split() else "digits"
+def preset(name: str, memory: str, data: str, table: tuple = PRESETS) -> dict:
+    """What the table gives the flags; data: one of PHOTOS, grey or colour."""
     found: dict = {}
     for *where, flags in table:
         if all(v in some.split() or some == "*" for some, v in zip(where, (name, memory, data))):
@@ -1406,13 +1406,21 @@ def preset(name: str, memory: str, dataset: str, table: tuple = PRESETS) -> dict
     return found
 
 
+def kind_of(args: argparse.Namespace) -> str:
+    """Which of the table's data sets a run has."""
+    name = Path(args.dataset).name
+    colour = "colour" if common.has_colour(args.dataset, args.data_dir) else "grey"
+    return name if name in PHOTOS.split() else colour
+
+
 def parse_with_presets(
     parser: argparse.ArgumentParser, argv: list[str], *tables: tuple
 ) -> argparse.Namespace:
     """Flags; a preset only moves defaults, so that each change can be undone by name."""
     asked = parser.parse_args([word for word in argv if word not in ("-h", "--help")])
+    data = kind_of(asked)
     for table in tables:
-        moved = preset(asked.preset, asked.memory, asked.dataset, table)
+        moved = preset(asked.preset, asked.memory, data, table)
         parser.set_defaults(**{name: v for name, v in moved.items() if name in asked})
     if common.given(argv, "--epochs"):
         parser.set_defaults(steps=0)
@@ -1601,14 +1609,15 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
    makes the gradient penalty of an image depend on its batch), 64 images are replayed per step, and
    L_c has weight 4 in L_D. When the generator is frozen, the critic's classifier learns for 400
    more steps, on images turned, scaled, sheared and shifted (row raw: without). Sizes, LayerNorm,
-   epochs, replay and steps are for digits. Photographs (sizes: PRESETS) take DCGANs, too, not Sec.
-   4's residual nets; their critic has no normalisation; their classifier is not D but a net of its
-   own, new in each task, which learns for 600 steps from generated images alone, the task's own
-   classes too, distorted as above and half of them mirrored. D of ImageNet-50 is shown no old
-   images, so that all of Table 2 shares one generator. Photographs' settings were first chosen on
-   *test* images (docs/dgm.md); of four tries each of DGMw and aligned MeRGAN on held-out images of
-   CIFAR-10 none is better for both (docs/tuning.md). improved takes MNIST's nets
-   for all images, and 1,220 steps per class: small classes are seen for more epochs.
+   epochs, replay and steps are for grey images. Photographs (sizes: PRESETS) take DCGANs, too, not
+   Sec. 4's residual nets; their critic has no normalisation; their classifier is not D but a net of
+   its own, new in each task, which learns for 600 steps from generated images alone, the task's own
+   classes too, distorted as above and half of them mirrored. Other images in colour take CIFAR-10's
+   settings. D of ImageNet-50 is shown no old images, so that all of Table 2 shares one generator.
+   Photographs' settings were first chosen on *test* images (docs/dgm.md); of four tries each of
+   DGMw and aligned MeRGAN on held-out images of CIFAR-10 none is better for both (docs/tuning.md).
+   improved takes MNIST's nets for all images, and 1,220 steps per class: small classes are seen for
+   more epochs.
 10. Other generators of Table 1 (MeRGAN, DGR, EWC-M): see beyond/generators.py.
 11. Residual nets. The paper names "the ResNet architecture proposed by [20]", which proposes none
     (we take the one of Gulrajani et al. 2017), and ResNet-18, no sizes. Each 3×3 convolution of a

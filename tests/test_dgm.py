@@ -793,6 +793,8 @@ def test_presets_move_defaults_and_flags_undo_them():
         assert dgm.parse_args(["--dataset", dataset]).net == net
     cifar = dgm.parse_args(["--dataset", "cifar10", "--preset", "laptop"])
     assert (cifar.ngf, cifar.ndf, cifar.classifier_images) == (24, 32, "generated")
+    same = vars(dgm.parse_args(["--dataset", "glyphs-rgb", "--preset", "laptop"]))
+    assert same == vars(cifar) | {"dataset": "glyphs-rgb"}  # what counts is colour
     imagenet = dgm.parse_args(["--dataset", "imagenet50", "--preset", "laptop"])
     assert (imagenet.net, imagenet.classes_per_task, imagenet.image_size) == ("dcgan", 10, 16)
 
@@ -865,7 +867,7 @@ def test_the_order_of_the_presets_is_nothing():
     """No two rows that hold together set the same flag."""
     for name in ("paper", "laptop", "improved"):
         for memory in ("dgmw", "dgma"):
-            for data in ("mnist", "cifar10", "imagenet50"):
+            for data in ("grey", "colour", "cifar10", "imagenet50"):
                 chosen = name, memory, data
                 assert dgm.preset(*chosen) == dgm.preset(*chosen, dgm.PRESETS[::-1])
 

@@ -332,6 +332,16 @@ def test_what_tools_leave_behind_is_skipped(tmp_path):
     assert data.classes == ("cat", "dog") and data.y_train.tolist() == [0, 0, 1, 1]
 
 
+def test_colour_is_known_before_anything_is_read(tmp_path):
+    grey, pets = make_folder(tmp_path / "grey"), make_folder(tmp_path / "pets")
+    Image.new("RGB", (2, 2), (9, 8, 7)).save(pets / "train/cat/0.png")
+    (tmp_path / "text").mkdir()
+    for name, colour in (("mnist", False), ("cifar10", True), ("glyphs", False), ("nowhere", False),
+                         ("glyphs-rgb", True), ("pets", True), (str(pets), True), ("grey", False),
+                         (str(grey), False), ("text", False)):  # fmt: skip
+        assert common.has_colour(name, tmp_path) is colour, name
+
+
 def test_numbers_are_ordered_as_numbers(tmp_path):
     make_folder(tmp_path / "digits", ("10", "2", "0", "1"), 1)
     data = common.load_dataset("digits", tmp_path)
