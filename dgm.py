@@ -69,7 +69,7 @@ def up(x: Tensor, W: Tensor) -> Tensor:
 class DGMw:
     """Masks on weights: m_l is shaped as W_l [n, p, k, k]."""
 
-    s_max = 1e4  # of Eq. (3); our choice
+    s_max = 1e4  # of Eq. (3), the authors' (Deviation 18)
 
     @staticmethod
     def layer(x: Tensor, W: Tensor, m: Tensor, norm: nn.Module, act: Callable = F.relu,
@@ -924,6 +924,8 @@ def put_real(
     """Put stored images in the place of some of the replayed ones, n of which are of each class."""
     for c, index in enumerate(stored):
         many = round(args.real_ratio * n) if args.real_ratio else len(index)
+        if args.stored_only:  # the control: none is generated
+            many = n
         rows = (y == c).nonzero().squeeze(1)[:many]
         if len(index):  # repeated where classes have grown
             x[rows] = data.x[index[torch.arange(len(rows), device=index.device) % len(index)]]
@@ -1331,6 +1333,12 @@ ROWS = {
         "--classifier-images real --classifier-steps 1800", "DGMw, r=0.75, real new images"),
     "real-r10": ("Table 2", "--preset laptop --real-ratio 0.1 --generator dgmw "
         "--classifier-images real --classifier-steps 1800", "DGMw, r=0.1, real new images"),
+    "stored-k1000": ("Table 2", "--preset laptop --memory-size 1000 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800 --stored-only",
+        "K=1000, stored images alone"),
+    "stored-k2000": ("Table 2", "--preset laptop --memory-size 2000 --generator dgmw "
+        "--classifier-images real --classifier-steps 1800 --stored-only",
+        "K=2000, stored images alone"),
     "real-r0": ("Table 2", "--preset laptop --generator dgmw "
         "--classifier-images real --classifier-steps 1800", "DGMw, r=0, real new images"),
 }  # fmt: skip
@@ -1341,8 +1349,8 @@ ITEMS = {
                "episodic:icarl", "episodic:ewc", "episodic:rwalk", "episodic:pi"),
     "table2": ("@imagenet50", "joint", "dgmw", "k1000", "k2000", "k1000-herding", "k2000-herding",
                "r75", "r50", "r25", "r10", "real-k1000", "real-k2000", "real-r75", "real-r10",
-               "real-r0", "episodic:icarl-k1000", "episodic:icarl-k2000",
-               "episodic:samples-k1000", "episodic:samples-k2000"),
+               "real-r0", "stored-k1000", "stored-k2000", "episodic:icarl-k1000",
+               "episodic:icarl-k2000"),
     "table3": ("dgmw", "dgma", "generators:mergan", "generators:mergan-align"),
     "table4": ("dgmw", "dgma"),
     "figure2": ("@imagenet50", "joint", "dgmw", "r75", "r50", "r25", "r10", "none"),
@@ -1430,24 +1438,24 @@ def parse_with_presets(
 def shared_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that other generators (beyond/generators.py) have, too."""
     yes_no = argparse.BooleanOptionalAction
-    paper = "paper (defaults are the paper's, or our choice: Deviations)"
+    paper = "paper (defaults are the paper's, its authors' code's, or ours: Deviations)"
     add = parser.add_argument_group(paper).add_argument
     add("--preset", choices=["paper", "laptop", "improved"], default="paper",
         help="which defaults to use")
     add("--tasks", type=int, default=0, help="stop after so many; 0: all")
     add("--classes-per-task", type=int, default=1, help="(Sec. 4)")
     add("--shuffle-classes", action=yes_no, default=False, help="class order by --seed")
-    add("--epochs", type=int, default=101, help="I, per task (Eq. 3; our choice); or --steps")
+    add("--epochs", type=int, default=101, help="I, per task (Eq. 3; the authors'); or --steps")
     add("--steps", type=int, default=0, help="for each class, on average, instead of --epochs")
-    add("--batch-size", type=int, default=64, help="images per step (our choice)")
+    add("--batch-size", type=int, default=64, help="images per step (the authors')")
     add("--net", choices=[*NETS], default="dcgan", help="resnet: residual G and D; resnet18: with "
         "ResNet-18 as D (Sec. 4: the one for CIFAR-10, the other for ImageNet-50)")
     add("--ngf", type=int, default=6, help="units of G's last masked layer (Sec. 4: 10 %% of "
         "MeRGAN's size, DGMa 44 %%); each earlier one has twice as many. Residual: of every layer")
-    add("--ndf", type=int, default=32, help="channels of D's first layer (our choice)")
+    add("--ndf", type=int, default=32, help="channels of D's first layer (the authors')")
     add("--norm", choices=["batch", "layer", "none"], default="batch",
         help="normalisation in D (Deviation 13)")
-    add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (our choice)")
+    add("--lr", type=float, default=2e-3, help="Adam's rate for D, G, masks (the authors')")
     add("--lr-decay", action=yes_no, default=False, help="--lr falls to 0 in a task's second half")
     add("--gp-batch-size", type=int, default=32, help="images per step for L_gp; 0: all of them")
     add("--replay-batch-size", type=int, default=32, help="replayed images per step; 0: the batch")
@@ -1484,7 +1492,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="masks on weights (DGMw) or activations (DGMa)")
     add("--replay", choices=["gan", "none"], default="gan", help="none: the lower bound, no GAN")
     add("--joint", action="store_true", help="JT, the upper bound: no GAN, all real images")
-    add("--lambda-ru", type=float, default=0.08, help="λ_RU, sparsity of masks (our choice)")
+    add("--lambda-ru", type=float, default=0.08, help="λ_RU, sparsity of masks (the authors')")
     add("--annealing", choices=["local", "global"], default="local",
         help="of s: also in each epoch (Eq. 4), or over the epochs alone, as in DGMa")
     add("--veto", action=yes_no, default=True, help="Eq. (5); without it G forgets")
@@ -1492,6 +1500,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--real-ratio", type=float, default=0.0, help="r, real among the replayed ones (Table 2)")
     add("--memory-size", type=int, default=0, help="K, real images stored in all; not with "
         "--real-ratio (Table 2)")
+    add("--stored-only", action=yes_no, default=False, help="replay them alone, nothing generated")
     add("--choice", choices=["random", "herding"], default="random",
         help="how stored real images are chosen (Sec. 4)")
     add("--generator", default="", metavar="FILE", help="train only the classifiers, on images "
@@ -1522,6 +1531,8 @@ def check(args: argparse.Namespace) -> None:
         raise common.UserError("--real-ratio: from 0 to 1")
     if args.real_ratio and args.memory_size:
         raise common.UserError("--real-ratio or --memory-size, not both")
+    if args.stored_only and not stores(args):
+        raise common.UserError("--stored-only: give --memory-size or --real-ratio, too")
     if args.choice != "random" and not stores(args):
         raise common.UserError("--choice: of what --real-ratio or --memory-size stores; give one")
     if args.generator and (args.critic_replay or not args.separate_classifier):
@@ -1596,13 +1607,14 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
 7. D classifies fakes too, as in AC-GAN. Else it could learn to tell new classes from old by how
    real an image looks. --no-aux-fakes is the paper's way (row no-aux-fakes).
 8. The last epoch counts. What a task replays, as many images of every old class as it has of its
-   own, is generated once before it, as bytes, and shown in all epochs. No run chooses anything on
-   real images of old classes; but laptop (of digits) and improved were tuned on 10,000 held-out
-   training images of *all* classes. Most of these runs are not kept; the last are in
-   docs/tuning.md. The settings of the generators of 10 were chosen on four classes with one seed.
-   Rate and steps of all these generators, DGM's too, had three tries each on five classes: twice
-   the rate changes little, twice the steps helps all a little but retrained MeRGAN; so all share
-   them.
+   own, is generated once before it, as bytes. Each step draws 32 of all of them (laptop: 64) at
+   random, so that an old class is seen more rarely than a new one; its weight in L_c makes up for
+   it. No run chooses anything on real images of old classes; but laptop (of digits) and improved
+   were tuned on 10,000 held-out training images of *all* classes. Most of these runs are not kept;
+   the last are in docs/tuning.md. The settings of the generators of 10 were chosen on four classes
+   with one seed. Rate and steps of all these generators, DGM's too, had three tries each on five
+   classes: twice the rate changes little, twice the steps helps all a little but retrained MeRGAN;
+   so all share them.
 9. laptop is smaller: 16×16 pixels, two masked layers of 32 and 16 units (DGMw and DGMa alike start
    at 24 % of MeRGAN's size; the paper has 10 and 44 %), 16 channels in the critic's first layer, 13
    epochs. Adam's rate falls to 0 in the second half of a task, the critic has LayerNorm (BatchNorm
@@ -1633,17 +1645,18 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
     class has just been learned. A classifier that learns from generated images sees the same number
     of real images of new and of old classes: else it could tell old ones by looking real.
 13. WGAN-GP. The gradient penalty has weight 1, the critic one step for each of G's, on the same
-    fakes, Adam (0.5, 0.999). The paper gives none of these; Gulrajani et al. (2017), whom it cites,
-    have 10, five steps, (0, 0.9), and no BatchNorm in the critic. --preset paper has DCGAN's there
-    for digits; real, fake and replayed images then go through it one kind after the other.
+    fakes, Adam (0.5, 0.999). The paper gives none of these (see 18); Gulrajani et al. (2017), whom
+    it cites, have 10, five steps, (0, 0.9), and no BatchNorm in the critic. --preset paper has
+    DCGAN's there for digits; real, fake and replayed images then go through it one kind after the
+    other.
 14. Data. ImageNet-50 is 50 classes of Tiny ImageNet, 500 training images each (the paper: 1,300 of
     each class of ILSVRC-2012); CIFAR-10 is from JPEG copies; SVHN could not be had.
 15. Losses. L_c is added to L_G; Sec. 3.3 prints a minus, which would have G generate what D does
     *not* recognise. In D's L_c all classes weigh the same, the new ones half in real images, half
-    in fakes. R^t and α count weights (DGMw) or units (DGMa) of the masked layers. Rates, epochs,
-    s_max and the losses' weights are our choice; s_max and λ_RU differ between DGMw and DGMa, so
-    the growth of the two cannot be compared for itself. Adam is new in every task. Figure 4's DGMa
-    is the paper's “comparable” one (96.98 %); ours is that of Table 1.
+    in fakes. R^t and α count weights (DGMw) or units (DGMa) of the masked layers. s_max and λ_RU
+    differ between DGMw and DGMa, so the growth of the two cannot be compared for itself. Adam is
+    new in every task. Figure 4's DGMa is the paper's “comparable” one (96.98 %); ours is that of
+    Table 1.
 16. Bounds. JT trains one net for each number of classes reported, on those classes alone; laptop
     shows it distorted images (row joint-raw: not). On photographs and with improved JT takes the
     separate classifier's net and the steps of all tasks, also for fewer classes. --replay none has
@@ -1653,6 +1666,15 @@ DEVIATIONS = """What differs from the paper, and choices where it is silent.
     a bit each besides (disc_bytes). Sec. 3.2 has np or np + p free weights after growth; rounding
     up leaves fewer than n more than np. iCaRL is beyond/episodic.py's, not the published code; it
     sees no distorted images, the rows of Table 2 that stand beside it do.
+18. What the paper leaves open, --preset paper has as the authors' published code has it for MNIST
+    (github.com/SAP-archive/machine-learning-dgm, cfg/): 128 inputs with the one-hot class in front,
+    widths 6 and 20 of G and 32 of D, kernels, a new D, own BatchNorm and last layer per task, 101
+    epochs, batches of 64, Adam's 2e-3 and (0.5, 0.999), s_max, λ_RU and λ_GP. That code differs
+    from the paper: on MNIST L_G has no L_c. And from ours: HAT's compensation of the mask's
+    gradient, a step of D's classifier for each old class in every step, no fakes in it, the epoch
+    with the best validation accuracy. For SVHN it has 151 epochs at 5e-4 and λ_RU 0.001, for
+    ImageNet 64 units, 128 in D, λ_RU 0.001 and λ_GP 0.6; there our values are our own. No line of
+    it is used here.
 """
 
 

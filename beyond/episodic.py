@@ -589,21 +589,13 @@ ROWS = {
         "DGM's Table 2",
         "--method icarl --classes-per-task 10 --epochs 20 --width 24 --norm batch "
         "--memory-size 2000", "iCaRL, {memory_size} images"),
-    "samples-k1000": (
-        "DGM's Table 2",
-        "--method samples --classes-per-task 10 --epochs 20 --width 24 --norm batch "
-        "--memory-size 1000", "{memory_size} stored images, no regulariser"),
-    "samples-k2000": (
-        "DGM's Table 2",
-        "--method samples --classes-per-task 10 --epochs 20 --width 24 --norm batch "
-        "--memory-size 2000", "{memory_size} stored images, no regulariser"),
 }  # fmt: skip
 ITEMS = {  # `make episodic/table`
     "table": ("none", "samples", "icarl", "ewc", "pi", "rwalk", "joint", "ewc-alone", "icarl-head",
               "icarl-balanced", "samples-2000", "icarl-2000"),
     "pairs": ("samples-pairs", "icarl-pairs", "ewc-pairs", "pi-pairs", "rwalk-pairs",
               "ewc-alone-pairs"),
-    "table2": ("@imagenet50", "icarl-k1000", "icarl-k2000", "samples-k1000", "samples-k2000"),
+    "table2": ("@imagenet50", "icarl-k1000", "icarl-k2000"),
 }  # fmt: skip
 DEMO = {  # the same in miniature
     "": "--dataset glyphs --train-size 2000 --test-size 600 --tasks 4 --epochs 4 --width 8 "

@@ -503,6 +503,7 @@ def test_how_many_real_images_are_kept():
         ("--real-ratio 0.25", [25, 25], [25, 25, 25]),
         ("--memory-size 21", [7, 7], [7, 7, 7]),  # K / |Y^t| of each, t the third task
         ("--memory-size 21 --choice herding", [7, 7], [7, 7, 7]),
+        ("--memory-size 21 --stored-only", [100, 100], [7, 7, 7]),  # again and again
     ],
 )
 def test_real_images_take_their_share_and_no_other_is_kept(
@@ -704,7 +705,7 @@ def fails(capsys, argv, code=2):
         ("--memory-size -5", "--memory-size takes numbers from 0"),
         ("--memory-size 20 --replay none", "into a replay"),
         ("--real-ratio 0.5 --joint", "into a replay"),
-        ("--choice herding", "give one"),
+        ("--choice herding", "give one"), ("--stored-only", "give --memory-size"),
         ("--keep-critic --replay none", "train none"), ("--keep-critic --joint", "train none"),
         ("--real-ratio 0.5 --memory-size 20", "not both"),
     ],

@@ -267,6 +267,12 @@ def test_what_is_free_and_what_learning_takes_are_counted_from_layers():
     assert first == 16 * 200 / 1e6 and last == pytest.approx(16 * 500_400 / 1e6)
 
 
+def test_what_is_known_of_each_class_is_that_of_the_last_generator():
+    run = {"quality": [{"by task": [0.2]}, {"by task": [0.9, 0.4]}]}
+    assert claims.by_class(run) == {"least known": 0.4, "all": pytest.approx(0.65)}
+    assert set(claims.by_class({}).values()) == {None}  # an old result
+
+
 def test_what_the_sparsity_of_masks_saves_is_counted():
     first = [dict(size=100, used=0, new=50, reused=0), dict(size=300, used=0, new=50, reused=0)]
     last = [dict(size=200, used=50, new=30, reused=9), dict(size=300, used=50, new=30, reused=1)]

@@ -28,7 +28,7 @@ TABLE_2 = {  # ImageNet-50: the paper's A_30, A_50 and their top-5
     "joint": (57.35, 49.88, 84.70, 78.24),
     "icarl-k1000": (29.38, 28.98, 69.98, 59.49), "icarl-k2000": (39.38, 29.96, 70.57, 60.07),
     "k1000": (36.87, 18.84, 69.13, 43.12), "k2000": (41.93, 22.56, 69.20, 51.84),
-    "k1000-herding": (), "k2000-herding": (), "samples-k1000": (), "samples-k2000": (),  # ours
+    "k1000-herding": (), "k2000-herding": (), "stored-k1000": (), "stored-k2000": (),  # ours
     "r75": (50.80, 38.22, 78.27, 64.64), "r50": (48.80, 40.72, 79.40, 71.72),
     "r25": (46.93, 35.04, 75.80, 65.60), "r10": (41.67, 30.48, 71.80, 61.04),
     "dgmw": (32.14, 17.82, 62.53, 40.76),
@@ -271,8 +271,8 @@ def real_table(runs: Runs) -> str:
     """Table 2: top-1 and top-5 in per cent, the paper's of ImageNet-50 beside."""
     if not any(map(is_wide, runs.values())):
         return ""
-    stored = beside(runs, ("icarl-k1000", "icarl-k2000", "samples-k1000", "samples-k2000"))
-    every = runs | {name.partition(":")[2]: some for name, some in stored.items()}
+    icarl = beside(runs, ("icarl-k1000", "icarl-k2000"))
+    every = runs | {name.partition(":")[2]: some for name, some in icarl.items()}
     runs = {name: every[name] for name in TABLE_2 if name in every}
     first = runs[next(iter(runs))][0]
     names = [key for key in first["metrics"] if key.endswith("(%)")]
