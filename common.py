@@ -169,8 +169,8 @@ def backward_transfer(R: Sequence[Sequence[float]]) -> float:
 def forward_transfer(R: Sequence[Sequence[float]]) -> float:
     """FWT = 1/(T-1) sum_{j>1} (R[j-1][j] - b_j) (Lopez-Paz & Ranzato 2017, Eq. 4), b = R[0].
 
-    With one head and disjoint classes R[j-1][j] is 0 (an unseen class is never predicted in our
-    runs), so FWT is minus the chance accuracy of the untrained net, about -1/K. NaN for one task.
+    Where an unseen class is never predicted (most of our runs: README), R[j-1][j] is 0 and FWT is
+    minus the chance accuracy of the untrained net, about -1/K. NaN for one task.
     """
     T = len(R) - 1
     gaps = [R[j][j] - R[0][j] for j in range(1, T)]

@@ -368,10 +368,10 @@ def test_the_share_of_the_first_task_is_counted_where_a_gan_learned_and_generate
     assert list(claims.share_of_task_1(run).values()) == pytest.approx([30 / 90, 0.25, 0.01])
 
 
-def test_what_vanilla_replay_keeps_grows_and_nets_do_not():
-    tasks = [{"stored": n} for n in (0, 100, 210, 400)]
-    assert claims.kept_for_replay({"tasks": tasks}) == {"kept, last task / task 2": 4}
-    assert claims.kept_for_replay({"tasks": [{"stored": 0}] * 4}) == {"kept, last task / task 2": 1}
+def test_what_vanilla_replay_keeps_grows_in_a_line_or_not():
+    for stored, line in (((0, 100, 200, 300), True), ((0, 100, 101, 300), False)):
+        found = claims.stored_images({"tasks": [{"stored": n} for n in stored]})
+        assert found["last task / task 2"] == 3 and (found["R² of a line"] > 0.98) is line
 
 
 def test_the_rules_stand_on_the_page_once():
