@@ -60,8 +60,9 @@ def example_table(folder: str) -> str:
     table = markdown_table(header, rows).rstrip()
     every = mean_sd([100 * run["metrics"]["ACC"] for run in found["improved"]], 1)
     beside = read_all(folder, *BESIDE)
-    dgm = {name: mean_sd([100 * run["metrics"]["ACC"] for run in some], 1)
-           for name, some in beside.items()}  # fmt: skip
+    dgm = dict.fromkeys(("none", "joint-improved"), "–") | {
+        name: mean_sd([100 * run["metrics"]["ACC"] for run in some], 1)
+        for name, some in beside.items()}  # fmt: skip
     minutes = [run["timing"]["wall_s"] / 60 for run in beside["improved"]]
     return (f"{table}\n\nAfter the last task, {' and '.join(others)}; one seed each, "
             f"{seconds / 60:.0f} minutes on one core of an {device.split(' (')[0]}.\n"

@@ -248,9 +248,12 @@ def page(folder: str, figures: str, base: str) -> str:
         text = importlib.import_module(SCRIPTS[script][0]).DEVIATIONS
         out.append(f"<details><summary><code>{file_of(script)}</code></summary>\n\n"
                    f"{numbered_list(text)}\n\n</details>")  # fmt: skip
-    machines = {run["environment"]["device"] for script in SCRIPTS
-                for some in read_all(folder, script).values() for run in some}  # fmt: skip
-    out.append(f"Machines: {', '.join(sorted(machines))}.")
+    runs = [run for script in SCRIPTS for some in read_all(folder, script).values() for run in some]
+    commits, torches, machines = ({run["environment"][key] for run in runs}
+                                  for key in ("commit", "torch", "device"))  # fmt: skip
+    out.append(f"Origin: {len(runs)} runs, made at {len(commits)} states of the code, with torch "
+               f"{', '.join(sorted(torches))}, on {', '.join(sorted(machines))}; each JSON names "
+               "its own.")  # fmt: skip
     return "\n\n".join(out) + "\n"
 
 
