@@ -30,7 +30,7 @@ per step, where the paper says "all θ_j"; --preset improved is not the paper's.
     # 20 seconds: ACC 73 to 81 %, with --method sgd 39 to 45 %. The paper's, with --method mask
     # --predictor scalar --record-death: 10 to 33 % right; 10 is a network that has died, that is,
     # gives one answer to everything, and has no ACC
-    python grad_predict.py --seed 0  # 1.5 to 4 minutes; numbers: RESULTS.md
+    python grad_predict.py --seed 0 --record-death  # 1.5 to 4 minutes; numbers: RESULTS.md
     # All on one core of an AMD EPYC.
 """
 

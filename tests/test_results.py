@@ -109,6 +109,8 @@ def margin(*values, gaps=()):
      ([0.0, 0.0, 0.0], "fails", 3), ([0.01], "holds", 1), ([-0.01], "fails", 1),
      ([math.nan, math.nan], "fails", 2), ([0.2, 0.21, 0.22, math.nan], "open", 4),
      ([-0.2, -0.21, -0.22, math.nan], "fails", 4),
+     ([-0.1, -1.0, -2.0, math.nan], "fails", 4), ([-0.1, -1.0, -2.0], "open", 3),  # a death
+     ([0.1, -1.0, -2.0, math.nan], "open", 4),  # makes no verdict better
      ([True, True], "holds", 2), ([True, False], "open", 2), ([False, False], "fails", 2)],
 )  # fmt: skip
 def test_a_part_is_decided_by_the_interval_of_its_mean(values, state, seeds):
@@ -723,5 +725,7 @@ def test_what_is_taken_from_a_run_of_grad_predict():
     assert set(claims.explained(run).values()) == {None}  # an old result
     run["explained"] = [[0.5], [0.2, 0.7], [0.1, -0.3]]
     assert list(claims.explained(run).values()) == pytest.approx([0.6, -0.1])
-    for died in ([[0.5], [0.2, None], [None, None]], [[0.5]]):  # on the way
-        assert math.isnan(claims.explained(run | {"explained": died})["when learned"])
+    died = claims.explained(run | {"explained": [[0.5], [0.2, 0.7]]})  # in its last task
+    assert died["when learned"] == pytest.approx(0.6) and math.isnan(died["at the end"])
+    for early in ([[0.5], [0.2, None], [None, None]], [[0.5]]):
+        assert math.isnan(claims.explained(run | {"explained": early})["when learned"])
