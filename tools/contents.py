@@ -204,7 +204,7 @@ CONTENTS = {
         Item("Sec. 5.1", "boundaries found by the loss of h", ("learn_stream", "alarm"),
              "test_an_alarm_needs_a_step_not_noise", "boundaries.png",
              ("a new task “will", "f's loss “does not", "the whole works"),
-             "not run: detection with one g; whether h of different tasks differ (note 2)"),
+             "not run: with one g; note 2"),
         Item("Sec. 5.2, Eqs. (6), (7)", "one g for all h", ("Distilled",),
              "test_distillation_target_by_hand",
              claims=("one g can stand", "distillation “significantly")),
