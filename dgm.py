@@ -1358,7 +1358,7 @@ ITEMS = {
     "figure5": ("dgmw", "dgma", "improved", "generators:mergan-align", "no-veto"),
     "quality": ("dgmw", "dgma", "improved"),
     "ablations": ("joint-raw", "raw", "no-veto", "no-growth", "no-aux-fakes", "kept-critic",
-                  "no-sparsity", "dgma-local"),
+                  "no-sparsity", "dgma-local", "generators:dgr-new-critic"),
     "orders": ("dgmw-order", "dgma-order"),
     "residual": ("@cifar10", "dgmw-residual"),
     "improved": ("improved", "improved-plain", "joint-improved"),

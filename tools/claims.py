@@ -871,8 +871,10 @@ CLAIMS = {
         Claim("Sec. 4", "DGM “outperforms the state of the art” without stored images, EWC-M and "
               "DGR; “an increase in performance over” MeRGAN (retrained; then aligned)",
               GENERATIVE, of("A_10 (%)"), above_others, "averages.png",
-              "Same critic, steps and images. MeRGAN with joint retraining and DGR copy copies and "
-              "fall far behind. MeRGAN with replay alignment does not: it is as good as DGM, with "
+              "Same critic, steps and images. MeRGAN with joint retraining copies copies and falls "
+              "far behind. So did DGR with a new critic in each task, as all others have it (row "
+              "dgr-new-critic); with one that goes on, which its tries had best, it hardly does. "
+              "MeRGAN with replay alignment does not: it is as good as DGM, with "
               "a generator of fixed size, which goes through all old classes in every task. The "
               "paper does not say which of the two it quotes; its own table has DGMw below it."),
         Claim("Table 1", "EWC-M, DGR, MeRGAN (retrained; then aligned), after five / ten classes",
