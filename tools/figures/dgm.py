@@ -360,7 +360,7 @@ PICTURES = {
 }  # fmt: skip
 TABLES = {
     "table1": Table(table_1, EVERY),
-    "ablations": Table(table_of, ITEMS["ablations"]),
+    "ablations": Table(table_of, tuple(name.rpartition(":")[2] for name in ITEMS["ablations"])),
     "orders": Table(table_of, ITEMS["orders"]),
     "residual": Table(table_of, ITEMS["residual"][1:]),
     "improved": Table(table_of, ITEMS["improved"]),
